@@ -1,0 +1,305 @@
+"""strongroom.toml into frozen settings: every default, unit and range in one place.
+
+Secrets are named here, never held: `credentials.py` resolves them when a connection is made.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from flows.errors import ConfigError
+from flows.export import Pace, Scope
+from flows.sources import DIALECTS
+from flows.sources.base import Dialect
+from storage.retention import Policy
+
+FILE_NAME = "strongroom.toml"
+ENVIRONMENT = "STRONGROOM_CONFIG"  # names the file where no option does
+
+Count = Annotated[int, Field(ge=0, le=100_000)]
+Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class SecretRef(_Table):
+    """Where a secret is. Exactly one key."""
+
+    env: str | None = None  # name of an environment variable
+    file: str | None = None  # path; the first line counts; relative to the configuration's folder
+    command: str | None = None  # a command line; the first line that it prints counts
+    prefect_secret: str | None = None  # name of a Prefect Secret block
+
+    @model_validator(mode="after")
+    def _one(self) -> SecretRef:
+        if len([value for value in self.model_dump().values() if value is not None]) != 1:
+            raise ValueError("expected exactly one of env, file, command, prefect_secret")
+        return self
+
+
+class ArchiveTable(_Table):
+    """`[archive]`"""
+
+    url: str = Field(default="archive", min_length=1)  # a folder, relative to the configuration's
+
+
+class StateTable(_Table):
+    """`[state]`"""
+
+    folder: str = Field(default="state", min_length=1)  # catalog, spool, Prefect's own files; a local disk
+
+
+class PolicyTable(_Table):
+    """`[policy]`: how many snapshots of a scope to keep; 0 or left out: the rule is off; all off: keep all."""
+
+    timezone: str = "UTC"  # IANA name
+    keep_last: Count = 0
+    keep_hourly: Count = 0
+    keep_daily: Count = 0
+    keep_weekly: Count = 0
+    keep_monthly: Count = 0
+    keep_yearly: Count = 0
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return _known_zone(value)
+
+    def policy(self) -> Policy:
+        """As retention takes it."""
+        return Policy(**self.model_dump())
+
+
+class ScheduleTable(_Table):
+    """`schedule = { cron = "30 3 * * *", timezone = "Europe/Vienna" }`"""
+
+    cron: str
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return _known_zone(value)
+
+    @field_validator("cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        try:
+            # Any instant serves: only the form is looked at.
+            CronSim(value, datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")))
+        except CronSimError as exc:
+            raise ValueError(f"{value!r} is no cron line ({exc})") from exc
+        return value
+
+
+class SourceTable(_Table):
+    """`[[source]]`"""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+    system: str
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s?#]*)?$")]
+    api_key: SecretRef | None = None
+    token: SecretRef | None = None
+    username: SecretRef | str | None = None
+    password: SecretRef | None = None
+    schedule: ScheduleTable | None = None
+    policy: PolicyTable | None = None  # instead of the default one, whole
+    ca_file: str | None = None  # PEM, for a server whose certificate your own authority signed
+    proxy: str | None = None  # http://host:port
+    connect_timeout_s: Seconds = 10
+    read_timeout_s: Seconds = 60
+    start_timeout_s: Seconds = 900  # RSpace plans the whole export before it answers
+    poll_first_s: Seconds | None = None  # None: the dialect's pace
+    poll_longest_s: Seconds | None = None
+    ceiling_s: Seconds = 12 * 3600  # an export that runs longer ends the run
+    patience_s: Seconds = 1800  # so long without a good answer ends the run
+    lease_wait_s: Seconds = 4 * 3600  # how long to wait for another run with the same credential
+    fresh_for_s: Seconds = 20 * 3600  # a finished export older than this is not tonight's
+    download_tries: Annotated[int, Field(ge=1, le=20)] = 4
+    scope: tuple[Mapping[str, Any], ...] = ()
+
+    @field_validator("scope", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect of its system."""
+        return DIALECTS[self.system]
+
+    def scopes(self) -> list[Scope]:
+        """The configured scopes."""
+        return [self.dialect.scope(table) for table in self.scope]
+
+    def secret_refs(self) -> dict[str, SecretRef | str]:
+        """The secrets that are named, by their key."""
+        named = {key: getattr(self, key) for key in ("api_key", "token", "username", "password")}
+        return {key: ref for key, ref in named.items() if ref is not None}
+
+    def pace(self) -> Pace:
+        """The dialect's pace, with what is configured instead."""
+        usual = self.dialect.pace
+        return Pace(
+            first_s=self.poll_first_s or usual.first_s,
+            longest_s=self.poll_longest_s or usual.longest_s,
+            growth=usual.growth,
+            ceiling_s=self.ceiling_s,
+            patience_s=self.patience_s,
+        )
+
+    @property
+    def fresh_for(self) -> timedelta:
+        """As the rules take it."""
+        return timedelta(seconds=self.fresh_for_s)
+
+
+class File(_Table):
+    """The whole file."""
+
+    archive: ArchiveTable = ArchiveTable()
+    state: StateTable = StateTable()
+    policy: PolicyTable = PolicyTable()
+    source: tuple[SourceTable, ...] = ()
+
+    @field_validator("source", mode="before")
+    @classmethod
+    def _list(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class Settings:
+    """A configuration that was read and found sound. Paths are absolute; nothing was opened yet."""
+
+    def __init__(self, path: Path, file: File) -> None:
+        self.path = path
+        self.file = file
+        self.folder = path.parent
+        self.state = (path.parent / Path(file.state.folder).expanduser()).absolute()
+
+    @property
+    def catalog_path(self) -> Path:
+        """The catalog."""
+        return self.state / "catalog.db"
+
+    @property
+    def spool(self) -> Path:
+        """Where downloads wait until they are proven."""
+        return self.state / "spool"
+
+    @property
+    def sources(self) -> tuple[SourceTable, ...]:
+        """All sources."""
+        return self.file.source
+
+    def source(self, name: str) -> SourceTable:
+        """One source. Raises ConfigError."""
+        for source in self.sources:
+            if source.name == name:
+                return source
+        names = ", ".join(source.name for source in self.sources) or "none"
+        raise ConfigError(f"{self.path}: no source {name!r}; there are: {names}")
+
+    def scope(self, source: SourceTable, text: str) -> Scope:
+        """The configured scope of that name, or the one that `text` describes. Raises ConfigError."""
+        for scope in source.scopes():
+            if scope.name == text:
+                return scope
+        try:
+            return source.dialect.parse_scope(text)
+        except ValueError as exc:
+            names = ", ".join(scope.name for scope in source.scopes()) or "none"
+            raise ConfigError(str(exc), hint=f"scopes configured for {source.name}: {names}") from exc
+
+    def policy(self, source: str) -> Policy:
+        """The retention policy of a source; the default one for a source that is not configured."""
+        own = next((s.policy for s in self.sources if s.name == source), None)
+        return (own or self.file.policy).policy()
+
+
+def find(given: str | Path | None = None) -> Path:
+    """The configuration's path: the one given, else $STRONGROOM_CONFIG, else strongroom.toml here."""
+    return Path(given or os.environ.get(ENVIRONMENT) or FILE_NAME).absolute()
+
+
+def load(path: Path) -> Settings:
+    """Read and check the file. Raises ConfigError that names file, key, and what was expected."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as exc:
+        raise ConfigError(
+            f"{path}: not found", hint="`strongroom init` writes one; or name it with --config"
+        ) from exc
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: not TOML: {exc}") from exc
+    try:
+        file = File.model_validate(data)
+    except ValidationError as exc:
+        problems = [_problem(error) for error in exc.errors()]
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems)) from exc
+    _check_sources(path, file)
+    return Settings(path.absolute(), file)
+
+
+def _check_sources(path: Path, file: File) -> None:
+    seen: set[str] = set()
+    for source in file.source:
+        where = f"{path}: source {source.name!r}"
+        if source.name in seen:
+            raise ConfigError(f"{where}: there are two of this name")
+        seen.add(source.name)
+        if source.system not in DIALECTS:
+            raise ConfigError(f"{where}: system = {source.system!r}: this version knows {', '.join(DIALECTS)}")
+        named = frozenset(source.secret_refs())
+        if named not in source.dialect.secrets:
+            wanted = " or ".join(" + ".join(sorted(choice)) for choice in source.dialect.secrets)
+            hint = f'for example {sorted(source.dialect.secrets[0])[0]} = {{ env = "NAME" }}'
+            raise ConfigError(f"{where}: needs {wanted}, has {', '.join(sorted(named)) or 'none'}", hint=hint)
+        names: set[str] = set()
+        for number, table in enumerate(source.scope, start=1):
+            try:
+                scope = source.dialect.scope(table)
+            except ValueError as exc:
+                raise ConfigError(f"{where}: scope {number}: {exc}") from exc
+            if scope.name in names:
+                hint = "give one of them another name = …"
+                raise ConfigError(f"{where}: two scopes are called {scope.name!r}", hint=hint)
+            names.add(scope.name)
+
+
+def _problem(error: Any) -> str:
+    """One pydantic error as thing, got, expected. A value under a secret's key is not repeated."""
+    loc = [part for part in error["loc"] if not (isinstance(part, str) and part[:1].isupper())]
+    parts: list[str] = []
+    for part in loc:
+        if isinstance(part, int) and parts:
+            parts[-1] += f" {part + 1}"
+        else:
+            parts.append(str(part))
+    key = ".".join(parts)
+    if error["type"] == "extra_forbidden":
+        return f"{key}: not a key that is known here"
+    message = error["msg"].removeprefix("Value error, ")
+    secret = any(part in ("api_key", "token", "password", "username") for part in loc)
+    got = "" if secret or error["type"] in ("missing", "value_error") else f" = {error['input']!r}"
+    hint = ' (a secret is named, never written here: { env = "NAME" })' if secret else ""
+    return f"{key}{got}: {message}{hint}"
+
+
+def _known_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is no IANA time zone, such as Europe/Vienna")
+    return value

@@ -1,0 +1,76 @@
+"""Secrets: from the place that the configuration names, into a connection, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from flows.config import SecretRef, Settings, SourceTable
+from flows.errors import ConfigError
+from flows.sources.base import Connection
+
+COMMAND_TIMEOUT_S = 60
+
+
+def connection(settings: Settings, source: SourceTable) -> Connection:
+    """A connection with its secrets resolved. Raises ConfigError that names the key, never the value."""
+    secrets = {
+        key: ref if isinstance(ref, str) else _resolve(ref, f"source {source.name!r}: {key}", settings.folder)
+        for key, ref in source.secret_refs().items()
+    }
+    return Connection(
+        url=source.url,
+        secrets=secrets,
+        ca_file=None if source.ca_file is None else settings.folder / source.ca_file,
+        proxy=source.proxy,
+        connect_timeout_s=source.connect_timeout_s,
+        read_timeout_s=source.read_timeout_s,
+        start_timeout_s=source.start_timeout_s,
+    )
+
+
+def _resolve(ref: SecretRef, where: str, folder: Path) -> str:
+    if ref.env is not None:
+        value, origin = os.environ.get(ref.env, ""), f"environment variable {ref.env}"
+    elif ref.file is not None:
+        value, origin = _from_file(folder / Path(ref.file).expanduser(), where), f"file {ref.file}"
+    elif ref.command is not None:
+        value, origin = _from_command(ref.command, where, folder), "command"
+    else:
+        # Prefect takes a second to import; only who keeps secrets there pays for it.
+        from flows.orchestration import prefect_secret
+
+        value, origin = prefect_secret(ref.prefect_secret or ""), f"Prefect secret {ref.prefect_secret}"
+    secret = value.splitlines()[0].strip() if value.strip() else ""
+    if not secret:
+        raise ConfigError(f"{where}: {origin} is empty or not set")
+    if not secret.isascii() or not secret.isprintable():
+        raise ConfigError(f"{where}: {origin} holds characters that no header can carry")
+    return secret
+
+
+def _from_file(path: Path, where: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{where}: file {path} cannot be read: {getattr(exc, 'strerror', exc)}") from exc
+
+
+def _from_command(command: str, where: str, folder: Path) -> str:
+    try:
+        done = subprocess.run(
+            shlex.split(command),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as exc:
+        raise ConfigError(f"{where}: the command could not be run ({type(exc).__name__})") from exc
+    if done.returncode:
+        # What it printed may hold the secret.
+        raise ConfigError(f"{where}: the command ended with exit code {done.returncode}")
+    return done.stdout

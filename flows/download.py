@@ -1,0 +1,97 @@
+"""A file from an open answer into the spool: one thread receives, a second one hashes and writes.
+
+Knows neither HTTP nor any system. What to do about a file that differs from its promise is the engine's business.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from flows.errors import RunFailed, SourceUnavailable
+from flows.sources.base import Download
+from storage.verify import Measured, Meter
+
+QUEUE = 16  # pieces (of 1 MiB) between the two threads: what a slow disk may fall behind
+MARGIN = 256 << 20  # bytes that stay free on the disk
+READ = 1 << 20
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Raises RunFailed where `folder`'s disk cannot take `needed` more bytes and keep a margin."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + MARGIN:
+        raise RunFailed(
+            f"{folder}: {free} bytes free, {needed + MARGIN} needed",
+            hint="free space, or lay the spool elsewhere ([state] folder); the job is remembered",
+        )
+
+
+def receive(
+    download: Download, path: Path, *, offset: int = 0, on_bytes: Callable[[int], None] = lambda _: None
+) -> Measured:
+    """Write the answer's bytes to `path` and measure the whole file. Durable when it returns.
+
+    `offset` bytes are already there and were asked to be skipped: they are measured again and kept if the answer
+    begins behind them, thrown away if it begins at 0. Raises SourceUnavailable where the answer is shorter or
+    longer than its headers said, or breaks; what arrived stays in `path`. Memory: QUEUE pieces.
+    """
+    meter = Meter()
+    with path.open("r+b" if path.exists() else "x+b") as stream:
+        if download.start == offset:
+            for piece in _read(stream, offset):
+                meter.update(piece)
+        elif download.start != 0:
+            raise SourceUnavailable(f"asked for bytes from {offset}, the answer begins at {download.start}")
+        stream.seek(download.start)
+        stream.truncate()
+        _pump(download.chunks, stream, meter, on_bytes)
+        stream.flush()
+        os.fsync(stream.fileno())
+    measured = meter.result()
+    if download.total is not None and measured.size != download.total:
+        raise SourceUnavailable(f"{measured.size} bytes came, {download.total} were announced", answered=True)
+    return measured
+
+
+def _pump(chunks: Iterator[bytes], stream: BinaryIO, meter: Meter, on_bytes: Callable[[int], None]) -> None:
+    pieces: queue.Queue[bytes | None] = queue.Queue(QUEUE)
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        while (piece := pieces.get()) is not None:
+            if failed:
+                continue  # drain, so that the receiver never waits for a place
+            try:
+                stream.write(piece)
+                meter.update(piece)
+            except BaseException as exc:  # handed to the receiving thread below
+                failed.append(exc)
+
+    writer = threading.Thread(target=work, name="spool", daemon=True)
+    writer.start()
+    try:
+        for piece in chunks:
+            pieces.put(piece)
+            on_bytes(len(piece))
+            if failed:
+                break
+    finally:
+        pieces.put(None)
+        writer.join()
+    if failed:
+        raise failed[0]
+
+
+def _read(stream: BinaryIO, length: int) -> Iterator[bytes]:
+    while length > 0:
+        piece = stream.read(min(READ, length))
+        if not piece:
+            raise SourceUnavailable("the spool holds less than was said")
+        length -= len(piece)
+        yield piece

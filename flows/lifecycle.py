@@ -1,0 +1,409 @@
+"""The engine: carries one export of one scope through its life, and survives being killed anywhere in it.
+
+Knows no Prefect (tasks are thin calls into it), no HTTP and no system's words. What it knows of a job is in the
+catalog before the next step is taken, so any process can go on: phases are called in order by every run, and each
+does only what is not done yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flows import lease, spool
+from flows.clock import Clock, new_id
+from flows.config import SourceTable
+from flows.errors import Exit, FileGone, RunFailed, SourceBusy, SourceError, SourceUnavailable
+from flows.export import (
+    Account,
+    Intent,
+    JobRef,
+    Pace,
+    Resume,
+    Scope,
+    State,
+    Status,
+    plan_resume,
+    without_secrets,
+)
+from flows.runlog import End, RunLog
+from flows.sources.base import Receipt, Source
+from flows.spool import Progress, Spooled
+from storage.archive import Archive
+from storage.catalog import Catalog, InFlight
+from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
+from storage.holder import Holder
+from storage.prune import forget, plan_forget
+from storage.records import Ended, RunRecord
+from storage.retention import Policy
+from storage.snapshot import Draft, ScopeKey, Snapshot
+from storage.verify import Check, Outcome, Quality, fold, judge
+from storage.writer import Writer
+
+log = logging.getLogger("strongroom")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Which scope of which source, and how: what a run needs besides the places where things are kept."""
+
+    table: SourceTable
+    scope: Scope
+    policy: Policy
+    pace: Pace
+
+    @property
+    def key(self) -> ScopeKey:
+        return ScopeKey(self.table.name, self.scope.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where things are kept, opened; and the secrets that no text may hold."""
+
+    archive: Archive
+    catalog: Catalog
+    spool: Path
+    secrets: tuple[str, ...] = ()
+
+
+class Engine:
+    """One run. Call `begin`, `login`, then inside `lease()`: `start`, `wait`, `download`, `keep`, `finish`.
+
+    On any error call `log.fail` instead of `finish`. Each method may be called again with the same arguments.
+    """
+
+    def __init__(self, plan: Plan, source: Source, places: Places, clock: Clock) -> None:
+        self.plan = plan
+        self.key = plan.key
+        self.clock = clock
+        self.account: Account | None = None
+        self.log = RunLog(places.archive, places.catalog, clock, places.secrets)
+        self._source = source
+        self._archive = places.archive
+        self._catalog = places.catalog
+        self._spool = places.spool
+        self._secrets = places.secrets
+        self._started_here = False
+
+    def begin(self, *, trigger: str, flow_run: str = "") -> str:
+        """Note that a run is under way. Our run id."""
+        self.log.begin(self.key, self.plan.table.system, self.plan.scope, trigger=trigger, flow_run=flow_run)
+        return self.log.run_id
+
+    def login(self) -> Account:
+        """Prove the credential. Raises SourceRefused, SourceUnavailable."""
+        self.log.phase("login")
+        self.account = self._source.login()
+        return self.account
+
+    @contextmanager
+    def lease(self, on_wait: Callable[[Holder], None] = lambda _: None) -> Iterator[None]:
+        """Hold the credential's lease: the account on the server, however many keys and sources name it."""
+        assert self.account is not None, "login comes first"  # noqa: S101
+        table = self.plan.table
+        credential = f"{table.system} {urlsplit(table.url).netloc} {self.account.user}"
+        self.log.phase("waiting for the credential")
+        with lease.held(self._catalog, credential, wait_s=table.lease_wait_s, on_wait=on_wait):
+            yield
+
+    # -- start
+
+    def start(self) -> InFlight:
+        """The scope's job: the one that an earlier run left open, as far as it can be used, or a new one.
+
+        Saves the intent before it asks and the answer right after. Raises SourceBusy, SourceRefused, RunFailed
+        (nothing was started, the job is closed), SourceUnavailable (nobody knows: the next run finds out).
+        """
+        self.log.phase("start")
+        job = self._catalog.open_job(self.key)
+        if job is not None:
+            intent = Intent.from_json(job.intent)
+            plan = plan_resume(
+                same_request=intent.scope == self.plan.scope,
+                asked=job.asked_at is not None,
+                known=job.ref is not None,
+                ready=job.status is not None,
+                opened_at=job.opened_at,
+                now=self.clock.now(),
+                fresh_for=self.plan.table.fresh_for,
+            )
+            log.info("open job %s from %s: %s", job.id, job.opened_at, plan.value)
+            resumed = self._resume(job, intent, plan)
+            if resumed is not None:
+                self.log.phase("start", resumed.id)
+                return resumed
+        return self._start_new()
+
+    def _resume(self, job: InFlight, intent: Intent, plan: Resume) -> InFlight | None:
+        """The job, ready to be waited for; None, and the job closed, where it is of no use any more."""
+        match plan:
+            case Resume.ASK:
+                return self._ask(job, intent)
+            case Resume.RECOVER:
+                ref = self._source.recover(intent, asked_at=job.asked_at or job.opened_at)
+                if ref is not None:
+                    self._catalog.save_ref(job.id, ref.to_json())
+                    return self._catalog.job(job.id)
+                return self._ask(job, intent, patient=True)
+            case Resume.GO_ON:
+                ref = JobRef.from_json(job.ref or {})
+                with contextlib.suppress(SourceUnavailable):  # waiting will ask again, with more patience
+                    status = self._source.poll([ref])[ref.key]
+                    if not (status.state.waits or status.state.ready):
+                        self._close(job.id, f"{status.state.value}: {status.detail or status.raw}")
+                        return None
+                return job
+            case Resume.RENEW:
+                self._close(job.id, "too old, or the scope has changed")
+                return None
+
+    def _start_new(self) -> InFlight:
+        assert self.account is not None, "login comes first"  # noqa: S101
+        scope = self._source.discover(self.plan.scope)
+        now = self.clock.now()
+        intent = self._source.prepare(scope, self.account, now=now)
+        job_id = new_id(now)
+        self._catalog.save_intent(job_id, self.key, intent.to_json(), now=now)
+        self.log.phase("start", job_id)
+        return self._ask(self._catalog.job(job_id), intent)
+
+    def _ask(self, job: InFlight, intent: Intent, *, patient: bool = False) -> InFlight:
+        """Send the question. `patient`: an earlier one may run, so that being refused as busy is waited out."""
+        deadline = self.clock.now() + timedelta(seconds=self.plan.pace.ceiling_s)
+        asked = 0
+        while True:
+            self._catalog.mark_asked(job.id, now=self.clock.now())
+            try:
+                ref = self._source.start(intent, now=self.clock.now())
+            except SourceBusy as exc:
+                if not patient:
+                    self._close(job.id, str(exc))
+                    raise
+                if self.clock.now() >= deadline:
+                    raise
+                self.clock.sleep(
+                    self.plan.pace.gap(asked, jitter=self.clock.dice(), retry_after_s=exc.retry_after_s)
+                )
+            except SourceUnavailable:
+                raise  # the question may have arrived: the job stays open, and the next run finds out
+            except SourceError as exc:
+                self._close(job.id, str(exc))
+                raise
+            else:
+                self._catalog.save_ref(job.id, ref.to_json())
+                self._started_here = True
+                return self._catalog.job(job.id)
+
+    # -- wait
+
+    def wait(self, job: InFlight, on_status: Callable[[Status], None] = lambda _: None) -> Status:
+        """Ask until the job has ended; its answer if that is *ready*.
+
+        Raises RunFailed or FileGone for any other end (the job is closed); RunFailed at the ceiling and
+        SourceUnavailable when patience runs out (the job stays open).
+        """
+        self.log.phase("waiting for the export", job.id)
+        ref = JobRef.from_json(job.ref or {})
+        good_at = self.clock.now()
+        errors_since: datetime | None = None
+        asked = 0
+        while True:
+            retry_after_s: float | None = None
+            try:
+                status = self._source.poll([ref])[ref.key]
+                good_at, errors_since = self.clock.now(), None
+            except SourceUnavailable as exc:
+                now = self.clock.now()
+                errors_since = (errors_since or now) if exc.answered else None
+                status = self._lasting_error(exc, errors_since, now) or Status(State.RUNNING, str(exc))
+                if now - good_at > timedelta(seconds=self.plan.pace.patience_s) and status.state.waits:
+                    raise
+                retry_after_s = exc.retry_after_s
+            on_status(status)
+            if not status.state.waits:
+                return self._arrived(job, status)
+            age = self.clock.now() - ref.started_at
+            if age > timedelta(seconds=self.plan.pace.ceiling_s):
+                raise RunFailed(
+                    f"{self.key}: the export says {status.raw} for {age}, at most "
+                    f"{timedelta(seconds=self.plan.pace.ceiling_s)} were allowed",
+                    ended=Ended.LOST,
+                    hint="the server may have been restarted during the export; its administrator can tell, and "
+                    "must close the job where it blocks new ones. The job is remembered: a later end is used",
+                )
+            wait_s = retry_after_s or status.retry_after_s
+            self.clock.sleep(self.plan.pace.gap(asked, jitter=self.clock.dice(), retry_after_s=wait_s))
+            asked += 1
+
+    def _lasting_error(self, exc: SourceUnavailable, since: datetime | None, now: datetime) -> Status | None:
+        limit = self._source.capabilities.error_is_end_s
+        if limit is None or since is None or now - since < timedelta(seconds=limit):
+            return None
+        return Status(State.FAILED, str(exc), f"the job has answered with an error since {since:%H:%M:%S}: {exc}")
+
+    def _arrived(self, job: InFlight, status: Status) -> Status:
+        if status.state.ready:
+            self._catalog.save_status(job.id, status.to_json())
+            return Status.from_json(self._catalog.job(job.id).status or {})
+        detail = status.detail or status.raw
+        self._close(job.id, f"{status.state.value}: {detail}")
+        match status.state:
+            case State.EXPIRED:
+                raise FileGone(f"{self.key}: {detail}")
+            case State.EMPTY:
+                raise RunFailed(f"{self.key}: nothing to export", ended=Ended.EMPTY, exit=Exit.PARTLY)
+            case State.LOST:
+                raise RunFailed(f"{self.key}: the job is lost: {detail}", ended=Ended.LOST)
+            case _:
+                raise RunFailed(
+                    f"{self.key}: the export failed: {detail}",
+                    hint="the reason is the system's; run again to retry",
+                )
+
+    # -- download
+
+    def download(
+        self, job: InFlight, status: Status, on_bytes: Progress = lambda _piece, _total: None
+    ) -> list[Spooled]:
+        """Every file of the job in the spool, its bytes proven. What an earlier run fetched is not fetched again.
+
+        Raises SourceUnavailable and StorageError with the job open; FileGone and RunFailed (the bytes are not
+        those promised, however often they are fetched) with the job closed.
+        """
+        self.log.phase("downloading", job.id)
+        if self._committed(job) is not None:
+            return []
+        ref = JobRef.from_json(job.ref or {})
+
+        def arrived(piece: int, total: int) -> None:
+            self.log.bytes_fetched += piece
+            on_bytes(piece, total)
+
+        try:
+            return spool.fetch_all(
+                self._source,
+                ref,
+                self._source.files(ref, status, lambda _: False),
+                self._spool / job.id,
+                tries=self.plan.table.download_tries,
+                pace=self.plan.pace,
+                clock=self.clock,
+                on_bytes=arrived,
+            )
+        except FileGone as exc:
+            self._close(job.id, str(exc))
+            raise
+        except RunFailed as exc:
+            if exc.exit is Exit.VERIFICATION:  # not for want of disk: then the job is still good
+                self._close(job.id, str(exc))
+            raise
+
+    # -- keep
+
+    def keep(self, job: InFlight, status: Status, spooled: list[Spooled]) -> Snapshot:
+        """Check what the files hold, put them into the archive, prove them there, commit. The snapshot.
+
+        A job that an earlier run committed gives that snapshot again. Raises StorageError; retry: yes.
+        """
+        self.log.phase("archiving", job.id)
+        done = self._committed(job)
+        if done is not None:
+            return done
+        intent, ref = Intent.from_json(job.intent), JobRef.from_json(job.ref or {})
+        checks: list[Check] = []
+        for item in spooled:
+            checks += [*item.checks, *self._source.inspect(intent, status, item.file, item.path)]
+        if not spooled:
+            checks.append(
+                Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one")
+            )
+        checks.append(Check("read back from the archive", Outcome.PASSED, got="every byte, before the commit"))
+        draft = Draft(
+            key=self.key,
+            system=self.plan.table.system,
+            request=self.plan.scope.to_json(),
+            run_id=self.log.run_id,
+            job_id=job.id,
+            job={**ref.handle, "adopted": ref.adopted},
+            vendor={**intent.account.to_json(), "url": self.plan.table.url, "said": status.raw},
+            taken_at=ref.started_at,
+            quality=judge(checks, partial=status.state is State.READY_PARTIAL),
+            checks=tuple(fold(checks)),
+            notes=_notes(self._source.capabilities.leaves_out),
+            tool={"strongroom": metadata.version("strongroom"), "python": platform.python_version()},
+        )
+        try:
+            return self._write(draft, spooled, reuse=True)
+        except (ObjectCorrupt, ObjectMissing) as exc:
+            log.warning("objects of older packs are damaged, everything is stored anew: %s", exc)
+            return self._write(draft, spooled, reuse=False)
+
+    def _write(self, draft: Draft, spooled: list[Spooled], *, reuse: bool) -> Snapshot:
+        writer = Writer(self._archive, reuse=reuse)
+        for item in spooled:
+            file = item.file
+            entry = writer.add(
+                file.name, spool.read(item.path), promised=file.promised, media_type=file.media_type
+            )
+            if entry.measured != item.measured:
+                raise StorageError(f"{item.path}: changed in the spool", hint="run again: it is fetched anew")
+        return writer.commit(draft, clock=self.clock.now)
+
+    def _committed(self, job: InFlight) -> Snapshot | None:
+        if self._started_here:
+            return None
+        found = (s for s in reversed(self._archive.snapshots(self.key)) if s.manifest.draft.job_id == job.id)
+        return next(found, None)
+
+    # -- the run ends
+
+    def finish(self, job: InFlight, found: Snapshot) -> RunRecord:
+        """Record the run, close the job, clean up here and at the vendor, apply retention. Retry: yes."""
+        self.log.phase("recording", job.id)
+        quality = found.manifest.draft.quality
+        failed = [check for check in found.manifest.draft.checks if check.outcome is Outcome.FAILED]
+        code = {Quality.QUARANTINED: Exit.QUARANTINED, Quality.PARTIAL: Exit.PARTLY}.get(quality, Exit.DONE)
+        record = self.log.end(
+            End(
+                Ended(quality.value),
+                code,
+                reason="; ".join(check.sentence() for check in failed[:3]),
+                hint="it is kept, and does not count as a backup: see `strongroom show`" if failed else "",
+                snapshot=found.id,
+                checks=found.manifest.draft.checks,
+            )
+        )
+        self._catalog.record_snapshot(found, self._archive.entries(found))
+        self._close(job.id, f"kept as snapshot {found.id[:8]}")
+        shutil.rmtree(self._spool / job.id, ignore_errors=True)
+        if job.ref is not None:
+            self._source.cleanup(JobRef.from_json(job.ref), Receipt(found.id, found.manifest.committed_at))
+        self._retain()
+        return record
+
+    def _retain(self) -> None:
+        if not self.plan.policy.rules():
+            return
+        verdicts = plan_forget(self._archive.snapshots(self.key), self.plan.policy)
+        for tomb in forget(self._archive, self.key, verdicts, now=self.clock.now()):
+            self._catalog.record_forgotten(tomb)
+            log.info("forgot snapshot %s: %s", tomb.id[:8], tomb.reason)
+
+    def _close(self, job_id: str, because: str) -> None:
+        because = without_secrets(because, self._secrets)
+        self._catalog.close_job(job_id, because, now=self.clock.now())
+        log.info("job %s closed: %s", job_id, because)
+
+
+def _notes(leaves_out: tuple[str, ...]) -> tuple[str, ...]:
+    return (f"not in this backup: {', '.join(leaves_out)}",) if leaves_out else ()

@@ -1,0 +1,173 @@
+"""What a dialect owes the engine: one protocol for every system, with the differences as data.
+
+The engine owns deadlines, back-off, the lease, the download loop, hashing, the commit and redaction. A dialect
+owns its vendor's words: paths, states, the shape of answers, what the content must look like.
+
+How three systems, as unlike as they get, fit (contracts rspace.md, mayan.md, webadmit.md):
+
+==========  ======================  =============================  ==================================
+verb        RSpace                  Mayan EDMS                     WebAdMIT
+==========  ======================  =============================  ==================================
+login       status + whoami         /users/current/: an anonymous  user_identities
+                                    call looks like an empty site
+discover    the scope itself        the scope itself               identity and template by *name*,
+                                                                   each night anew
+prepare     nothing to remember     newest document, file and      ids in "recent files", so that an
+                                    download ids, server's Date    adopted run is told from our own
+start       POST, the answer holds  files: nothing to start, a     POST; the answer may be somebody
+            the job id              ref at once; version export:   else's running job (adopted)
+                                    POST, the answer holds nothing
+recover     the EXPORT event of     the listing, by the baseline   recent files, by the baseline
+            today
+poll        GET the job             READY at once; version         one listing for all jobs of an
+                                    exports by their events        identity
+files       one ZIP; size, CRC-32   100,000 files and as many      one to several; no promise at all
+                                    JSON documents, lazily; size,
+                                    SHA-256: `known` ones are
+                                    named, not fetched
+open        job again, then its     download path with the token   job again, then its link, within
+            link, with the key      JSON: made by the dialect      30 s, by a client without the key
+inspect     manifest.txt            page count of a PDF            CSV columns, row count
+cleanup     nothing                 delete the download entry      nothing
+==========  ======================  =============================  ==================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, Status
+from storage.verify import Check
+
+Known = Callable[[str], bool]
+"""Whether the archive holds a file of this SHA-256 already: then naming it is enough, and no byte is fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a system can and cannot do, as plain data that the engine reads; never `if system == …`."""
+
+    recognised_by: Literal["job id", "listing", "nothing to wait for"]
+    second_start: Literal["refused", "same job", "new job"]  # while one runs
+    promises: Literal["nothing", "size", "size and digest"]
+    ranges: bool  # a download may go on from an offset
+    cancels: bool
+    pace: Pace
+    error_is_end_s: float | None = None  # a job that answers with an error for so long has failed; None: never
+    silent_about: str = "the system does not say"  # why a promise is missing, for the check that would need it
+    leaves_out: tuple[str, ...] = ()  # what an export never holds, in words for the user
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a job's files are kept. Made by the engine after the durable commit, and by nobody else."""
+
+    snapshot: str
+    committed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An open answer: the file's bytes as they come over the wire."""
+
+    chunks: Iterator[bytes]
+    start: int  # offset of the first byte; 0 where the server ignored the offset that was asked for
+    total: int | None  # bytes of the whole file, as the answer's headers say; None: they do not
+    validator: str = ""  # names this very version of the file, for going on from an offset; "": cannot be done
+
+
+class Source(Protocol):
+    """One configured account on one system. Verbs may be called from any process, in any order that makes sense.
+
+    Every verb may raise SourceUnavailable (retry), SourceRefused, SourceUnexpected.
+    """
+
+    capabilities: Capabilities
+
+    def login(self) -> Account:
+        """Who we are and what we talk to. Proves the credential; called first in each run. Retry: yes."""
+
+    def discover(self, wanted: Scope) -> Scope:
+        """`wanted` with everything that must be looked up by name resolved. Raises SourceRefused where it names
+        nothing or several things. Retry: yes."""
+
+    def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
+        """Look, change nothing, and remember what `start` and `recover` need. The engine saves it. Retry: yes."""
+
+    def start(self, intent: Intent, *, now: datetime) -> JobRef:
+        """Ask for the export. Retry: no, a second call may start a second job; `recover` first.
+
+        Raises SourceBusy where the system runs one for this credential. An error that proves that nothing was
+        started is SourceRefused; one that leaves it open is SourceUnavailable.
+        """
+
+    def recover(self, intent: Intent, *, asked_at: datetime) -> JobRef | None:
+        """The job that an earlier `start` of this intent may have made; None where there is none to be found.
+
+        Retry: yes.
+        """
+
+    def poll(self, refs: Sequence[JobRef]) -> Mapping[str, Status]:
+        """The status of each job, by `JobRef.key`; one request for all where the system has a listing. Retry: yes.
+
+        An unknown vendor word raises SourceUnexpected: nothing is taken for done or for running by default.
+        """
+
+    def files(self, ref: JobRef, status: Status, known: Known) -> Iterable[ExportFile]:
+        """What a ready job offers, lazily. A file whose SHA-256 is `known` needs no detail calls. Retry: yes."""
+
+    def open(
+        self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""
+    ) -> AbstractContextManager[Download]:
+        """Open one file, by a link asked for in this very call. Raises FileGone. Retry: yes.
+
+        With `offset`, only where `capabilities.ranges`; the answer says in `start` whether it was honoured.
+        """
+
+    def inspect(self, intent: Intent, status: Status, file: ExportFile, path: Path) -> list[Check]:
+        """What the content of a file must show, beyond its bytes being right: structure, and that it is what was
+        asked for. Local; never raises for what a file holds."""
+
+    def cancel(self, ref: JobRef) -> None:
+        """Best effort; nothing where the system has no such call."""
+
+    def cleanup(self, ref: JobRef, receipt: Receipt) -> None:
+        """Remove at the system what only this job made there. Retry: yes."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What a dialect needs to reach its system, secrets resolved. Never stored, never printed."""
+
+    url: str
+    secrets: Mapping[str, str]  # by the names of Dialect.secrets
+    ca_file: Path | None = None
+    proxy: str | None = None
+    connect_timeout_s: float = 10
+    read_timeout_s: float = 60
+    start_timeout_s: float = 900  # planning an export happens inside the request that starts it
+
+    def __repr__(self) -> str:
+        return f"Connection({self.url})"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A system as configuration knows it: its name, its secrets, how scopes are written, how to connect."""
+
+    system: str
+    secrets: tuple[frozenset[str], ...]  # sets of secrets, any one of which is enough
+    kinds: tuple[str, ...]  # of scopes
+    pace: Pace
+    scope: Callable[[Mapping[str, Any]], Scope]  # from a [[source.scope]] table; ValueError names the key
+    parse_scope: Callable[[str], Scope]  # from the command line, such as "group:1234"; ValueError says the form
+    connect: Callable[[Connection], Source]
+    inspect_import: Callable[[Scope, Path, str, datetime | None], list[Check]]  # a file that somebody already has

@@ -1,0 +1,202 @@
+"""HTTP for dialects: time-outs, TLS, retries of harmless requests, and httpx's errors turned into ours.
+
+The only module that imports httpx. Knows no system; a dialect says what an answer means.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import tenacity
+
+from flows.errors import ConfigError, SourceUnavailable, SourceUnexpected
+from flows.sources.base import Connection, Download
+
+PIECE = 1 << 20  # bytes handed on at a time: small pieces cost more than the network does
+MAX_ANSWER = 64 << 20  # bytes of an answer that is not a file; more is no answer of an API we know
+TRIES = 3  # of a request that may be repeated
+USER_AGENT = "strongroom"
+
+# httpx logs every URL at INFO and httpcore every header at DEBUG: a link may be a secret, a header is one.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, read into memory."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's clock, from its Date header."""
+        try:
+            return parsedate_to_datetime(self.headers["date"]).astimezone(UTC)
+        except (KeyError, ValueError, TypeError):
+            return None
+
+    def json(self) -> Any:
+        """The body as JSON; None where it is not, such as an HTML error page."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class Client:
+    """One system at one base URL. Credentials go to that origin and to no other.
+
+    Redirects are not followed: a dialect that knows of one opens it with `bare=True`.
+    """
+
+    def __init__(self, connection: Connection, headers: Mapping[str, str]) -> None:
+        parts = urlsplit(connection.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(f"url {connection.url!r}: not an http or https address")
+        self.base = connection.url.rstrip("/")
+        self._origin = _origin(self.base)
+        self._connection = connection
+        self._headers = dict(headers)
+        verify: ssl.SSLContext | bool = True
+        if connection.ca_file is not None:
+            try:
+                verify = ssl.create_default_context(cafile=str(connection.ca_file))
+            except (OSError, ssl.SSLError) as exc:
+                raise ConfigError(f"ca_file {connection.ca_file}: {exc}") from exc
+        read_s, connect_s = connection.read_timeout_s, connection.connect_timeout_s
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(read_s, connect=connect_s),
+            verify=verify,
+            proxy=connection.proxy,
+            trust_env=connection.proxy is None,
+            follow_redirects=False,
+            headers={"User-Agent": USER_AGENT},
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, params: Mapping[str, str] | None = None, *, sleep: Callable[[float], None]) -> Answer:
+        """GET, tried up to three times where no answer came. Raises SourceUnavailable. Retry: yes.
+
+        Any status is an answer: the dialect reads it.
+        """
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=tenacity.wait_exponential(multiplier=0.2, max=5),
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, SourceUnavailable) and not e.answered),
+            sleep=sleep,
+            reraise=True,
+        )
+        return retrying(self._request, "GET", path, params, None, self._connection.read_timeout_s)
+
+    def post(self, path: str, form: Mapping[str, str], *, timeout_s: float) -> Answer:
+        """POST a form, once. Raises SourceUnavailable: then nobody knows whether it arrived. Retry: no."""
+        return self._request("POST", path, None, form, timeout_s)
+
+    @contextmanager
+    def stream(self, url: str, *, accept: str, refuse: Callable[[Answer], Exception]) -> Iterator[Download]:
+        """Open a file. `url` may be a path at the base or a link; a link to another origin gets no credentials.
+
+        An answer other than 200 is read, bounded, and turned into an exception by `refuse`. What breaks later
+        raises SourceUnavailable out of `chunks`. `Accept-Encoding: identity`, and the raw bytes are given: what
+        is kept is what was sent.
+        """
+        link = url if "://" in url else self.base + url
+        ours = _origin(link) == self._origin
+        headers = {**(self._headers if ours else {}), "Accept": accept, "Accept-Encoding": "identity"}
+        with _mapped(_where(link)), self._http.stream("GET", link, headers=headers) as response:
+            if response.status_code != 200:
+                raise refuse(_answer(response))
+            length = response.headers.get("content-length", "")
+            total = int(length) if length.isdigit() else None
+            yield Download(_pieces(response, _where(link)), 0, total)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+        timeout_s: float,
+    ) -> Answer:
+        url = self.base + path
+        headers = {**self._headers, "Accept": "application/json"}
+        timeout = httpx.Timeout(timeout_s, connect=self._connection.connect_timeout_s)
+        with (
+            _mapped(_where(url)),
+            self._http.stream(method, url, params=params, data=form, headers=headers, timeout=timeout) as response,
+        ):
+            return _answer(response)
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Whether two URLs name the same scheme, host and port."""
+    return _origin(one) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def _where(url: str) -> str:
+    """The server, for messages: paths and queries may be secrets."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _answer(response: httpx.Response) -> Answer:
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise SourceUnexpected(f"{_where(str(response.url))}: an answer of more than {MAX_ANSWER} bytes")
+    return Answer(response.status_code, dict(response.headers), bytes(body))
+
+
+def _pieces(response: httpx.Response, where: str) -> Iterator[bytes]:
+    buffer = bytearray()
+    with _mapped(where):
+        for chunk in response.iter_raw():
+            buffer += chunk
+            if len(buffer) >= PIECE:
+                yield bytes(buffer)
+                buffer.clear()
+    if buffer:
+        yield bytes(buffer)
+
+
+@contextmanager
+def _mapped(where: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.ConnectTimeout as exc:
+        raise SourceUnavailable(f"{where}: no connection in time") from exc
+    except httpx.TimeoutException as exc:
+        raise SourceUnavailable(f"{where}: no answer in time") from exc
+    except httpx.ConnectError as exc:
+        hint = (
+            "if its certificate is signed by your own authority, name that in ca_file"
+            if "CERT" in str(exc)
+            else ""
+        )
+        raise SourceUnavailable(f"{where}: no connection ({exc})", hint=hint) from exc
+    except httpx.HTTPError as exc:
+        raise SourceUnavailable(f"{where}: the connection broke ({type(exc).__name__})") from exc
+    except httpx.InvalidURL as exc:
+        raise SourceUnexpected(f"{where}: the system gave a link that is no URL") from exc

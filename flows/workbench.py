@@ -1,0 +1,66 @@
+"""Opens what a run needs: configuration, archive, catalog, source; and closes it again.
+
+The one place where settings become open things, for flows and command line alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from flows import config
+from flows.clock import SystemClock
+from flows.config import Settings
+from flows.credentials import connection
+from flows.errors import ConfigError
+from flows.lifecycle import Engine, Places, Plan
+from storage.archive import Archive, open_url
+from storage.catalog import Catalog
+
+ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
+
+
+def open_archive(settings: Settings) -> Archive:
+    """The configured archive. Raises ArchiveMissing, BackendFailed, FormatUnknown."""
+    return Archive.open(open_url(settings.file.archive.url, base=settings.folder))
+
+
+@contextmanager
+def open_catalog(settings: Settings, archive: Archive) -> Iterator[Catalog]:
+    """The catalog of that archive; a new one is filled from it first.
+
+    Raises ConfigError for a catalog of another archive: its jobs and holds would be about something else.
+    """
+    with Catalog.open(settings.catalog_path) as catalog:
+        known = catalog.fact(ARCHIVE_FACT)
+        if not known:
+            catalog.reindex(archive)
+            catalog.note_fact(ARCHIVE_FACT, archive.id)
+        elif known != archive.id:
+            raise ConfigError(
+                f"{settings.catalog_path}: indexes archive {known[:8]}, [archive] url is archive {archive.id[:8]}",
+                hint="name the right archive, or another [state] folder for this one",
+            )
+        yield catalog
+
+
+@contextmanager
+def open_engine(
+    config_path: str | Path | None, source: str, scope: str, *, at: datetime | None = None
+) -> Iterator[Engine]:
+    """An engine for one run. `at`: rehearse as if it were that instant. Raises ConfigError, StorageError."""
+    settings = config.load(config.find(config_path))
+    table = settings.source(source)
+    wanted = settings.scope(table, scope)
+    link = connection(settings, table)
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
+        plan = Plan(table, wanted, settings.policy(source), table.pace())
+        places = Places(archive, catalog, settings.spool, tuple(link.secrets.values()))
+        system = table.dialect.connect(link)
+        try:
+            yield Engine(plan, system, places, SystemClock(at))
+        finally:
+            system.close()

@@ -1,0 +1,405 @@
+"""The catalog: an index over manifests and records, plus what is in flight. The only user of SQLModel.
+
+One file on one host, never on a network file system. Everything finished in it can be made again from the
+archive (`reindex`); what is in flight cannot, and losing it costs at most one more export.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DatabaseError
+from sqlmodel import Session, SQLModel, create_engine, delete, insert, select, text
+
+from storage import records, snapshot
+from storage.archive import Archive
+from storage.errors import CatalogUnusable
+from storage.holder import Holder
+from storage.listing import Entry
+from storage.records import RunRecord
+from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
+from storage.tables import CheckRow, Fact, File, Job, Lease, Run, Scope, SnapshotRow, Source
+
+BUSY_S = 30  # how long a write waits for another process's
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A job that is not closed: an intent, and what is known of the export it led to."""
+
+    id: str
+    key: ScopeKey
+    intent: Mapping[str, Any]
+    opened_at: datetime
+    asked_at: datetime | None
+    ref: Mapping[str, Any] | None
+    status: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A run that starts."""
+
+    id: str
+    key: ScopeKey
+    system: str
+    request: Mapping[str, Any]
+    trigger: str
+    flow_run: str
+    started_at: datetime
+    holder: Holder
+
+
+class Catalog:
+    """An opened catalog. Each method is one transaction, durable when it returns. Retry: yes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @classmethod
+    def open(cls, path: Path) -> Catalog:
+        """Open, or make, the catalog at `path` (mode 0600). Raises CatalogUnusable."""
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as exc:
+            raise CatalogUnusable(f"{path}: {exc.strerror}", hint="look at its permissions") from exc
+        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S})
+        event.listen(engine, "connect", _prepare_connection)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        catalog = cls(engine)
+        try:
+            catalog._migrate(path)
+        except DatabaseError as exc:
+            raise CatalogUnusable(f"{path}: {exc.orig}") from exc
+        return catalog
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- what the catalog is about
+
+    def fact(self, name: str) -> str:
+        """The value noted under `name`; "" where there is none."""
+        with Session(self._engine) as session:
+            row = session.get(Fact, name)
+            return "" if row is None else row.value
+
+    def note_fact(self, name: str, value: str) -> None:
+        """Note a value."""
+        with self._write() as session:
+            session.merge(Fact(name=name, value=value))
+
+    # -- leases
+
+    def take_lease(self, credential: str, holder: Holder, *, now: datetime, ttl: timedelta) -> Holder | None:
+        """Take or renew the lease. None: it is ours until `now + ttl`. Else: who has it.
+
+        A lease goes over at once when its holder is certainly dead, and when it has run out.
+        """
+        with self._write() as session:
+            row = session.get(Lease, credential)
+            expires = to_text(now + ttl)
+            if row is None:
+                row = Lease(credential=credential, holder="", since="", expires_at="")
+            elif row.holder != holder.encode():
+                other = Holder.decode(row.holder)
+                if row.expires_at > to_text(now) and not other.dead():
+                    return other
+            if row.holder != holder.encode():
+                row.since = to_text(now)
+            row.holder, row.expires_at = holder.encode(), expires
+            session.add(row)
+            return None
+
+    def drop_lease(self, credential: str, holder: Holder) -> None:
+        """Give the lease back, if it is ours."""
+        with self._write() as session:
+            row = session.get(Lease, credential)
+            if row is not None and row.holder == holder.encode():
+                session.delete(row)
+
+    # -- runs and jobs in flight
+
+    def begin_run(self, run: Beginning) -> None:
+        """Note that a run is under way."""
+        with self._write() as session:
+            self._know_scope(session, run.key, run.system, run.request)
+            session.merge(
+                Run(
+                    id=run.id,
+                    source=run.key.source,
+                    scope=run.key.scope,
+                    system=run.system,
+                    request=_json(run.request),
+                    trigger=run.trigger,
+                    flow_run=run.flow_run,
+                    job="",
+                    started_at=to_text(run.started_at),
+                    holder=run.holder.encode(),
+                )
+            )
+
+    def note_phase(self, run_id: str, phase: str, job: str = "") -> None:
+        """Note what a run is doing."""
+        with self._write() as session:
+            row = session.get(Run, run_id)
+            if row is not None and not row.ended_at:
+                row.phase, row.job = phase, job or row.job
+                session.add(row)
+
+    def dead_runs(self, key: ScopeKey) -> list[Run]:
+        """Runs of the scope that never ended and whose process is gone."""
+        with Session(self._engine, expire_on_commit=False) as session:
+            rows = session.exec(
+                select(Run).where(Run.source == key.source, Run.scope == key.scope, Run.ended_at == "")
+            ).all()
+            return [row for row in rows if Holder.decode(row.holder).dead()]
+
+    def save_intent(self, job_id: str, key: ScopeKey, intent: Mapping[str, Any], *, now: datetime) -> None:
+        """Save what is about to be asked, before it is asked."""
+        with self._write() as session:
+            session.add(
+                Job(id=job_id, source=key.source, scope=key.scope, intent=_json(intent), opened_at=to_text(now))
+            )
+
+    def mark_asked(self, job_id: str, *, now: datetime) -> None:
+        """From here on, an export may exist at the vendor."""
+        self._change_job(job_id, lambda row: setattr(row, "asked_at", to_text(now)))
+
+    def save_ref(self, job_id: str, ref: Mapping[str, Any]) -> None:
+        """Save the vendor's handle, as soon as it is known."""
+        self._change_job(job_id, lambda row: setattr(row, "ref", _json(ref)))
+
+    def save_status(self, job_id: str, status: Mapping[str, Any]) -> None:
+        """Save the answer that said ready. The first one stands: later ones may promise less."""
+        self._change_job(job_id, lambda row: setattr(row, "status", row.status or _json(status)))
+
+    def close_job(self, job_id: str, because: str, *, now: datetime) -> None:
+        """The job needs no more work: its file is kept, or will never be had."""
+
+        def close(row: Job) -> None:
+            row.closed_at, row.closed_because = row.closed_at or to_text(now), row.closed_because or because
+
+        self._change_job(job_id, close)
+
+    def open_job(self, key: ScopeKey) -> InFlight | None:
+        """The newest job of the scope that is not closed."""
+        with Session(self._engine) as session:
+            row = session.exec(
+                select(Job)
+                .where(Job.source == key.source, Job.scope == key.scope, Job.closed_at == "")
+                .order_by(text("opened_at desc, id desc"))
+            ).first()
+            return None if row is None else _in_flight(row)
+
+    def job(self, job_id: str) -> InFlight:
+        """A job by our id. Raises CatalogUnusable where it is not known."""
+        with Session(self._engine) as session:
+            row = session.get(Job, job_id)
+            if row is None:
+                raise CatalogUnusable(f"job {job_id}: not in the catalog", hint="run again")
+            return _in_flight(row)
+
+    # -- finished things: rows made of manifests and records, here and when reindexing
+
+    def record_run(self, record: RunRecord) -> None:
+        """Enter a finished run. Retry: yes, the same record changes nothing."""
+        with self._write() as session:
+            self._enter_run(session, record)
+
+    def record_snapshot(self, found: Snapshot, entries: Iterable[Entry]) -> None:
+        """Enter a snapshot and its files. Retry: yes."""
+        with self._write() as session:
+            self._enter_snapshot(session, found, entries)
+
+    def record_forgotten(self, tomb: snapshot.Tombstone) -> None:
+        """Enter that a snapshot was forgotten."""
+        with self._write() as session:
+            found = Snapshot(tomb.id, tomb.manifest)
+            self._enter_snapshot(session, found, None)
+            row = session.get_one(SnapshotRow, tomb.id)
+            row.forgotten_at, row.forgotten_because = to_text(tomb.forgotten_at), tomb.reason
+            session.add(row)
+            session.exec(delete(File).where(File.snapshot == tomb.id))  # type: ignore[arg-type]
+
+    def reindex(self, archive: Archive) -> int:
+        """Enter everything that the archive holds and this catalog does not; the number of runs and snapshots.
+
+        What is in flight stays as it is. Raises what reading the archive raises.
+        """
+        with Session(self._engine) as session:
+            runs = set(session.exec(select(Run.id).where(Run.ended_at != "")))
+            snapshots = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at == "")))
+            forgotten = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at != "")))
+        entered = 0
+        for found in archive.snapshots():
+            if found.id not in snapshots:
+                self.record_snapshot(found, archive.entries(found))
+                entered += 1
+        for tomb in archive.tombstones():
+            if tomb.id not in forgotten:
+                self.record_forgotten(tomb)
+                entered += 1
+        for name, data in archive.records():
+            record = records.decode(data, name)
+            if record is not None and record.id not in runs:
+                self.record_run(record)
+                entered += 1
+        return entered
+
+    # -- questions
+
+    def runs(self, key: ScopeKey | None = None, *, limit: int = 50) -> list[Run]:
+        """The newest runs, of one scope or of all."""
+        query = select(Run).order_by(text("started_at desc, id desc")).limit(limit)
+        if key is not None:
+            query = query.where(Run.source == key.source, Run.scope == key.scope)
+        with Session(self._engine, expire_on_commit=False) as session:
+            return list(session.exec(query))
+
+    def last_good(self, key: ScopeKey) -> datetime | None:
+        """When the newest verified, live snapshot of the scope was taken."""
+        with Session(self._engine) as session:
+            row = session.exec(
+                select(SnapshotRow.taken_at)
+                .where(SnapshotRow.source == key.source, SnapshotRow.scope == key.scope)
+                .where(SnapshotRow.quality == "verified", SnapshotRow.forgotten_at == "")
+                .order_by(text("taken_at desc"))
+            ).first()
+            return None if row is None else from_text(row)
+
+    # -- inside
+
+    @contextmanager
+    def _write(self) -> Iterator[Session]:
+        with Session(self._engine) as session, session.begin():
+            yield session
+
+    def _change_job(self, job_id: str, change: Callable[[Job], None]) -> None:
+        with self._write() as session:
+            row = session.get(Job, job_id)
+            if row is None:
+                raise CatalogUnusable(f"job {job_id}: not in the catalog", hint="run again")
+            change(row)
+            session.add(row)
+
+    def _know_scope(self, session: Session, key: ScopeKey, system: str, request: Mapping[str, Any]) -> None:
+        session.merge(Source(name=key.source, system=system))
+        session.merge(Scope(source=key.source, name=key.scope, request=_json(request)))
+
+    def _enter_run(self, session: Session, record: RunRecord) -> None:
+        self._know_scope(session, record.key, record.system, record.request)
+        session.merge(
+            Run(
+                id=record.id,
+                source=record.key.source,
+                scope=record.key.scope,
+                system=record.system,
+                request=_json(record.request),
+                trigger=record.trigger,
+                flow_run=record.flow_run,
+                job=record.job,
+                started_at=to_text(record.started_at),
+                ended_at=to_text(record.ended_at),
+                ended=record.ended.value,
+                exit_code=record.exit_code,
+                reason=record.reason,
+                hint=record.hint,
+                snapshot=record.snapshot,
+                bytes_fetched=record.bytes_fetched,
+            )
+        )
+        for place, check in enumerate(record.checks):
+            session.merge(CheckRow(run=record.id, place=place, **snapshot.check_json(check)))
+
+    def _enter_snapshot(self, session: Session, found: Snapshot, entries: Iterable[Entry] | None) -> None:
+        draft = found.manifest.draft
+        self._know_scope(session, found.key, draft.system, draft.request)
+        session.merge(
+            SnapshotRow(
+                id=found.id,
+                source=found.key.source,
+                scope=found.key.scope,
+                number=found.manifest.number,
+                run=draft.run_id,
+                taken_at=to_text(draft.taken_at),
+                committed_at=to_text(found.manifest.committed_at),
+                quality=draft.quality.value,
+                files=found.manifest.files,
+                size=found.manifest.size,
+                stored_bytes=found.manifest.stored_bytes,
+            )
+        )
+        rows = [
+            {
+                "snapshot": found.id,
+                "path": entry.path,
+                "size": entry.measured.size,
+                "crc32": entry.measured.crc32,
+                "sha256": entry.measured.sha256,
+                "promised_size": entry.promised.size,
+                "promised_crc32": entry.promised.crc32,
+                "promised_sha256": entry.promised.sha256,
+            }
+            for entry in entries or ()
+        ]
+        if rows:
+            session.connection().execute(insert(File).prefix_with("OR REPLACE"), rows)
+
+    def _migrate(self, path: Path) -> None:
+        with self._engine.connect() as connection:
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar() or 0
+            if version > SCHEMA:
+                raise CatalogUnusable(
+                    f"{path}: schema {version}, this version knows {SCHEMA}",
+                    hint="a newer Strongroom wrote it: upgrade, or move the file away to have a new one filled",
+                )
+            for step in range(version, SCHEMA):
+                _STEPS[step](connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+            connection.commit()
+
+
+# Schema steps, in order; step N takes the schema from N to N + 1 in the transaction that sets user_version.
+_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all]
+
+
+def _prepare_connection(connection: Any, _: object) -> None:
+    # Transactions begin by our own BEGIN IMMEDIATE (see `open`): a reader that becomes a writer half-way would
+    # meet "database is locked" however long it waits. FULL: an intent must survive a power cut.
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
+
+
+def _in_flight(row: Job) -> InFlight:
+    return InFlight(
+        id=row.id,
+        key=ScopeKey(row.source, row.scope),
+        intent=json.loads(row.intent),
+        opened_at=from_text(row.opened_at),
+        asked_at=from_text(row.asked_at) if row.asked_at else None,
+        ref=json.loads(row.ref) if row.ref else None,
+        status=json.loads(row.status) if row.status else None,
+    )

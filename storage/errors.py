@@ -1,0 +1,74 @@
+"""What can go wrong with kept bytes, named by what to do next.
+
+StorageError
+├── ArchiveMissing    no archive at that place: `strongroom init`, or correct the URL
+├── FormatUnknown     made by a newer version, or not ours at all: upgrade, touch nothing
+├── SnapshotUnknown   no such snapshot, or an id prefix that fits several
+├── ObjectMissing     bytes that a snapshot names are gone: take them from a second copy
+├── ObjectCorrupt     bytes that are there are not those that were put: same
+├── BackendFailed     the place itself refuses (disk full, no permission): mend it, run again
+├── CatalogUnusable   the catalog cannot be opened or is newer than this program
+└── Busy              somebody else holds the lease: wait, or run later
+
+Every class carries a `hint`: what to try, in one sentence without a full stop.
+"""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """Base of all errors of `storage`. `str(error)` is thing, got, promised; `hint` is what to try."""
+
+    default_hint = ""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint or self.default_hint
+
+
+class ArchiveMissing(StorageError):
+    """There is no archive at the place named."""
+
+    default_hint = "`strongroom init` makes one; or correct [archive] url, or --archive"
+
+
+class FormatUnknown(StorageError):
+    """The bytes do not follow a format that this version reads."""
+
+    default_hint = "a newer Strongroom may have written it; upgrade before anything else touches it"
+
+
+class SnapshotUnknown(StorageError):
+    """No snapshot, or more than one, goes by that name."""
+
+    default_hint = "`strongroom snapshots` lists them; an id may be shortened as long as it stays unique"
+
+
+class ObjectMissing(StorageError):
+    """Bytes that a snapshot names are not in the archive."""
+
+    default_hint = "bring the missing pack back from a copy of the archive; `strongroom scrub --all` names all"
+
+
+class ObjectCorrupt(StorageError):
+    """Bytes in the archive are not those that were put there."""
+
+    default_hint = "bring the damaged file back from a copy of the archive; `strongroom scrub --all` names all"
+
+
+class BackendFailed(StorageError):
+    """The place where bytes lie refused a read or a write. Retry: yes, once its cause is mended."""
+
+    default_hint = "look at free space, permissions and mounts, then run again: nothing finished was lost"
+
+
+class CatalogUnusable(StorageError):
+    """The catalog cannot be opened, or was written by a newer version."""
+
+    default_hint = "move the file away: a new one is filled from the archive"
+
+
+class Busy(StorageError):
+    """Somebody else holds the lease that this work needs. Retry: yes, later."""
+
+    default_hint = "one credential exports one thing at a time; wait for the other run to end"

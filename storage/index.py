@@ -1,0 +1,93 @@
+"""Which pack holds an object: footers of packs, read once each and kept while the archive is open.
+
+Derived from the packs alone; nothing here is written anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from storage.backend import Backend
+from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing
+from storage.objects import Oid, Scheme
+from storage.packs import Block, Footer, Placed, open_block, read_footer
+
+
+def pack_name(digest: str) -> str:
+    """Where the pack of that digest lies."""
+    return f"packs/{digest[:2]}/{digest}.pack"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an object's bytes are."""
+
+    pack: str  # digest
+    block: Block
+    placed: Placed
+
+
+class Index:
+    """Objects of the packs that were `load`ed. Memory: some 300 bytes an object."""
+
+    def __init__(self, backend: Backend, scheme: Scheme) -> None:
+        self._backend = backend
+        self._scheme = scheme
+        self._packs: set[str] = set()
+        self._where: dict[Oid, Location] = {}
+        self._last: tuple[tuple[str, int], bytes] | None = None  # the block read last: small objects share one
+
+    def load(self, packs: Iterable[str]) -> None:
+        """Know the objects of these packs. Raises ObjectMissing, ObjectCorrupt for a pack that is not whole."""
+        for pack in packs:
+            if pack not in self._packs:
+                self.add(pack, footer_of(self._backend, pack))
+
+    def add(self, pack: str, footer: Footer) -> None:
+        """Know the objects of a pack whose footer the caller has."""
+        if footer.scheme != self._scheme.name:
+            raise FormatUnknown(
+                f"{pack_name(pack)}: objects named by {footer.scheme!r}, not {self._scheme.name!r}"
+            )
+        for placed in footer.objects:
+            self._where.setdefault(placed.oid, Location(pack, footer.blocks[placed.block], placed))
+        self._packs.add(pack)
+
+    def find(self, oid: Oid) -> Location | None:
+        """Where the object is, as far as packs were loaded."""
+        return self._where.get(oid)
+
+    def read(self, oid: Oid) -> bytes:
+        """The object's bytes, proven to be those that its oid names.
+
+        Raises ObjectMissing, ObjectCorrupt. Memory: the object's block.
+        """
+        where = self.find(oid)
+        if where is None:
+            raise ObjectMissing(f"object {oid.hex()[:12]}: in none of the snapshot's packs")
+        plain = self._block(where)
+        data = plain[where.placed.offset : where.placed.offset + where.placed.length]
+        if self._scheme.oid(data) != oid:
+            raise ObjectCorrupt(f"{pack_name(where.pack)}: object {oid.hex()[:12]}: its bytes are not its own")
+        return data
+
+    def _block(self, where: Location) -> bytes:
+        key = (where.pack, where.block.offset)
+        if self._last is None or self._last[0] != key:
+            name = pack_name(where.pack)
+            stored = self._backend.get(name, where.block.offset, where.block.stored)
+            self._last = (key, open_block(where.block, stored, name))
+        return self._last[1]
+
+
+def footer_of(backend: Backend, pack: str) -> Footer:
+    """The footer of a pack, by two or three small reads. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
+    name = pack_name(pack)
+    size = backend.size(name)
+    if size is None:
+        raise ObjectMissing(f"{name}: not in the archive")
+    try:
+        return read_footer(lambda offset, length: backend.get(name, offset, length), size, name)
+    except (IndexError, UnicodeDecodeError) as exc:
+        raise ObjectCorrupt(f"{name}: footer tables do not fit each other: {exc}") from exc

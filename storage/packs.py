@@ -1,0 +1,202 @@
+"""Objects into packs and back: the bytes of one pack, as `FORMAT.md` section 3 lays them out.
+
+Pure: works on bytes, touches no backend. Which pack an object goes to is the writer's business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+import zstandard
+
+from storage.errors import FormatUnknown, ObjectCorrupt
+from storage.objects import Oid
+
+HEADER = struct.Struct(">8s16s")  # magic, scheme padded with zero bytes
+BLOCK = struct.Struct(">QIIB32s")  # offset in the pack, stored bytes, plain bytes, codec, SHA-256 of stored bytes
+OBJECT = struct.Struct(">32sIIIB")  # oid, block number, offset in the plain block, bytes, kind
+COUNTS = struct.Struct(">II")  # blocks, objects
+TRAILER = struct.Struct(">QI32s8s")  # offset and bytes of the footer, its SHA-256, magic
+MAGIC = b"SRPACK\x00\x01"
+END_MAGIC = b"SRPACKE\x01"
+
+PACK_SIZE = 32 << 20  # a pack is closed at the first object that reaches this: one put, small enough for memory
+BLOCK_SIZE = 1 << 20  # small objects share a block of about this size, so that zstd sees their likeness
+MAX_OBJECT = 32 << 20  # larger content is several objects
+LEVEL = 3  # zstd's default; performance figures in README
+SAMPLE = 64 << 10  # bytes of a large object tried first: what does not shrink there is kept raw
+
+
+class Codec(IntEnum):
+    """How a block is kept."""
+
+    RAW = 0
+    ZSTD = 1
+
+
+class Kind(IntEnum):
+    """What an object is for; a reader needs it only to rebuild an index."""
+
+    CONTENT = 1
+    LISTING = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One row of a pack's block table."""
+
+    offset: int
+    stored: int  # bytes in the pack
+    plain: int  # bytes when decompressed
+    codec: int
+    digest: bytes  # SHA-256 of the stored bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One row of a pack's object table."""
+
+    oid: Oid
+    block: int
+    offset: int
+    length: int
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """Everything a pack says about itself."""
+
+    scheme: str
+    blocks: tuple[Block, ...]
+    objects: tuple[Placed, ...]
+
+
+class PackBuilder:
+    """Collects objects and yields the bytes of a pack. Memory: the pack's own bytes."""
+
+    def __init__(self, scheme: str) -> None:
+        self._scheme = scheme
+        self._parts = [HEADER.pack(MAGIC, scheme.encode())]
+        self._length = HEADER.size
+        self._blocks: list[Block] = []
+        self._objects: list[Placed] = []
+        self._open = bytearray()  # the shared block that small objects go to
+        self._compressor = zstandard.ZstdCompressor(level=LEVEL)
+
+    @property
+    def size(self) -> int:
+        """Bytes so far, an upper bound of the open block included."""
+        return self._length + len(self._open)
+
+    @property
+    def empty(self) -> bool:
+        """True while nothing was added."""
+        return not self._objects
+
+    def add(self, oid: Oid, data: bytes, kind: Kind) -> None:
+        """Put one object, of 0 to MAX_OBJECT bytes, into the pack."""
+        if len(data) > MAX_OBJECT:
+            raise ValueError(f"an object of {len(data)} bytes, at most {MAX_OBJECT}")
+        if len(self._open) + len(data) > BLOCK_SIZE:
+            self._close_block()
+        if len(data) >= BLOCK_SIZE:
+            self._objects.append(Placed(oid, len(self._blocks), 0, len(data), kind))
+            self._write_block(data)
+            return
+        self._objects.append(Placed(oid, len(self._blocks), len(self._open), len(data), kind))
+        self._open += data
+
+    def finish(self) -> tuple[str, list[bytes]]:
+        """The pack's name (SHA-256 of all its bytes, hex) and its bytes in parts. The builder is used up."""
+        self._close_block()
+        footer = b"".join(
+            [COUNTS.pack(len(self._blocks), len(self._objects))]
+            + [BLOCK.pack(b.offset, b.stored, b.plain, b.codec, b.digest) for b in self._blocks]
+            + [OBJECT.pack(o.oid, o.block, o.offset, o.length, o.kind) for o in self._objects]
+        )
+        trailer = TRAILER.pack(self._length, len(footer), hashlib.sha256(footer).digest(), END_MAGIC)
+        parts = [*self._parts, footer, trailer]
+        name = hashlib.sha256()
+        for part in parts:
+            name.update(part)
+        return name.hexdigest(), parts
+
+    def _close_block(self) -> None:
+        # An object of no bytes still needs its block to exist.
+        if self._open or (self._objects and self._objects[-1].block == len(self._blocks)):
+            self._write_block(bytes(self._open))
+            self._open.clear()
+
+    def _write_block(self, data: bytes) -> None:
+        stored, codec = self._compress(data)
+        digest = hashlib.sha256(stored).digest()
+        self._blocks.append(Block(self._length, len(stored), len(data), codec, digest))
+        self._parts.append(stored)
+        self._length += len(stored)
+
+    def _compress(self, data: bytes) -> tuple[bytes, Codec]:
+        if len(data) > 2 * SAMPLE and not self._shrinks(data[:SAMPLE]) and not self._shrinks(data[-SAMPLE:]):
+            return data, Codec.RAW
+        packed = self._compressor.compress(data)
+        return (packed, Codec.ZSTD) if len(packed) < len(data) else (data, Codec.RAW)
+
+    def _shrinks(self, sample: bytes) -> bool:
+        return len(self._compressor.compress(sample)) < len(sample) * 0.97
+
+
+def read_footer(read: Callable[[int, int], bytes], size: int, name: str) -> Footer:
+    """The footer of the pack of `size` bytes that `read(offset, length)` reads from.
+
+    Raises FormatUnknown where it is no pack of this format, ObjectCorrupt where it is one and is damaged.
+    """
+    if size < HEADER.size + TRAILER.size:
+        raise ObjectCorrupt(f"{name}: {size} bytes, a pack has at least {HEADER.size + TRAILER.size}")
+    magic, scheme = HEADER.unpack(_exactly(read, 0, HEADER.size, name))
+    offset, length, digest, end = TRAILER.unpack(_exactly(read, size - TRAILER.size, TRAILER.size, name))
+    if magic[:6] == MAGIC[:6] and magic != MAGIC:
+        raise FormatUnknown(f"{name}: pack format {magic[6:].hex()}, this version reads {MAGIC[6:].hex()}")
+    if magic != MAGIC or end != END_MAGIC or offset + length + TRAILER.size != size:
+        raise ObjectCorrupt(f"{name}: its first or last bytes are not those of a whole pack")
+    data = _exactly(read, offset, length, name)
+    if hashlib.sha256(data).digest() != digest:
+        raise ObjectCorrupt(f"{name}: footer sha256 differs from the one in its trailer")
+    blocks, objects = COUNTS.unpack_from(data)
+    middle = COUNTS.size + blocks * BLOCK.size
+    return Footer(
+        scheme.rstrip(b"\0").decode("ascii", "replace"),
+        tuple(Block(*row) for row in BLOCK.iter_unpack(data[COUNTS.size : middle])),
+        tuple(_placed(objects, data[middle:])),
+    )
+
+
+def open_block(block: Block, stored: bytes, name: str) -> bytes:
+    """The plain bytes of a block. Raises ObjectCorrupt where they are not those that were written."""
+    if len(stored) != block.stored or hashlib.sha256(stored).digest() != block.digest:
+        raise ObjectCorrupt(f"{name}: block at {block.offset}: sha256 differs from the footer's")
+    if block.codec == Codec.RAW:
+        return stored
+    if block.codec != Codec.ZSTD:
+        raise FormatUnknown(f"{name}: block codec {block.codec}, this version reads 0 and 1")
+    try:
+        if zstandard.frame_content_size(stored) != block.plain:
+            raise ObjectCorrupt(f"{name}: block at {block.offset}: not of the {block.plain} bytes promised")
+        return zstandard.ZstdDecompressor().decompress(stored)
+    except zstandard.ZstdError as exc:
+        raise ObjectCorrupt(f"{name}: block at {block.offset}: {exc}") from exc
+
+
+def _placed(count: int, rows: bytes) -> Iterator[Placed]:
+    for oid, block, offset, length, kind in OBJECT.iter_unpack(rows[: count * OBJECT.size]):
+        yield Placed(Oid(oid), block, offset, length, kind)
+
+
+def _exactly(read: Callable[[int, int], bytes], offset: int, length: int, name: str) -> bytes:
+    data = read(offset, length)
+    if len(data) != length:
+        raise ObjectCorrupt(f"{name}: {len(data)} bytes at {offset}, {length} expected")
+    return data

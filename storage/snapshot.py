@@ -1,0 +1,266 @@
+"""Manifests, tombstones and run records: what the small JSON files say, and what they are called.
+
+Pure: values to canonical bytes and back. Who writes them, and in which order, is `writer.py`'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from storage import canonical
+from storage.errors import FormatUnknown, ObjectCorrupt
+from storage.verify import Check, Outcome, Quality
+
+FORMAT = 1
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
+_MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
+
+Json = Any  # what canonical.encode takes: the dialect's words, carried and never read here
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeKey:
+    """What a chain of snapshots is about. Retention groups by it, never by file names."""
+
+    source: str
+    scope: str
+
+    def __post_init__(self) -> None:
+        for part in (self.source, self.scope):
+            if not 0 < len(_safe(part)) <= _MAX_NAME:
+                raise ValueError(
+                    f"name {part[:40]!r}: 1 to {_MAX_NAME} bytes once escaped, got {len(_safe(part))}"
+                )
+
+    def __str__(self) -> str:
+        return f"{self.source}/{self.scope}"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the caller knows of a snapshot before it is written."""
+
+    key: ScopeKey
+    system: str
+    request: Mapping[str, Json]  # what was asked: kind, ids, format and options of the scope
+    run_id: str
+    job_id: str  # ours; equal for every run that carried the same export
+    job: Mapping[str, Json]  # the vendor's handle, without URL and secret
+    vendor: Mapping[str, Json]  # version, account and clock of the system as it told them
+    taken_at: datetime  # when the export was asked for: the content is not older than this
+    quality: Quality
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()  # what a reader in ten years must know, in sentences
+    tool: Mapping[str, str] = field(default_factory=dict)  # versions of what wrote it
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The immutable record of what one run kept. Its bytes' SHA-256 is the snapshot's id."""
+
+    archive_id: str
+    draft: Draft
+    number: int  # place in the scope's chain, from 1
+    previous: str | None  # id of number - 1; None for the first
+    committed_at: datetime
+    files: int
+    size: int  # bytes of all files
+    listing: tuple[str, ...]  # oids of its pieces, hex
+    listing_sha256: str  # of its plain bytes: oids may be keyed
+    packs: tuple[str, ...]  # every pack that is needed to read this snapshot, sorted
+    stored_bytes: int  # bytes of the packs that this run added
+    objects_new: int
+    objects_reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A manifest and its id."""
+
+    id: str  # 64 hex digits
+    manifest: Manifest
+
+    @property
+    def key(self) -> ScopeKey:
+        return self.manifest.draft.key
+
+    @property
+    def name(self) -> str:
+        """Where the manifest lies."""
+        return manifest_name(self.key, self.manifest.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What stays of a forgotten snapshot, so that forgetting never looks like loss.
+
+    Holds the whole manifest: within the grace period a forgotten snapshot can be brought back.
+    """
+
+    id: str
+    forgotten_at: datetime
+    reason: str
+    manifest: Manifest
+
+
+def chain_folder(key: ScopeKey) -> str:
+    """The folder of a scope's chain, with its slash. Safe on file systems that fold case."""
+    return f"snapshots/{_safe(key.source)}/{_safe(key.scope)}/"
+
+
+def manifest_name(key: ScopeKey, number: int) -> str:
+    """Create-if-absent on this name is the claim to `number`."""
+    return f"{chain_folder(key)}{number:08d}.json"
+
+
+def tombstone_name(key: ScopeKey, number: int) -> str:
+    """Beside the manifest whose place it takes."""
+    return f"{chain_folder(key)}{number:08d}.forgotten.json"
+
+
+def record_name(run_id: str) -> str:
+    """Where a run's record lies: a run id begins with its date, so records gather by month."""
+    return f"records/{run_id[:6]}/{run_id}.json"
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Canonical bytes of a manifest (FORMAT.md section 5)."""
+    return canonical.encode({"format": FORMAT, "kind": "snapshot", **_manifest_json(manifest)})
+
+
+def decode(data: bytes, name: str) -> Snapshot:
+    """The snapshot whose manifest is `data`. Raises FormatUnknown, ObjectCorrupt."""
+    value = _decoded(data, "snapshot", name)
+    with_id = hashlib.sha256(data).hexdigest()
+    try:
+        return Snapshot(with_id, _manifest(value))
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ObjectCorrupt(f"{name}: not a manifest that this version wrote: {exc!r}") from exc
+
+
+def encode_tombstone(tombstone: Tombstone) -> bytes:
+    """Canonical bytes of a tombstone (FORMAT.md section 5)."""
+    value = {
+        "format": FORMAT,
+        "kind": "tombstone",
+        "id": tombstone.id,
+        "forgotten_at": to_text(tombstone.forgotten_at),
+        "reason": tombstone.reason,
+        "manifest": _manifest_json(tombstone.manifest),
+    }
+    return canonical.encode(value)
+
+
+def decode_tombstone(data: bytes, name: str) -> Tombstone:
+    """The tombstone in `data`. Raises FormatUnknown, ObjectCorrupt."""
+    value = _decoded(data, "tombstone", name)
+    try:
+        return Tombstone(
+            value["id"], from_text(value["forgotten_at"]), value["reason"], _manifest(value["manifest"])
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ObjectCorrupt(f"{name}: not a tombstone that this version wrote: {exc!r}") from exc
+
+
+def to_text(instant: datetime) -> str:
+    """An aware instant as RFC 3339 in UTC with microseconds: text order is time order."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_text(text: str) -> datetime:
+    """The instant. Raises ValueError for text of another shape."""
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def check_json(check: Check) -> dict[str, Json]:
+    """A check as manifests and records hold it."""
+    return {**asdict(check), "outcome": check.outcome.value}
+
+
+def check_from_json(value: Mapping[str, Json]) -> Check:
+    """The check again. Raises ValueError for an outcome that is none."""
+    return Check(**{**value, "outcome": Outcome(value["outcome"])})
+
+
+def _safe(part: str) -> str:
+    # Upper-case letters are escaped too: "Lab" and "lab" must not meet on a file system that folds case.
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in part.encode())
+
+
+def _decoded(data: bytes, kind: str, name: str) -> dict[str, Json]:
+    try:
+        value = canonical.decode(data)
+        found, version = value["kind"], value["format"]
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ObjectCorrupt(f"{name}: not readable as JSON of ours: {exc}") from exc
+    if found != kind:
+        raise ObjectCorrupt(f"{name}: holds a {found}, a {kind} was expected")
+    if version != FORMAT:
+        raise FormatUnknown(f"{name}: format {version}, this version reads {FORMAT}")
+    return dict(value)
+
+
+def _manifest_json(manifest: Manifest) -> dict[str, Json]:
+    draft = manifest.draft
+    return {
+        "archive": manifest.archive_id,
+        "source": draft.key.source,
+        "scope": draft.key.scope,
+        "system": draft.system,
+        "request": dict(draft.request),
+        "run": draft.run_id,
+        "job": {"id": draft.job_id, "handle": dict(draft.job)},
+        "vendor": dict(draft.vendor),
+        "taken_at": to_text(draft.taken_at),
+        "quality": draft.quality.value,
+        "checks": [check_json(check) for check in draft.checks],
+        "notes": list(draft.notes),
+        "tool": dict(draft.tool),
+        "number": manifest.number,
+        "previous": manifest.previous,
+        "committed_at": to_text(manifest.committed_at),
+        "files": {"count": manifest.files, "size": manifest.size},
+        "listing": {"objects": list(manifest.listing), "sha256": manifest.listing_sha256},
+        "packs": list(manifest.packs),
+        "stored": {
+            "bytes": manifest.stored_bytes,
+            "objects_new": manifest.objects_new,
+            "objects_reused": manifest.objects_reused,
+        },
+    }
+
+
+def _manifest(value: Mapping[str, Json]) -> Manifest:
+    draft = Draft(
+        key=ScopeKey(value["source"], value["scope"]),
+        system=value["system"],
+        request=value["request"],
+        run_id=value["run"],
+        job_id=value["job"]["id"],
+        job=value["job"]["handle"],
+        vendor=value["vendor"],
+        taken_at=from_text(value["taken_at"]),
+        quality=Quality(value["quality"]),
+        checks=tuple(check_from_json(check) for check in value["checks"]),
+        notes=tuple(value["notes"]),
+        tool=value["tool"],
+    )
+    return Manifest(
+        archive_id=value["archive"],
+        draft=draft,
+        number=value["number"],
+        previous=value["previous"],
+        committed_at=from_text(value["committed_at"]),
+        files=value["files"]["count"],
+        size=value["files"]["size"],
+        listing=tuple(value["listing"]["objects"]),
+        listing_sha256=value["listing"]["sha256"],
+        packs=tuple(value["packs"]),
+        stored_bytes=value["stored"]["bytes"],
+        objects_new=value["stored"]["objects_new"],
+        objects_reused=value["stored"]["objects_reused"],
+    )
