@@ -6,6 +6,7 @@ Secrets are named here, never held: `credentials.py` resolves them when a connec
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from storage.retention import Policy
 FILE_NAME = "strongroom.toml"
 ENVIRONMENT = "STRONGROOM_CONFIG"  # names the file where no option does
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # of a source: it is part of paths, on every file system
 Count = Annotated[int, Field(ge=0, le=100_000)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
@@ -106,7 +108,7 @@ class ScheduleTable(_Table):
 class SourceTable(_Table):
     """`[[source]]`"""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+    name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     system: str
     url: Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s?#]*)?$")]
     api_key: SecretRef | None = None

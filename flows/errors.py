@@ -167,3 +167,9 @@ def verdict(error: BaseException) -> tuple[Ended, Exit, str]:
             return Ended.FAILED, Exit.UNEXPECTED, "this is a fault of Strongroom's: please report it with the log"
         case _:  # KeyboardInterrupt, Prefect's TerminationSignal and the like
             return Ended.INTERRUPTED, Exit.INTERRUPTED, "run again: it goes on with the same job"
+
+
+def without_traceback(error: Exception) -> str:
+    """An error of ours as one text: message, then hint."""
+    hint = getattr(error, "hint", "")
+    return f"{error}; hint: {hint}" if hint else str(error)

@@ -18,7 +18,7 @@ Json = Any  # str, int, bool, None, lists and dicts of them: never a URL, never 
 
 
 class State(StrEnum):
-    """Where an export is. A dialect maps its vendor's words to these; an unknown word is an error there."""
+    """Where an export is. A dialect maps its vendor's words to these; an unknown word is an error."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -42,7 +42,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is exported, as the user named it. `options` are the dialect's: format, ids, link depth and the like."""
+    """What is exported, as the user named it. `options` are the dialect's: format, ids and the like."""
 
     name: str  # unique in its source; names the chain of snapshots
     kind: str  # user, group, selection, …
@@ -134,12 +134,8 @@ class ExportFile:
 
     @property
     def shown(self) -> str:
-        """The name for logs, messages and pages: a long one loses its middle, where systems put random parts.
-
-        Whoever knows an RSpace export's whole name may fetch it with any key of that server
-        (contract rspace.md section 3), so the name counts as a secret while the file lives.
-        """
-        return self.name if len(self.name) <= 32 else f"{self.name[:28]}…{self.name[-4:]}"
+        """The name for logs, messages and pages."""
+        return shown(self.name)
 
     def to_json(self) -> dict[str, Json]:
         """As the catalog holds it."""
@@ -249,6 +245,15 @@ def plan_resume(
     if asked:
         return Resume.RENEW if old else Resume.RECOVER
     return Resume.RENEW if old else Resume.ASK
+
+
+def shown(name: str) -> str:
+    """A file's name for logs, messages and pages: a long one loses its middle, where systems put random parts.
+
+    Whoever knows an RSpace export's whole name may fetch it with any key of that server (contract rspace.md
+    section 3), so the name counts as a secret while the file lives.
+    """
+    return name if len(name) <= 32 else f"{name[:28]}…{name[-4:]}"
 
 
 def without_secrets(text: str, secrets: tuple[str, ...]) -> str:

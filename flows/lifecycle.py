@@ -42,6 +42,7 @@ from storage.archive import Archive
 from storage.catalog import Catalog, InFlight
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
+from storage.listing import Entry
 from storage.prune import forget, plan_forget
 from storage.records import Ended, RunRecord
 from storage.retention import Policy
@@ -49,7 +50,7 @@ from storage.snapshot import Draft, ScopeKey, Snapshot
 from storage.verify import Check, Outcome, Quality, fold, judge
 from storage.writer import Writer
 
-log = logging.getLogger("strongroom")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +391,10 @@ class Engine:
             self._source.cleanup(JobRef.from_json(job.ref), Receipt(found.id, found.manifest.committed_at))
         self._retain()
         return record
+
+    def entries(self, found: Snapshot) -> tuple[Entry, ...]:
+        """The files of a snapshot."""
+        return self._archive.entries(found)
 
     def _retain(self) -> None:
         if not self.plan.policy.rules():

@@ -18,7 +18,7 @@ from flows.export import ExportFile, JobRef, Pace
 from flows.sources.base import Source
 from storage.verify import Check, Measured, Outcome, compare, measure
 
-log = logging.getLogger("strongroom")
+log = logging.getLogger(__name__)
 PIECE = 4 << 20  # bytes read at a time
 
 Progress = Callable[[int, int], None]

@@ -266,9 +266,11 @@ class Catalog:
 
     # -- questions
 
-    def runs(self, key: ScopeKey | None = None, *, limit: int = 50) -> list[Run]:
-        """The newest runs, of one scope or of all."""
+    def runs(self, key: ScopeKey | None = None, *, flow_run: str = "", limit: int = 50) -> list[Run]:
+        """The newest runs, of one scope, of one Prefect flow run, or of all."""
         query = select(Run).order_by(text("started_at desc, id desc")).limit(limit)
+        if flow_run:
+            query = query.where(Run.flow_run == flow_run)
         if key is not None:
             query = query.where(Run.source == key.source, Run.scope == key.scope)
         with Session(self._engine, expire_on_commit=False) as session:

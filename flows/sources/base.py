@@ -171,3 +171,4 @@ class Dialect:
     parse_scope: Callable[[str], Scope]  # from the command line, such as "group:1234"; ValueError says the form
     connect: Callable[[Connection], Source]
     inspect_import: Callable[[Scope, Path, str, datetime | None], list[Check]]  # a file that somebody already has
+    made_at: Callable[[Path], datetime]  # when such a file says that it was exported; else its own time

@@ -153,7 +153,7 @@ class RSpace:
             detail = "RSpace does not know this job any more (an upgrade to 2.25 wipes the history of jobs)"
             return Status(State.LOST, "404", detail, server_time=answer.date)
         if answer.status == 422:
-            # Before 2.25, on a server with a comma locale, the progress of a running job cannot be told (section 2).
+            # Before 2.25, with a comma locale, the progress of a running job cannot be told (section 2).
             return Status(State.RUNNING, "422", server_time=answer.date)
         if answer.status == 401:
             self._get("/api/v1/status")  # raises SourceRefused for a dead key
@@ -291,4 +291,5 @@ RSPACE = Dialect(
     parse_scope=parse_scope,
     connect=RSpace,
     inspect_import=rspace_content.inspect_import,
+    made_at=rspace_content.made_at,
 )

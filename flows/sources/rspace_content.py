@@ -6,8 +6,9 @@ Local and read-only. Facts: contract rspace.md section 6.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from flows.export import Scope
@@ -40,6 +41,14 @@ def inspect(scope: Scope, path: Path, file: str, dates: Window | None) -> list[C
 def inspect_import(scope: Scope, path: Path, file: str, at: datetime | None) -> list[Check]:
     """The same for a file that somebody already has, made about the time `at` where that is known."""
     return inspect(scope, path, file, None if at is None else window(at, at))
+
+
+def made_at(path: Path) -> datetime:
+    """The exportDate of a file's manifest.txt, at midnight UTC; where it has none, the file's own time."""
+    try:
+        return datetime.combine(date.fromisoformat(_read(path)[0]["exportDate"]), time(), UTC)
+    except (KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError):
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _manifest_checks(scope: Scope, path: Path, file: str, dates: Window | None) -> Iterator[Check]:

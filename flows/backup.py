@@ -1,0 +1,207 @@
+"""The Prefect flows that make backups: `backup` for one scope, `nightly` for all of them.
+
+Reads top to bottom as an export's life. The work is the engine's (`lifecycle.py`); what a run knows is in the
+catalog, so Prefect's results and caches are off: a retry calls every task again, and each does only what is not
+done yet. Pages that people read in the Prefect UI are `pages.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+import prefect.runtime
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows import config as configuration
+from flows import pages
+from flows.clock import SystemClock
+from flows.config import Settings
+from flows.errors import ConfigError, Exit, without_traceback
+from flows.export import Status
+from flows.lifecycle import Engine
+from flows.orchestration import Ask, deployment_lives, dispatch
+from flows.spool import Spooled
+from flows.workbench import open_archive, open_catalog, open_engine
+from storage.catalog import InFlight
+from storage.errors import StorageError
+from storage.records import Ended, RunRecord
+from storage.snapshot import ScopeKey, Snapshot
+
+# Prefect gives these loggers its handler (PREFECT_LOGGING_EXTRA_LOGGERS), and leaves their level as it is.
+for _name in ("flows", "storage"):
+    logging.getLogger(_name).setLevel(logging.INFO)
+log = logging.getLogger(__name__)
+
+
+@task(name="login", cache_policy=NO_CACHE, persist_result=False)
+def login(engine: Engine) -> None:
+    """Prove the credential, and say who we are there."""
+    account = engine.login()
+    log.info("%s: %s %s as %s", engine.key, engine.plan.table.system, account.version, account.user)
+
+
+@task(name="start", cache_policy=NO_CACHE, persist_result=False)
+def start(engine: Engine) -> InFlight:
+    """Ask for the export, or find the one that an earlier run asked for."""
+    return engine.start()
+
+
+@task(name="wait", cache_policy=NO_CACHE, persist_result=False)
+def wait(engine: Engine, job: InFlight) -> Status:
+    """Ask until the export is ready."""
+    with pages.Progress(f"{engine.key}: the export on the server") as progress:
+        return engine.wait(job, lambda status: progress.at(status.progress, status.raw))
+
+
+@task(name="download", cache_policy=NO_CACHE, persist_result=False)
+def download(engine: Engine, job: InFlight, status: Status) -> list[Spooled]:
+    """Every file into the spool, its bytes proven."""
+    with pages.Progress(f"{engine.key}: the download") as progress:
+        return engine.download(job, status, progress.bytes)
+
+
+@task(name="archive", cache_policy=NO_CACHE, persist_result=False)
+def archive(engine: Engine, job: InFlight, status: Status, spooled: list[Spooled]) -> Snapshot:
+    """Check the content, put it into the archive, prove it there, commit."""
+    return engine.keep(job, status, spooled)
+
+
+@task(name="record", cache_policy=NO_CACHE, persist_result=False)
+def record(engine: Engine, job: InFlight, found: Snapshot) -> RunRecord:
+    """Record the run, clean up, apply retention."""
+    return engine.finish(job, found)
+
+
+def _backup_name() -> str:
+    given = prefect.runtime.flow_run.parameters
+    return f"{given['source']}/{given['scope']} {_night(given.get('at'))}"
+
+
+@flow(name="backup", flow_run_name=_backup_name, persist_result=False)
+def backup(source: str, scope: str, config: str | None = None, at: datetime | None = None) -> State[None]:
+    """Back up one scope of one source.
+
+    `scope`: a configured name, or what the command line takes, such as `group:1234`. `config`: path of
+    strongroom.toml; none: $STRONGROOM_CONFIG, then the working directory. `at`: rehearse as if it were then.
+    Every end, good or bad, is a recorded result; run it again whenever you like: it goes on where it stopped.
+    """
+    try:
+        with open_engine(config, source, scope, at=at) as engine:
+            return _run(engine)
+    except (ConfigError, StorageError) as error:
+        # Before there was a run that could be recorded.
+        pages.trouble(ScopeKey(source, scope), error)
+        return Failed(message=without_traceback(error))
+
+
+def _run(engine: Engine) -> State[None]:
+    engine.begin(trigger=_trigger(), flow_run=prefect.runtime.flow_run.id or "")
+    try:
+        login(engine)
+        with engine.lease(
+            on_wait=lambda holder: log.info("%s: waiting, the credential is with %s", engine.key, holder)
+        ):
+            job = start(engine)
+            status = wait(engine, job)
+            spooled = download(engine, job, status)
+            found = archive(engine, job, status, spooled)
+            kept = record(engine, job, found)
+        pages.proof(found, engine.entries(found), kept)
+        return _state(kept)
+    except Exception as error:  # the outer edge: every error becomes a recorded run
+        failed = engine.log.fail(error)
+        if failed.exit_code == Exit.UNEXPECTED:
+            log.exception("%s: unexpected", engine.key)
+        pages.failure(failed)
+        return _state(failed)
+    except BaseException as error:  # cancelled: recorded, and then Prefect's business
+        engine.log.fail(error)
+        raise
+
+
+def _state(kept: RunRecord) -> State[None]:
+    """How the run looks in Prefect: named by how it ended, with the reason as its message."""
+    name = kept.ended.value.capitalize()
+    if kept.ended is Ended.VERIFIED:
+        return Completed(name=name, message=f"snapshot {kept.snapshot[:8]}, {kept.bytes_fetched} bytes fetched")
+    if kept.ended is Ended.PARTIAL:
+        return Completed(name=name, message=f"snapshot {kept.snapshot[:8]}: {kept.reason}")
+    return Failed(name=name, message=f"{kept.reason}; hint: {kept.hint}" if kept.hint else kept.reason)
+
+
+def _nightly_name() -> str:
+    given = prefect.runtime.flow_run.parameters
+    return f"{given.get('source') or 'all sources'} {_night(given.get('at'))}"
+
+
+@flow(name="nightly", flow_run_name=_nightly_name, persist_result=False)
+def nightly(source: str | None = None, config: str | None = None, at: datetime | None = None) -> State[None]:
+    """Back up every configured scope of one source, or of all.
+
+    One deployment run per scope where a worker or `strongroom serve` lives; else directly, here. One after
+    another per credential in either case. A scope that has a verified snapshot newer than the time this run was
+    scheduled for is left out, so that nights missed while the machine was off are made up for once.
+    """
+    settings = configuration.load(configuration.find(config))
+    queues, fresh = _due(settings, source)
+    path = str(settings.path)
+    lines: list[pages.Line] = [
+        pages.Line(ask.source, ask.scope, "Skipped", "a newer snapshot exists") for ask in fresh
+    ]
+    left = [ask for queue in queues.values() for ask in queue]
+    if left and deployment_lives():
+        ends = dispatch(queues, config=path, at=at)
+        lines += [pages.Line(e.ask.source, e.ask.scope, e.state_name, e.message) for e in ends if e.picked_up]
+        left = [end.ask for end in ends if not end.picked_up]
+    for ask in left:
+        state = backup(ask.source, ask.scope, path, at, return_state=True)
+        lines.append(pages.Line(ask.source, ask.scope, state.name or "", state.message or ""))
+    pages.night(lines)
+    return _night_state(lines)
+
+
+def _night_state(lines: Sequence[pages.Line]) -> State[None]:
+    bad = [line for line in lines if line.ended not in ("Verified", "Skipped")]
+    if not bad:
+        return Completed(message=f"{len(lines)} scopes, every one verified or not due")
+    names = ", ".join(f"{line.source}/{line.scope} {line.ended.lower()}" for line in bad)
+    return Failed(
+        name="Partly" if len(bad) < len(lines) else "Failed", message=f"{len(bad)} of {len(lines)}: {names}"
+    )
+
+
+def _due(settings: Settings, source: str | None) -> tuple[dict[str, list[Ask]], list[Ask]]:
+    """What to run, queued per credential; and what has a verified snapshot newer than our scheduled time."""
+    tables = settings.sources if source is None else (settings.source(source),)
+    scheduled = prefect.runtime.flow_run.scheduled_start_time if _trigger() == "schedule" else None
+    queues: dict[str, list[Ask]] = {}
+    fresh: list[Ask] = []
+    with open_catalog(settings, open_archive(settings)) as catalog:
+        for table in tables:
+            credential = f"{table.url} {sorted(str(ref) for ref in table.secret_refs().values())}"
+            for scope in table.scopes():
+                ask = Ask(table.name, scope.name)
+                good = catalog.last_good(ScopeKey(table.name, scope.name))
+                if scheduled is not None and good is not None and good >= scheduled:
+                    fresh.append(ask)
+                else:
+                    queues.setdefault(credential, []).append(ask)
+    return queues, fresh
+
+
+def _trigger() -> str:
+    """What started this run: schedule, deployment or cli."""
+    if prefect.runtime.deployment.id is None:
+        return "cli"
+    return "schedule" if "auto-scheduled" in (prefect.runtime.flow_run.tags or []) else "deployment"
+
+
+def _night(at: object) -> str:
+    """The date in a run's name: that of the rehearsed night, else of the time it was scheduled for."""
+    instant = at if isinstance(at, datetime) else prefect.runtime.flow_run.scheduled_start_time
+    return f"{instant or SystemClock().now():%Y-%m-%d}"

@@ -1,0 +1,52 @@
+"""The app: its verbs, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import TyperException
+
+from flows.cli import demonstrate, give, look, make, prepare
+from flows.cli.console import complain
+from flows.errors import EXIT_MEANINGS, ConfigError, Exit, SourceError, verdict
+from flows.server_at_hand import PrefectTrouble
+from storage.errors import StorageError
+
+_EXITS = " · ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_MEANINGS.items())
+
+app = typer.Typer(
+    name="strongroom",
+    help="Nightly, proven backups of systems that give their data out only through asynchronous exports.",
+    epilog=f"Exit codes: {_EXITS}.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _module in (demonstrate, prepare, make, look, give):
+    _module.register(app)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command. Its exit code; never raises for what a user, a file or a server did."""
+    try:
+        result = app(args=list(arguments), standalone_mode=False)
+    except typer.Exit as exc:
+        return exc.exit_code
+    except typer.Abort:
+        return Exit.INTERRUPTED
+    except TyperException as exc:
+        exc.show()
+        return Exit.USAGE
+    except (ConfigError, SourceError, StorageError) as exc:
+        complain(str(exc), exc.hint)
+        return int(verdict(exc)[1])
+    except PrefectTrouble as exc:
+        complain(str(exc), exc.hint)
+        return Exit.UNEXPECTED
+    except KeyboardInterrupt:
+        complain("interrupted", "run again: it goes on where it stopped")
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        return Exit.DONE
+    return result if isinstance(result, int) else Exit.DONE

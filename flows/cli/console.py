@@ -1,0 +1,80 @@
+"""What commands print: words for people on a terminal, one JSON object for machines, errors with their hint."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+SCHEMA = 1  # of every JSON object; a field may be added without raising it
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration; default $STRONGROOM_CONFIG, then ./strongroom.toml."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+ArchiveOption = Annotated[
+    str | None, typer.Option("--archive", "-a", help="The archive itself; then no configuration is needed.")
+]
+
+_STYLE = {"verified": "green", "partial": "yellow", "quarantined": "yellow", "skipped": "dim"}
+
+
+def print_json(command: str, value: Mapping[str, Any]) -> None:
+    """One object on one line."""
+    print(json.dumps({"schema": SCHEMA, "command": command, **value}, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; columns whose name ends in `bytes`, `size` or `number` stand to the right."""
+    table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        right = column.endswith(("bytes", "size", "number", "files"))
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*[painted(cell) for cell in row])
+    out.print(table)
+
+
+def painted(word: str) -> str:
+    """A word as Rich markup: qualities and ends in their colour, anything else as it is."""
+    style = _STYLE.get(word) or ("red" if word in ("failed", "lost", "expired", "interrupted") else "")
+    return f"[{style}]{escape(word)}[/]" if style else escape(clean(word))
+
+
+def clean(text: str) -> str:
+    """Text from elsewhere without control characters, which could move a terminal's cursor."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "�", text)
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, so that --json stays clean."""
+    err.print(escape(clean(text)))
+
+
+def complain(message: str, hint: str = "") -> None:
+    """An error: what, then what to try."""
+    err.print(f"[red]error:[/] {escape(clean(message))}", soft_wrap=True)
+    if hint:
+        err.print(f"[bold]hint:[/] {escape(clean(hint))}", soft_wrap=True)
+
+
+def day(instant: datetime) -> str:
+    """An instant as people read it, in their own zone."""
+    return f"{instant.astimezone():%Y-%m-%d %H:%M}"
+
+
+def number(value: int) -> str:
+    """Digits in groups of three."""
+    return f"{value:,}"

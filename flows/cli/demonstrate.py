@@ -1,0 +1,53 @@
+"""Verbs that show: demo, demo-server."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.errors import ConfigError, Exit
+
+MARK = ".strongroom-demo"  # only a folder that holds it is ever emptied
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the app."""
+    app.command()(demo)
+    app.command("demo-server")(demo_server)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where archive, catalog and configuration are made.")] = Path(
+        "strongroom-demo"
+    ),
+    nights: Annotated[int, typer.Option(min=1, max=60, help="How many nights pass.")] = 4,
+    stay: Annotated[bool, typer.Option("--stay", help="Keep server and Prefect UI up until Ctrl-C.")] = False,
+) -> int:
+    """Back up a made-up lab for some nights, prove it, restore it. Needs nothing but this machine."""
+    from flows.cli.story import tell
+
+    folder = folder.absolute()
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise ConfigError(f"{folder}: is not empty and not a demo's", hint="name another --folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
+    return tell(folder, nights=nights, stay=stay)
+
+
+def demo_server(
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which lab is made up.")] = 1,
+) -> int:
+    """Serve a made-up lab in RSpace's dialect on loopback, until Ctrl-C. Prints one JSON line about it."""
+    from flows.demo import serve_forever
+
+    try:
+        serve_forever(port, seed)
+    except OSError as exc:
+        raise ConfigError(f"--port {port}: {exc.strerror}", hint="take another one") from exc
+    return Exit.DONE

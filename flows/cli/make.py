@@ -1,0 +1,212 @@
+"""Verbs that make backups: run, import, serve."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import ConfigOption, JsonOption, complain, number, out, painted, print_json, say
+from flows.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from flows.config import Settings
+    from storage.tables import Run
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the app."""
+    app.command()(run)
+    app.command("import")(import_)
+    app.command()(serve)
+
+
+def run(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[SOURCE[/SCOPE]]", help="A source, or one scope such as lab/group:1234."),
+    ] = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Back up now: one scope, one source, or everything that is configured.
+
+    Through a worker or `strongroom serve` where one lives, else directly; either way a Prefect server shows it.
+    """
+    from flows import config as configuration
+
+    settings = configuration.load(configuration.find(config))
+    source, _, scope = (target or "").partition("/")
+    if source and scope:
+        settings.scope(settings.source(source), scope)  # a wrong name is told before anything is started
+    elif source:
+        settings.source(source)
+    elif not any(table.scope for table in settings.sources):
+        raise ConfigError(
+            f"{settings.path}: no scope is configured", hint="add a [[source]] with a [[source.scope]]"
+        )
+    begun = datetime.now(UTC)
+    ui = join_prefect(settings)
+    trouble = _run_one(settings, source, scope) if scope else _run_many(settings, source or None)
+    return report(settings, begun, source, scope, trouble=trouble, json=json, ui=ui)
+
+
+def join_prefect(settings: Settings) -> str:
+    """Make this process a client of the Prefect server at hand; its UI's address. Before Prefect is imported."""
+    from flows.server_at_hand import adopt, ensure_server
+    from flows.workbench import open_archive
+
+    open_archive(settings)  # a missing archive is told before a server is started
+    server = ensure_server(settings.state)
+    say(server.describe())
+    adopt(server, settings.state)
+    # The run's log is in Prefect; the terminal gets the result, and what goes wrong.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
+    return server.ui_url
+
+
+def leave_prefect() -> None:
+    """Send what Prefect still holds of logs and events, so that its server can be stopped."""
+    from flows.orchestration import flush
+
+    flush()
+
+
+def _run_one(settings: Settings, source: str, scope: str) -> str:
+    """Run it; what Prefect says where no run of ours could be recorded."""
+    from flows.backup import backup
+    from flows.orchestration import deployment_lives, run_on_worker
+
+    path = str(settings.path)
+    if deployment_lives():
+        say("a worker lives: it runs the backup")
+        end = run_on_worker(source, scope, path, on_change=lambda now: say(f"{source}/{scope}: {now.state_name}"))
+        if end.picked_up:
+            return end.message
+    state = backup(source, scope, path, return_state=True)
+    return state.message or ""
+
+
+def _run_many(settings: Settings, source: str | None) -> str:
+    from flows.backup import nightly
+
+    return nightly(source, str(settings.path), return_state=True).message or ""
+
+
+def report(
+    settings: Settings, begun: datetime, source: str, scope: str, *, trouble: str, json: bool, ui: str
+) -> int:
+    """Print how the runs since `begun` ended, as the catalog has it; the exit code for all of them."""
+    from flows.workbench import open_archive, open_catalog
+    from storage.snapshot import ScopeKey, from_text
+
+    with open_catalog(settings, open_archive(settings)) as catalog:
+        key = ScopeKey(source, settings.scope(settings.source(source), scope).name) if source and scope else None
+        runs = [r for r in catalog.runs(key, limit=2000) if from_text(r.started_at) >= begun and r.ended]
+        runs = [r for r in reversed(runs) if r.source == (source or r.source)]
+    if json:
+        print_json("run", {"runs": [_run_json(row) for row in runs], "prefect": ui})
+    for row in runs:
+        if not json:
+            kept = (
+                f"snapshot {row.snapshot[:8]}, {number(row.bytes_fetched)} bytes fetched" if row.snapshot else ""
+            )
+            out.print(f"{painted(row.ended)}  {row.source}/{row.scope}  {kept}".rstrip(), soft_wrap=True)
+        if row.exit_code:
+            complain(row.reason, row.hint)
+    if not runs:
+        complain(f"no run was recorded: {trouble}")
+    return overall([row.exit_code or 0 for row in runs])
+
+
+def overall(codes: Sequence[int]) -> Exit:
+    """One exit code for several runs: theirs where they agree, *partly done* where some went well."""
+    if not codes:
+        return Exit.UNEXPECTED
+    if len(set(codes)) == 1:
+        return Exit(codes[0])
+    return Exit.PARTLY if Exit.DONE in codes else Exit(max(codes))
+
+
+def _run_json(row: Run) -> dict[str, object]:
+    names = ("id", "source", "scope", "ended", "exit_code", "reason", "hint", "snapshot", "flow_run", "started_at",
+             "ended_at", "bytes_fetched")  # fmt: skip
+    return {name: getattr(row, name) for name in names}
+
+
+def import_(
+    files: Annotated[list[Path], typer.Argument(help="Export files that you already have.")],
+    source: Annotated[str, typer.Option(help="Name of the source; it need not be configured.")],
+    scope: Annotated[str, typer.Option(help="user:1, group:1 or selection:12,15; with :html for html.")],
+    at: Annotated[
+        datetime | None, typer.Option(help="When they were exported (UTC); default: what each file says.")
+    ] = None,
+    system: Annotated[str, typer.Option(help="The system they are from.")] = "rspace",
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Take exports that you already have into the archive, checked and proven like any other."""
+    from flows import config as configuration
+    from flows.clock import SystemClock
+    from flows.importing import import_files
+    from flows.sources import DIALECTS
+    from flows.workbench import open_archive, open_catalog
+
+    if system not in DIALECTS:
+        raise ConfigError(f"--system {system}: this version knows {', '.join(DIALECTS)}")
+    if not configuration.NAME.fullmatch(source):
+        raise ConfigError(f"--source {source!r}: expected lower-case letters, digits, - and _, at most 40")
+    try:
+        wanted = DIALECTS[system].parse_scope(scope)
+    except ValueError as exc:
+        raise ConfigError(f"--scope: {exc}") from exc
+    settings = configuration.load(configuration.find(config))
+    archive = open_archive(settings)
+    when = at if at is None else at.replace(tzinfo=UTC)
+    with open_catalog(settings, archive) as catalog:
+        done = import_files(
+            archive, catalog, DIALECTS[system], source, wanted, files, at=when, clock=SystemClock()
+        )
+    if json:
+        rows = [{"file": str(i.file), "snapshot": i.snapshot.id, "quality": i.record.ended.value} for i in done]
+        print_json("import", {"imported": rows})
+    for item in done:
+        if not json:
+            out.print(f"{painted(item.record.ended.value)}  {item.file}  snapshot {item.snapshot.id[:8]}")
+        if item.record.exit_code:
+            complain(item.record.reason, item.record.hint)
+    return overall([item.record.exit_code for item in done])
+
+
+def serve(
+    config: ConfigOption = None,
+    limit: Annotated[int, typer.Option(min=2, help="How many runs at once, `nightly` itself included.")] = 4,
+) -> int:
+    """Run the schedules in one process, with a Prefect server and its UI on loopback, until Ctrl-C."""
+    from flows import config as configuration
+    from flows.server_at_hand import stop_server
+
+    settings = configuration.load(configuration.find(config))
+    join_prefect(settings)
+    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
+    from flows.orchestration import Timetable
+    from flows.orchestration import serve as serve_flows
+
+    nights = [
+        Timetable(table.schedule.cron, table.schedule.timezone, table.name)
+        for table in settings.sources
+        if table.schedule is not None
+    ]
+    if not nights:
+        say("no source has a schedule: runs are started by hand only")
+    upkeep = Timetable("30 12 * * 0", settings.file.policy.timezone)
+    try:
+        serve_flows(str(settings.path), nightly=nights, upkeep=upkeep, limit=limit)
+    finally:
+        leave_prefect()
+        stop_server(settings.state)
+    return Exit.DONE

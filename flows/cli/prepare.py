@@ -1,0 +1,144 @@
+"""Verbs that prepare: init, doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.console import ConfigOption, JsonOption, clean, complain, out, print_json, say
+from flows.errors import ConfigError, Exit, SourceError
+from storage.errors import StorageError
+
+TEMPLATE = """\
+# Strongroom's configuration. Secrets are named here, never written here.
+
+[archive]
+url = "archive"                      # a folder beside this file, or an absolute path
+
+[state]
+folder = "state"                     # catalog, spool, Prefect's files: a local disk, one host
+
+[policy]                             # how many snapshots of each scope to keep; none set: keep all
+timezone = "UTC"                     # days, weeks and months are cut in this zone
+# keep_last = 3
+# keep_daily = 14
+# keep_weekly = 8
+# keep_monthly = 24
+# keep_yearly = 10
+
+# One block per account. Take the # away and put your own in.
+#
+# [[source]]
+# name = "lab"
+# system = "rspace"
+# url = "https://eln.example.org"
+# api_key = { env = "RSPACE_API_KEY" }        # or { file = "…" } { command = "…" } { prefect_secret = "…" }
+# schedule = { cron = "30 3 * * *", timezone = "Europe/Vienna" }
+#
+# [[source.scope]]
+# kind = "group"                              # user, group, selection
+# id = 1234                                   # none: the key's own
+# format = "xml"                              # or html
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the app."""
+    app.command()(init)
+    app.command()(doctor)
+
+
+def init(
+    config: ConfigOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+) -> int:
+    """Write a commented strongroom.toml and make the archive beside it. What is there already stays."""
+    from flows import config as configuration
+    from storage.archive import Archive, open_url
+
+    path = configuration.find(config)
+    if (
+        not yes
+        and not path.exists()
+        and not typer.confirm(f"Write {path} and an archive beside it?", default=True)
+    ):
+        return Exit.INTERRUPTED
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(TEMPLATE)
+        out.print(f"wrote {path}", markup=False, soft_wrap=True)
+    except FileExistsError:
+        out.print(f"{path} is there already and stays as it is", markup=False, soft_wrap=True)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}") from exc
+    settings = configuration.load(path)
+    archive = Archive.create(open_url(settings.file.archive.url, base=settings.folder), now=datetime.now(UTC))
+    out.print(f"archive {archive.id[:8]} in {archive.backend.url}", markup=False, soft_wrap=True)
+    say("next: add a [[source]] to the configuration, then `strongroom doctor`, then `strongroom run`")
+    return Exit.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One question of the doctor's."""
+
+    what: str
+    ok: bool
+    detail: str
+    exit: Exit = Exit.UNEXPECTED  # where it is not ok
+
+
+def doctor(config: ConfigOption = None, json: JsonOption = False) -> int:
+    """Check everything that a night needs: configuration, archive, catalog, disk, credentials, clocks."""
+    findings = list(_examine(config))
+    if json:
+        print_json("doctor", {"findings": [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings]})
+    else:
+        for finding in findings:
+            mark = "[green]ok  [/]" if finding.ok else "[red]FAIL[/]"
+            out.print(f"{mark} {finding.what}: ", end="")
+            out.print(clean(finding.detail), markup=False, soft_wrap=True)
+    bad = [finding for finding in findings if not finding.ok]
+    if bad:
+        complain(f"{len(bad)} of {len(findings)} checks failed")
+    return bad[0].exit if bad else Exit.DONE
+
+
+def _examine(config: Path | None) -> Iterator[Finding]:
+    from flows import config as configuration
+    from flows import health
+    from flows.workbench import open_archive
+
+    path = configuration.find(config)
+    try:
+        settings = configuration.load(path)
+    except ConfigError as exc:
+        yield Finding("configuration", False, str(exc), Exit.USAGE)
+        return
+    yield Finding("configuration", True, f"{path}, {len(settings.sources)} sources")
+    try:
+        archive = open_archive(settings)
+    except StorageError as exc:
+        yield Finding("archive", False, f"{exc}; {exc.hint}", Exit.NO_ARCHIVE)
+        return
+    yield _ask("archive", lambda: health.archive(archive), Exit.UNEXPECTED)
+    yield _ask("catalog", lambda: health.catalog(settings, archive), Exit.UNEXPECTED)
+    yield _ask("disk", lambda: health.disk(settings), Exit.UNEXPECTED)
+    for source in settings.sources:
+        yield _ask(f"source {source.name}", partial(health.source, settings, source), Exit.AUTHENTICATION)
+
+
+def _ask(what: str, question: Callable[[], str], code: Exit) -> Finding:
+    try:
+        return Finding(what, True, question())
+    except (ConfigError, SourceError, StorageError) as exc:
+        if isinstance(exc, SourceError):
+            code = exc.exit
+        return Finding(what, False, f"{exc}; {exc.hint}" if exc.hint else str(exc), code)

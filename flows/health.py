@@ -1,0 +1,98 @@
+"""The doctor's questions: each gives a sentence when all is well and raises with a hint when it is not."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from flows.config import Settings, SourceTable
+from flows.credentials import connection
+from flows.download import MARGIN
+from flows.errors import ConfigError, RunFailed
+from flows.workbench import open_catalog
+from storage.archive import Archive
+from storage.errors import BackendFailed
+
+HOST_FACT = "host"
+NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "afpfs", "9p", "fuse.sshfs", "glusterfs", "ceph"}
+)
+CLOCK_TOLERANCE_S = 120
+_PROBE = "probe/hard-links"
+
+
+def archive(store: Archive) -> str:
+    """The archive takes, gives and forgets a file, and refuses one that is there."""
+    store.backend.delete(_PROBE)
+    try:
+        if not store.backend.put_new(_PROBE, [b"x"]) or store.backend.put_new(_PROBE, [b"y"]):
+            raise BackendFailed(f"{store.backend.url}: create-if-absent does not hold here")
+        if store.backend.get(_PROBE) != b"x":
+            raise BackendFailed(f"{store.backend.url}: does not give back what it took")
+    finally:
+        store.backend.delete(_PROBE)
+    return f"{store.backend.url}, id {store.id[:8]}, {len(store.snapshots())} snapshots, writable"
+
+
+def catalog(settings: Settings, store: Archive) -> str:
+    """The catalog opens, indexes this archive, lies on a local disk, and belongs to this host."""
+    kind = _file_system(settings.state)
+    if kind in NETWORK:
+        raise ConfigError(
+            f"{settings.catalog_path}: lies on {kind}; SQLite's locks do not hold on network file systems",
+            hint="name a local disk in [state] folder; only the archive may lie on the network",
+        )
+    host = socket.gethostname()
+    with open_catalog(settings, store) as index:
+        known = index.fact(HOST_FACT)
+        if known and known != host:
+            raise ConfigError(
+                f"{settings.catalog_path}: belongs to host {known}, this is {host}; one host per catalog",
+                hint="moved for good? move catalog.db away, and a new one is filled from the archive",
+            )
+        index.note_fact(HOST_FACT, host)
+        entered = index.reindex(store)
+    return f"{settings.catalog_path}, {f'{entered} entries added from the archive' if entered else 'up to date'}"
+
+
+def disk(settings: Settings) -> str:
+    """There is room for the spool."""
+    settings.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.spool).free
+    if free < 4 * MARGIN:
+        raise ConfigError(
+            f"{settings.spool}: {free:,} bytes free, at least {4 * MARGIN:,} wanted",
+            hint="free space on that disk",
+        )
+    return f"{free:,} bytes free for the spool in {settings.spool}"
+
+
+def source(settings: Settings, table: SourceTable) -> str:
+    """The credential resolves and is accepted, and the clocks agree."""
+    system = table.dialect.connect(connection(settings, table))
+    try:
+        account = system.login()
+    finally:
+        system.close()
+    if account.server_time is not None:
+        skew_s = abs((datetime.now(UTC) - account.server_time).total_seconds())
+        if skew_s > CLOCK_TOLERANCE_S and not table.url.startswith("http://127."):
+            raise RunFailed(f"{table.url}: its clock and ours differ by {skew_s:.0f} s", hint="set both by NTP")
+    scopes = ", ".join(scope.name for scope in table.scopes()) or "none"
+    return f"{table.url}, {table.system} {account.version}, as {account.user}; scopes: {scopes}"
+
+
+def _file_system(path: Path) -> str:
+    """The type of the file system that holds `path`; "" where it cannot be told."""
+    resolved = path.resolve()
+    best = ""
+    kind = ""
+    for partition in psutil.disk_partitions(all=True):
+        point = partition.mountpoint
+        if len(point) > len(best) and (resolved == Path(point) or Path(point) in resolved.parents):
+            best, kind = point, partition.fstype
+    return kind

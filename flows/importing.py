@@ -1,0 +1,117 @@
+"""Takes exports that somebody already has into the archive, with the same checks and the same proof.
+
+A file that was not fetched by us has no promise: its size and checksum are *not available*, and it says so.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+
+from flows import spool
+from flows.clock import Clock
+from flows.errors import ConfigError, Exit
+from flows.export import Scope, shown
+from flows.runlog import End, RunLog
+from flows.sources.base import Dialect
+from storage.archive import Archive
+from storage.catalog import Catalog
+from storage.records import Ended, RunRecord
+from storage.snapshot import Draft, ScopeKey, Snapshot
+from storage.verify import Check, Outcome, Promise, Quality, compare, fold, judge, measure
+from storage.writer import Writer
+
+SILENT = "imported: nobody promised anything about this file"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """One file taken in: its snapshot, and the record of the run that did it."""
+
+    file: Path
+    snapshot: Snapshot
+    record: RunRecord
+
+
+def import_files(
+    archive: Archive,
+    catalog: Catalog,
+    dialect: Dialect,
+    source: str,
+    scope: Scope,
+    files: Sequence[Path],
+    *,
+    at: datetime | None,
+    clock: Clock,
+) -> list[Imported]:
+    """One snapshot per file, oldest first. `at`: when they were exported; None: what each file says of itself.
+
+    Raises ConfigError before anything is kept where a file cannot be read. A file whose checks fail is kept,
+    quarantined. Retry: yes; importing a file again makes another snapshot that shares every byte.
+    """
+    for file in files:
+        if not file.is_file():
+            raise ConfigError(f"{file}: no such file")
+    key = ScopeKey(source, scope.name)
+    dated = sorted((at or dialect.made_at(file), file) for file in files)
+    return [_import(archive, catalog, dialect, key, scope, file, made, at, clock) for made, file in dated]
+
+
+def _import(
+    archive: Archive, catalog: Catalog, dialect: Dialect, key: ScopeKey, scope: Scope, file: Path, made: datetime,
+    at: datetime | None, clock: Clock,
+) -> Imported:  # fmt: skip
+    log = RunLog(archive, catalog, clock, ())
+    log.begin(key, dialect.system, scope, trigger="import", flow_run="")
+    try:
+        found, failed = _keep(archive, dialect, key, scope, file, made, at, log.run_id, clock)
+    except BaseException as exc:
+        log.fail(exc)
+        raise
+    quality = found.manifest.draft.quality
+    record = log.end(
+        End(
+            Ended(quality.value),
+            Exit.QUARANTINED if quality is Quality.QUARANTINED else Exit.DONE,
+            reason="; ".join(check.sentence() for check in failed[:3]),
+            hint="it is kept, and does not count as a backup: see `strongroom show`" if failed else "",
+            snapshot=found.id,
+            checks=found.manifest.draft.checks,
+        )
+    )
+    catalog.record_snapshot(found, archive.entries(found))
+    return Imported(file, found, record)
+
+
+def _keep(
+    archive: Archive, dialect: Dialect, key: ScopeKey, scope: Scope, file: Path, made: datetime,
+    at: datetime | None, run_id: str, clock: Clock,
+) -> tuple[Snapshot, list[Check]]:  # fmt: skip
+    name = shown(file.name)
+    measured = measure(spool.read(file))
+    checks = compare(Promise(), measured, file=name, silent=SILENT)
+    checks += dialect.inspect_import(scope, file, name, at)
+    checks.append(Check("read back from the archive", Outcome.PASSED, got="every byte, before the commit"))
+    writer = Writer(archive)
+    entry = writer.add(file.name, spool.read(file), promised=Promise(), media_type="application/zip")
+    if entry.measured != measured:
+        raise ConfigError(f"{file}: changed while it was read", hint="import it when nobody writes to it")
+    draft = Draft(
+        key=key,
+        system=dialect.system,
+        request=scope.to_json(),
+        run_id=run_id,
+        job_id=run_id,
+        job={},
+        vendor={},
+        taken_at=made,
+        quality=judge(checks),
+        checks=tuple(fold(checks)),
+        notes=("imported from a file; it was not fetched from the system by Strongroom",),
+        tool={"strongroom": metadata.version("strongroom"), "python": platform.python_version()},
+    )
+    return writer.commit(draft, clock=clock.now), [c for c in checks if c.outcome is Outcome.FAILED]

@@ -1,0 +1,166 @@
+"""What people read in the Prefect UI: progress, the table of files, the proof, a failure in words.
+
+Artifacts only; the same facts are in the archive and the catalog. No file name is shown whole (see
+`ExportFile.shown`) and no link ever.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.errors import without_traceback
+from flows.export import shown
+from storage.listing import Entry
+from storage.records import RunRecord
+from storage.snapshot import ScopeKey, Snapshot, to_text
+
+EVERY_S = 2.0  # a progress update is a request to the server
+MAX_ROWS = 500  # of a table; Prefect has no limit of its own that would help
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One scope of a night."""
+
+    source: str
+    scope: str
+    ended: str  # the name of its flow run's state
+    message: str
+
+
+class Progress:
+    """A progress bar in the UI, made at the first news and updated at most every two seconds."""
+
+    def __init__(self, description: str) -> None:
+        self._description = description
+        self._id: UUID | None = None
+        self._told_at = float("-inf")
+        self._done = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._tell(100.0)
+
+    def at(self, fraction: float | None, words: str) -> None:
+        """The system's own figure, which may be missing and may go backwards."""
+        if time.monotonic() - self._told_at >= EVERY_S:
+            self._tell(100.0 * (fraction or 0.0), words)
+
+    def bytes(self, piece: int, total: int) -> None:
+        """Some more bytes of `total` (0: not known)."""
+        self._done += piece
+        if time.monotonic() - self._told_at >= EVERY_S:
+            self._tell(min(100.0 * self._done / total, 100.0) if total else 0.0)
+
+    def _tell(self, percent: float, words: str = "") -> None:
+        description = f"{self._description}: {words}" if words else self._description
+        if self._id is None:
+            made = create_progress_artifact(percent, description=description)
+            self._id = made if isinstance(made, UUID) else None  # a coroutine only where an event loop runs
+        else:
+            update_progress_artifact(self._id, progress=percent, description=description)
+        self._told_at = time.monotonic()
+
+
+def proof(found: Snapshot, entries: Sequence[Entry], kept: RunRecord) -> None:
+    """The files, and the proof: each check with its outcome, the growth, the head of the chain."""
+    manifest = found.manifest
+    rows = [
+        {
+            "file": shown(entry.path),
+            "size": entry.measured.size,
+            "crc32": f"{entry.measured.crc32:08x}",
+            "promised crc32": "" if entry.promised.crc32 is None else f"{entry.promised.crc32:08x}",
+            "sha256": entry.measured.sha256,
+        }
+        for entry in entries[:MAX_ROWS]
+    ]
+    create_table_artifact(
+        rows, key=_key("files", found.key), description=f"{found.key}: the files of {found.id[:8]}"
+    )
+    lines = [
+        f"# {kept.ended.value}: {found.key}",
+        "",
+        f"Snapshot `{found.id}`, number {manifest.number} of its chain, taken {to_text(manifest.draft.taken_at)}.",
+        "",
+        f"{manifest.files} file(s), {manifest.size:,} bytes; the archive grew by {manifest.stored_bytes:,} bytes.",
+        "",
+        *_checks(kept),
+        *[f"*{note}*" for note in manifest.draft.notes],
+    ]
+    create_markdown_artifact("\n".join(lines), key=_key("proof", found.key), description=f"{found.key}: proof")
+
+
+def failure(failed: RunRecord) -> None:
+    """Why a run failed, and what to try."""
+    lines = [
+        f"# {failed.ended.value}: {failed.key}",
+        "",
+        _escape(failed.reason),
+        "",
+        f"**Try:** {_escape(failed.hint)}",
+    ]
+    lines += [
+        "",
+        *_checks(failed),
+        f"Run `{failed.id}`, job `{failed.job or 'none'}`, exit code {failed.exit_code}.",
+    ]
+    create_markdown_artifact("\n".join(lines), key=_key("proof", failed.key), description=f"{failed.key}: failed")
+
+
+def trouble(key: ScopeKey, error: Exception) -> None:
+    """Why there was not even a run."""
+    text = f"# not started: {key}\n\n{_escape(without_traceback(error))}"
+    create_markdown_artifact(text, key=_key("proof", key), description=f"{key}: not started")
+
+
+def night(lines: Sequence[Line]) -> None:
+    """One row per scope."""
+    rows = [{"source": x.source, "scope": x.scope, "ended": x.ended, "message": x.message} for x in lines]
+    create_table_artifact(rows[:MAX_ROWS], key="night", description=f"{len(lines)} scopes")
+
+
+def upkeep(title: str, rows: Sequence[dict[str, object]], summary: str) -> None:
+    """What a scrub found, and what it read."""
+    create_table_artifact(list(rows[:MAX_ROWS]), key=_slug(title), description=summary)
+
+
+def _checks(record: RunRecord) -> list[str]:
+    if not record.checks:
+        return []
+    head = ["| check | outcome | got | promised | why |", "|---|---|---|---|---|"]
+    return head + [
+        "| " + " | ".join(_escape(x) for x in (c.name, c.outcome.value, c.got, c.promised, c.reason)) + " |"
+        for c in record.checks
+    ] + [""]  # fmt: skip
+
+
+def _escape(text: str) -> str:
+    """Text from a server, harmless in markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>()#|!])", r"\\\1", " ".join(text.split()))
+
+
+def _key(kind: str, key: ScopeKey) -> str:
+    return f"{kind}-{_slug(str(key))}"
+
+
+def _slug(text: str) -> str:
+    """Prefect's keys are lower-case letters, digits and dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:100] or "x"
