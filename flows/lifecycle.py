@@ -126,6 +126,7 @@ class Engine:
         (nothing was started, the job is closed), SourceUnavailable (nobody knows: the next run finds out).
         """
         self.log.phase("start")
+        self._sweep_spool()
         job = self._catalog.open_job(self.key)
         if job is not None:
             intent = Intent.from_json(job.intent)
@@ -144,6 +145,12 @@ class Engine:
                 self.log.phase("start", resumed.id)
                 return resumed
         return self._start_new()
+
+    def _sweep_spool(self) -> None:
+        """Free what runs left in the spool that died between closing their job and clearing it."""
+        folders = {path.name: path for path in self._spool.iterdir()} if self._spool.is_dir() else {}
+        for name in folders.keys() - self._catalog.open_jobs():
+            shutil.rmtree(folders[name], ignore_errors=True)
 
     def _resume(self, job: InFlight, intent: Intent, plan: Resume) -> InFlight | None:
         """The job, ready to be waited for; None, and the job closed, where it is of no use any more."""

@@ -209,6 +209,11 @@ class Catalog:
             ).first()
             return None if row is None else _in_flight(row)
 
+    def open_jobs(self) -> set[str]:
+        """Our ids of all jobs that are not closed."""
+        with Session(self._engine) as session:
+            return set(session.exec(select(Job.id).where(Job.closed_at == "")))
+
     def job(self, job_id: str) -> InFlight:
         """A job by our id. Raises CatalogUnusable where it is not known."""
         with Session(self._engine) as session:

@@ -25,6 +25,7 @@ from flows.sources.base import Connection, Download
 PIECE = 1 << 20  # bytes handed on at a time: small pieces cost more than the network does
 MAX_ANSWER = 64 << 20  # bytes of an answer that is not a file; more is no answer of an API we know
 TRIES = 3  # of a request that may be repeated
+GATEWAY = (502, 503, 504)  # said by a proxy while the system behind it is away
 USER_AGENT = "strongroom"
 
 # httpx logs every URL at INFO and httpcore every header at DEBUG: a link may be a secret, a header is one.
@@ -44,15 +45,16 @@ class Answer:
     def date(self) -> datetime | None:
         """The server's clock, from its Date header."""
         try:
-            return parsedate_to_datetime(self.headers["date"]).astimezone(UTC)
-        except (KeyError, ValueError, TypeError):
+            at = parsedate_to_datetime(self.headers["date"]).astimezone(UTC)
+        except (KeyError, ValueError, TypeError, OverflowError):
             return None
+        return at if 2000 <= at.year < 3000 else None  # a date that nobody can reckon with is none
 
     def json(self) -> Any:
         """The body as JSON; None where it is not, such as an HTML error page."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -91,16 +93,17 @@ class Client:
         self._http.close()
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, sleep: Callable[[float], None]) -> Answer:
-        """GET, tried up to three times where no answer came. Raises SourceUnavailable. Retry: yes.
+        """GET, tried up to three times where no answer came, or a gateway's. Raises SourceUnavailable. Retry: yes.
 
         Any status is an answer: the dialect reads it.
         """
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(TRIES),
             wait=tenacity.wait_exponential(multiplier=0.2, max=5),
-            retry=tenacity.retry_if_exception(lambda e: isinstance(e, SourceUnavailable) and not e.answered),
+            retry=tenacity.retry_if_exception_type(SourceUnavailable)
+            | tenacity.retry_if_result(lambda answer: answer.status in GATEWAY),
             sleep=sleep,
-            reraise=True,
+            retry_error_callback=_last,
         )
         return retrying(self._request, "GET", path, params, None, self._connection.read_timeout_s)
 
@@ -117,7 +120,10 @@ class Client:
         is kept is what was sent.
         """
         link = url if "://" in url else self.base + url
-        ours = _origin(link) == self._origin
+        try:
+            ours = _origin(link) == self._origin
+        except ValueError as exc:
+            raise SourceUnexpected(f"{_where(self.base)}: the system gave a link that is no URL") from exc
         headers = {**(self._headers if ours else {}), "Accept": accept, "Accept-Encoding": "identity"}
         with _mapped(_where(link)), self._http.stream("GET", link, headers=headers) as response:
             if response.status_code != 200:
@@ -144,12 +150,15 @@ class Client:
             return _answer(response)
 
 
-def same_origin(one: str, other: str) -> bool:
-    """Whether two URLs name the same scheme, host and port."""
-    return _origin(one) == _origin(other)
+def _last(state: tenacity.RetryCallState) -> Answer:
+    """What the last try gave: its answer, or its exception raised."""
+    assert state.outcome is not None  # noqa: S101
+    answer: Answer = state.outcome.result()
+    return answer
 
 
 def _origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port. Raises ValueError for what is no URL."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return parts.scheme, (parts.hostname or "").lower(), port

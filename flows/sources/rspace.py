@@ -24,7 +24,7 @@ from flows.errors import (
     SourceUnavailable,
     SourceUnexpected,
 )
-from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
+from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status, shown
 from flows.sources import rspace_content
 from flows.sources.base import Capabilities, Connection, Dialect, Download, Known, Receipt
 from flows.sources.client import Answer, Client
@@ -62,7 +62,10 @@ CAPABILITIES = Capabilities(
 )
 
 ACCEPT_FILE = "application/octet-stream, application/json;q=0.9"  # section 3: else errors come as HTML
+TRIES = 3  # of a request that the limit on requests refuses
+MAX_FIELD = 200  # characters of a value that we read; more is not RSpace's
 T = TypeVar("T")
+_FILE_NAME = re.compile(r"[\w\-]{20,}\.(?:zip|csv|eln)")
 _OWN_FILE = re.compile(r"/api/v1/export/([\w\-]+(?:\.zip)?)$")
 _EXPORT_RUNS = re.compile(r"already.*running.*export|running export job", re.IGNORECASE)  # section 4
 
@@ -103,7 +106,9 @@ class RSpace:
         }
         if scope.kind == "selection":
             form["selections"] = ",".join(str(record) for record in scope.options["ids"])
-        answer = self._client.post(path, form, timeout_s=self._connection.start_timeout_s)
+        answer = self._admitted(
+            lambda: self._client.post(path, form, timeout_s=self._connection.start_timeout_s)
+        )
         if answer.status != 202:
             raise self._no_start(answer, scope)
         return JobRef({"id": _field(answer, "id", int)}, now)
@@ -125,7 +130,7 @@ class RSpace:
         if _status_of(answer).state is State.EXPIRED:
             raise FileGone(f"{file.shown}: RSpace has removed it")
         link = _enclosure(answer)
-        own = _OWN_FILE.search(urlsplit(link).path)
+        own = _OWN_FILE.search(_path(link))
         # server.urls.prefix may name another host than the one we were given; RSpace's own files are fetched
         # where we were told it lives. Anything else is a pre-signed link (section 2) and gets no key.
         url = f"/api/v1/export/{own.group(1)}" if own else link
@@ -142,14 +147,29 @@ class RSpace:
         pass  # nor one to delete an export; its own clock does (section 3)
 
     def _get(self, path: str) -> Answer:
-        answer = self._client.get(path, sleep=self._sleep)
+        answer = self._asked(path)
         if answer.status != 200:
             raise self._refusal(answer)
         return answer
 
+    def _asked(self, path: str) -> Answer:
+        return self._admitted(lambda: self._client.get(path, sleep=self._sleep))
+
+    def _admitted(self, ask: Callable[[], Answer]) -> Answer:
+        """The answer once RSpace's limit on requests lets it through: being refused by it has no effect there."""
+        for _ in range(TRIES - 1):
+            answer = ask()
+            if answer.status != 429 or _EXPORT_RUNS.search(_message(answer)):
+                return answer
+            self._sleep(_limit_s(answer))
+        return ask()
+
     def _status(self, ref: JobRef) -> Status:
-        answer = self._client.get(f"/api/v1/jobs/{ref.handle['id']}", sleep=self._sleep)
-        if answer.status == 404 and answer.json() is not None:
+        answer = self._asked(f"/api/v1/jobs/{ref.handle['id']}")
+        if answer.status == 404 and answer.json() is None:
+            # The key was accepted before, so this is its servlet container, with RSpace not up yet.
+            raise SourceUnavailable("RSpace answers 404 with a web page, for a job that it has")
+        if answer.status == 404:
             detail = "RSpace does not know this job any more (an upgrade to 2.25 wipes the history of jobs)"
             return Status(State.LOST, "404", detail, server_time=answer.date)
         if answer.status == 422:
@@ -196,11 +216,12 @@ class RSpace:
                 f"RSpace refuses the key{tail}", hint="check the API key, and that its user is enabled"
             )
         if answer.status == 429:
-            wait_ms = answer.headers.get("x-rate-limit-waittimemillis", "")
-            wait_s = float(wait_ms) / 1000 if re.fullmatch(r"\d+(\.\d+)?", wait_ms) else 15.0
-            return SourceUnavailable("RSpace asks for fewer requests", answered=True, retry_after_s=wait_s)
+            return SourceUnavailable("RSpace asks for fewer requests", retry_after_s=_limit_s(answer))
         if answer.status >= 500:
-            return SourceUnavailable(f"RSpace answers {answer.status}{tail}", answered=True)
+            # Only RSpace's own form is RSpace's answer; a web page is from a proxy while it is away.
+            return SourceUnavailable(
+                f"RSpace answers {answer.status}{tail}", answered=answer.json() is not None
+            )
         return SourceUnexpected(
             f"RSpace answers {answer.status}{tail}", hint="check that url is an RSpace server's"
         )
@@ -211,18 +232,18 @@ def _status_of(answer: Answer) -> Status:
     if raw not in STATES:
         raise SourceUnexpected(f"RSpace: job status {raw[:40]!r} is not known")
     body = answer.json()
-    result = body.get("result") or {}
+    result = body.get("result") if isinstance(body.get("result"), dict) else {}
     state = STATES[raw]
     percent = body.get("percentComplete")
     progress = percent / 100 if isinstance(percent, int | float) and 0 <= percent <= 100 else None
     if state is State.FAILED:
-        reasons = [str(line)[:300] for line in result.get("errors") or []] if isinstance(result, dict) else []
-        return Status(state, raw, "; ".join(reasons) or "RSpace gives no reason", server_time=answer.date)
+        reason = "; ".join(_lines(result))[:600]
+        return Status(state, raw, reason or "RSpace gives no reason", server_time=answer.date)
     if state is not State.READY:
         return Status(state, raw, progress=progress, server_time=answer.date)
     if result.get("size") is None:
         return Status(State.EXPIRED, raw, "RSpace has removed the export file", server_time=answer.date)
-    name = urlsplit(_enclosure(answer)).path.rpartition("/")[2]
+    name = _path(_enclosure(answer)).rpartition("/")[2]
     file = ExportFile(name, _promise(result), "application/zip")
     return Status(state, raw, progress=1, expires_at=_expiry(result), server_time=answer.date, files=(file,))
 
@@ -230,13 +251,14 @@ def _status_of(answer: Answer) -> Status:
 def _promise(result: Mapping[str, Any]) -> Promise:
     """Size and CRC-32. The checksum is a decimal string, unpadded (section 2); compared as an integer."""
     size, checksum, algorithm = result.get("size"), result.get("checksum"), result.get("algorithm")
-    if not isinstance(size, int) or size < 0:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise SourceUnexpected(f"RSpace: size {str(size)[:40]!r} is no number of bytes")
-    if algorithm != "CRC32" or not isinstance(checksum, str) or not re.fullmatch(r"\d{1,10}", checksum):
+    number = int(checksum) if isinstance(checksum, str) and re.fullmatch(r"[0-9]{1,10}", checksum) else -1
+    if algorithm != "CRC32" or not 0 <= number < 1 << 32:
         raise SourceUnexpected(
             f"RSpace: checksum {str(checksum)[:40]!r} by {str(algorithm)[:40]!r}, CRC32 was expected"
         )
-    return Promise(size, int(checksum, 10) & 0xFFFFFFFF)
+    return Promise(size, number)
 
 
 def _expiry(result: Mapping[str, Any]) -> datetime | None:
@@ -255,10 +277,23 @@ def _enclosure(answer: Answer) -> str:
     raise SourceUnexpected("RSpace: a finished job has no enclosure link")
 
 
+def _path(link: str) -> str:
+    try:
+        return urlsplit(link).path
+    except ValueError as exc:
+        raise SourceUnexpected("RSpace: a finished job's link is no URL") from exc
+
+
+def _limit_s(answer: Answer) -> float:
+    """Seconds that the limit on requests asks to wait (section 4): at most an hour, whatever it says."""
+    wait_ms = answer.headers.get("x-rate-limit-waittimemillis", "")
+    return min(float(wait_ms) / 1000, 3600) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", wait_ms) else 15.0
+
+
 def _field(answer: Answer, name: str, kind: type[T]) -> T:
     body = answer.json()
     value = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool):
+    if not isinstance(value, kind) or isinstance(value, bool) or len(str(value)) > MAX_FIELD:
         raise SourceUnexpected(
             f"RSpace: an answer without a usable {name!r}", hint="check that url is an RSpace server's"
         )
@@ -270,8 +305,20 @@ def _message(answer: Answer) -> str:
     body = answer.json()
     if not isinstance(body, dict):
         return ""
-    parts = [str(body.get("message") or "")] + [str(line) for line in body.get("errors") or [] if line]
-    return " ".join("; ".join(dict.fromkeys(part for part in parts if part)).split())[:400]
+    parts = [_plain(body.get("message")), *_lines(body)]
+    return "; ".join(dict.fromkeys(part for part in parts if part))[:400]
+
+
+def _lines(body: Mapping[str, Any]) -> list[str]:
+    """The `errors` of an ApiError, those that say something."""
+    errors = body.get("errors")
+    return [line for line in map(_plain, errors[:20]) if line] if isinstance(errors, list) else []
+
+
+def _plain(text: object) -> str:
+    """A text of RSpace's for our messages: one line, bounded; a file's name is shortened, see `shown`."""
+    line = " ".join(text[:2000].split()) if isinstance(text, str) else ""
+    return _FILE_NAME.sub(lambda found: shown(found[0]), line)[:300]
 
 
 def _start_hint(said: str) -> str:

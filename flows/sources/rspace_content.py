@@ -46,9 +46,12 @@ def inspect_import(scope: Scope, path: Path, file: str, at: datetime | None) -> 
 def made_at(path: Path) -> datetime:
     """The exportDate of a file's manifest.txt, at midnight UTC; where it has none, the file's own time."""
     try:
-        return datetime.combine(date.fromisoformat(_read(path)[0]["exportDate"]), time(), UTC)
+        day = date.fromisoformat(_read(path)[0]["exportDate"])
+        if 2000 <= day.year < 3000:
+            return datetime.combine(day, time(), UTC)
     except (KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError):
-        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        pass
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _manifest_checks(scope: Scope, path: Path, file: str, dates: Window | None) -> Iterator[Check]:

@@ -1,0 +1,235 @@
+"""A bench for the engine: a real engine over a demo server that speaks RSpace's dialect, on one travelling clock.
+
+Nothing waits: whoever sleeps moves the server's clock and the engine's together.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flows import config
+from flows.config import Settings
+from flows.credentials import connection
+from flows.demo import DemoServer, World
+from flows.export import Status
+from flows.lifecycle import Engine, Places, Plan
+from flows.sources.base import Source
+from flows.sources.rspace import RSpace
+from flows.spool import Spooled
+from storage import records
+from storage.archive import Archive
+from storage.backend import LocalDisk
+from storage.catalog import Catalog, InFlight
+from storage.records import RunRecord
+from storage.snapshot import Snapshot, record_name
+from storage.tables import Run
+from storage.verify import Check, Quality
+
+GROUP = 11  # the demo's laboratory
+OTHER_KEY = "x" * 32
+
+Wrap = Callable[[Source], Source]
+
+
+class Killed(BaseException):
+    """The process is gone: nobody catches this, and nobody records it."""
+
+
+class TravellingClock:
+    """The world's clock. To sleep is to move it, and then to let whatever was waiting for that time happen."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._due: list[tuple[datetime, Callable[[], None]]] = []
+        self._lock = threading.RLock()
+        self.slept: list[float] = []
+
+    def now(self) -> datetime:
+        return self._world.now()
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.slept.append(seconds)
+            self._world.advance(seconds)
+            due = [act for at, act in self._due if at <= self.now()]
+            self._due = [(at, act) for at, act in self._due if at > self.now()]
+        for act in due:
+            act()
+
+    def dice(self) -> float:
+        return 0.5
+
+    def at(self, moment: datetime, act: Callable[[], None]) -> None:
+        """Do `act` in the first sleep that reaches `moment`."""
+        self._due.append((moment, act))
+
+
+@dataclass
+class Bench:
+    """A folder with configuration, archive and catalog, and the server that its one source talks to."""
+
+    folder: Path
+    server: DemoServer
+    clock: TravellingClock
+    archive: Archive
+    catalog: Catalog
+    table: dict[str, Any] = field(default_factory=dict)  # further keys of [[source]]
+    open_sources: list[RSpace] = field(default_factory=list)
+
+    @property
+    def world(self) -> World:
+        return self.server.world
+
+    @property
+    def spool(self) -> Path:
+        return self.folder / "state" / "spool"
+
+    # -- one run
+
+    def settings(self, *, user: str = "mrossi", key: str = "", **table: Any) -> Settings:
+        """The configuration, written and read; the API key comes from a file beside it."""
+        secret = self.folder / f"key-{user}"
+        secret.write_text(key or self.world.user(user).api_key)
+        keys = {"url": self.server.url, **self.table, **table}
+        lines = [f"{name} = {_toml(value)}" for name, value in keys.items()]
+        path = self.folder / "strongroom.toml"
+        path.write_text(
+            '[[source]]\nname = "lab"\nsystem = "rspace"\n'
+            f'api_key = {{ file = "{secret.name}" }}\n' + "\n".join(lines) + "\n"
+        )
+        return config.load(path)
+
+    def source(self, settings: Settings) -> RSpace:
+        """A connected dialect."""
+        link = connection(settings, settings.source("lab"))
+        source = RSpace(link, sleep=self.clock.sleep)
+        self.open_sources.append(source)
+        return source
+
+    def engine(
+        self, scope: str = "user", *, user: str = "mrossi", key: str = "", wrap: Wrap = lambda s: s, **table: Any
+    ) -> Engine:
+        """A new engine, as a new process would make it. `table`: keys of [[source]]."""
+        settings = self.settings(user=user, key=key, **table)
+        source = settings.source("lab")
+        plan = Plan(source, settings.scope(source, scope), settings.policy("lab"), source.pace())
+        secrets = tuple(connection(settings, source).secrets.values())
+        places = Places(self.archive, self.catalog, self.spool, secrets)
+        return Engine(plan, wrap(self.source(settings)), places, self.clock)
+
+    def run(self, scope: str = "user", **given: Any) -> RunRecord:
+        """One whole run of a new engine."""
+        return carry(self.engine(scope, **given))
+
+    # -- what is left behind
+
+    def posts(self) -> int:
+        """Exports that were asked for."""
+        return sum(1 for seen in self.server.requests if seen[0] == "POST")
+
+    def downloads(self) -> int:
+        """Files that were asked for."""
+        return sum(1 for seen in self.server.requests if seen[0] == "GET" and "/export/" in seen[1])
+
+    def snapshots(self, quality: str = "") -> list[Snapshot]:
+        """What the archive holds."""
+        return [s for s in self.archive.snapshots() if quality in ("", s.manifest.draft.quality)]
+
+    def content(self, found: Snapshot) -> bytes:
+        """The bytes of a snapshot's only file, out of the archive."""
+        (entry,) = self.archive.entries(found)
+        return b"".join(self.archive.reader(found).chunks(entry))
+
+    def served(self, job: int) -> bytes:
+        """The bytes of the server's own file of a job."""
+        built = self.world.file_of(self.world.jobs[job])
+        assert built is not None
+        return built.path.read_bytes()
+
+    def recorded(self, record: RunRecord) -> None:
+        """Assert that archive and catalog tell the same of this run, and that nothing of it is a secret."""
+        name = record_name(record.id)
+        data = self.archive.backend.get(name)
+        assert records.decode(data, name) == record
+        row = next(row for row in self.catalog.runs(limit=1000) if row.id == record.id)
+        assert told(row) == (
+            record.ended.value, record.exit_code, record.reason, record.hint, record.snapshot, record.bytes_fetched,
+        )  # fmt: skip
+        for secret in self.secrets():
+            assert secret not in data.decode()
+
+    def secrets(self) -> list[str]:
+        """Keys, and whole names of export files."""
+        keys = [user.api_key for user in self.world.lab.users.values()]
+        return [*keys, OTHER_KEY, *(job.zip_name for job in self.world.jobs.values())]
+
+    def assert_tidy(self, record: RunRecord) -> None:
+        """Assert that a run that kept something left no open job and no spool."""
+        assert self.catalog.open_job(record.key) is None
+        assert list(self.spool.glob("*")) == []
+
+    def job(self, scope: str = "user") -> InFlight | None:
+        """The open job of a scope."""
+        return self.catalog.open_job(self.engine(scope).key)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    return json.dumps(value)
+
+
+def told(row: Run) -> tuple[str, int | None, str, str, str, int]:
+    """What a catalog row says of a run's end."""
+    return row.ended, row.exit_code, row.reason, row.hint, row.snapshot, row.bytes_fetched
+
+
+def carry(
+    engine: Engine,
+    *,
+    between: Callable[[str], None] = lambda _: None,
+    on_status: Callable[[Status], None] = lambda _: None,
+) -> RunRecord:
+    """A run as the flow makes it, without Prefect. `between` is told what comes next."""
+    engine.begin(trigger="cli")
+    try:
+        between("login")
+        engine.login()
+        with engine.lease():
+            between("start")
+            job = engine.start()
+            between("wait")
+            status = engine.wait(job, on_status)
+            between("download")
+            spooled: list[Spooled] = engine.download(job, status)
+            between("keep")
+            found = engine.keep(job, status, spooled)
+            between("finish")
+            kept = engine.finish(job, found)
+        between("end")
+        return kept
+    except Exception as exc:
+        return engine.log.fail(exc)
+
+
+def by_name(checks: Iterable[Check]) -> dict[str, str]:
+    """Outcome of each check."""
+    return {check.name: check.outcome.value for check in checks}
+
+
+def verified(found: Snapshot) -> bool:
+    """Whether a snapshot counts."""
+    return found.manifest.draft.quality is Quality.VERIFIED
+
+
+def make(folder: Path, server: DemoServer) -> Bench:
+    """A bench over a running server."""
+    clock = TravellingClock(server.world)
+    archive = Archive.create(LocalDisk(folder / "archive"), now=clock.now())
+    return Bench(folder, server, clock, archive, Catalog.open(folder / "state" / "catalog.db"))
