@@ -15,6 +15,7 @@ import prefect.runtime
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext, get_run_context
 from prefect.states import Completed, Failed
 
 from flows import config as configuration
@@ -144,8 +145,9 @@ def nightly(source: str | None = None, config: str | None = None, at: datetime |
     """Back up every configured scope of one source, or of all.
 
     One deployment run per scope where a worker or `strongroom serve` lives; else directly, here. One after
-    another per credential in either case. A scope that has a verified snapshot newer than the time this run was
-    scheduled for is left out, so that nights missed while the machine was off are made up for once.
+    another per credential in either case. A scheduled run, or a retried one, leaves out scopes that have a
+    verified snapshot newer than the time it was due: nights missed while the machine was off are made up for
+    once, and a retry does only what is missing.
     """
     settings = configuration.load(configuration.find(config))
     queues, fresh = _due(settings, source)
@@ -155,7 +157,8 @@ def nightly(source: str | None = None, config: str | None = None, at: datetime |
     ]
     left = [ask for queue in queues.values() for ask in queue]
     if left and deployment_lives():
-        ends = dispatch(queues, config=path, at=at)
+        attempt = f"{prefect.runtime.flow_run.id}:{prefect.runtime.flow_run.run_count}"
+        ends = dispatch(queues, config=path, at=at, parent=attempt)
         lines += [pages.Line(e.ask.source, e.ask.scope, e.state_name, e.message) for e in ends if e.picked_up]
         left = [end.ask for end in ends if not end.picked_up]
     for ask in left:
@@ -178,7 +181,7 @@ def _night_state(lines: Sequence[pages.Line]) -> State[None]:
 def _due(settings: Settings, source: str | None) -> tuple[dict[str, list[Ask]], list[Ask]]:
     """What to run, queued per credential; and what has a verified snapshot newer than our scheduled time."""
     tables = settings.sources if source is None else (settings.source(source),)
-    scheduled = prefect.runtime.flow_run.scheduled_start_time if _trigger() == "schedule" else None
+    due_at = _due_at()
     queues: dict[str, list[Ask]] = {}
     fresh: list[Ask] = []
     with open_catalog(settings, open_archive(settings)) as catalog:
@@ -187,11 +190,21 @@ def _due(settings: Settings, source: str | None) -> tuple[dict[str, list[Ask]], 
             for scope in table.scopes():
                 ask = Ask(table.name, scope.name)
                 good = catalog.last_good(ScopeKey(table.name, scope.name))
-                if scheduled is not None and good is not None and good >= scheduled:
+                if due_at is not None and good is not None and good >= due_at:
                     fresh.append(ask)
                 else:
                     queues.setdefault(credential, []).append(ask)
     return queues, fresh
+
+
+def _due_at() -> datetime | None:
+    """Since when a snapshot makes this run superfluous; None for a first run by hand, which always runs."""
+    run = prefect.runtime.flow_run
+    if _trigger() != "schedule" and run.run_count <= 1:
+        return None
+    context = get_run_context()
+    first = context.flow_run.start_time if isinstance(context, FlowRunContext) and context.flow_run else None
+    return min(time for time in (first, run.scheduled_start_time) if time is not None)
 
 
 def _trigger() -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -110,7 +111,7 @@ class SourceTable(_Table):
 
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
     system: str
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/[^\s?#]*)?$")]
+    url: Annotated[str, Field(pattern=r"^https?://[^\s/@?#]+(/[^\s?#]*)?$")]
     api_key: SecretRef | None = None
     token: SecretRef | None = None
     username: SecretRef | str | None = None
@@ -118,7 +119,7 @@ class SourceTable(_Table):
     schedule: ScheduleTable | None = None
     policy: PolicyTable | None = None  # instead of the default one, whole
     ca_file: str | None = None  # PEM, for a server whose certificate your own authority signed
-    proxy: str | None = None  # http://host:port
+    proxy: Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")] | None = None  # http://host:port
     connect_timeout_s: Seconds = 10
     read_timeout_s: Seconds = 60
     start_timeout_s: Seconds = 900  # RSpace plans the whole export before it answers
@@ -130,6 +131,14 @@ class SourceTable(_Table):
     fresh_for_s: Seconds = 20 * 3600  # a finished export older than this is not tonight's
     download_tries: Annotated[int, Field(ge=1, le=20)] = 4
     scope: tuple[Mapping[str, Any], ...] = ()
+
+    @field_validator("url", "proxy")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        port = urlsplit(value or "").port  # raises ValueError for a host or port that is none
+        if port == 0:
+            raise ValueError("port 0 is none")
+        return value
 
     @field_validator("scope", mode="before")
     @classmethod
@@ -296,9 +305,17 @@ def _problem(error: Any) -> str:
         return f"{key}: not a key that is known here"
     message = error["msg"].removeprefix("Value error, ")
     secret = any(part in ("api_key", "token", "password", "username") for part in loc)
-    got = "" if secret or error["type"] in ("missing", "value_error") else f" = {error['input']!r}"
+    given = error["input"]
+    plain = isinstance(given, str | int | float) and not secret  # a whole table may hold a secret
+    got = f" = {_shown(given)}" if plain and error["type"] not in ("missing", "value_error") else ""
     hint = ' (a secret is named, never written here: { env = "NAME" })' if secret else ""
     return f"{key}{got}: {message}{hint}"
+
+
+def _shown(value: object) -> str:
+    """A value as a message repeats it: short, and without a password that an address may hold."""
+    text = re.sub(r"//[^/@]*@", "//***@", value) if isinstance(value, str) else value
+    return repr(text)[:80]
 
 
 def _known_zone(value: str) -> str:

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from flows.errors import RunFailed, SourceUnavailable
 from flows.sources.base import Download
+from storage.errors import BackendFailed
 from storage.verify import Measured, Meter
 
 QUEUE = 16  # pieces (of 1 MiB) between the two threads: what a slow disk may fall behind
@@ -39,20 +40,24 @@ def receive(
 
     `offset` bytes are already there and were asked to be skipped: they are measured again and kept if the answer
     begins behind them, thrown away if it begins at 0. Raises SourceUnavailable where the answer is shorter or
-    longer than its headers said, or breaks; what arrived stays in `path`. Memory: QUEUE pieces.
+    longer than its headers said, or breaks, and BackendFailed where the disk refuses; what arrived stays in
+    `path`. Memory: QUEUE pieces.
     """
     meter = Meter()
-    with path.open("r+b" if path.exists() else "x+b") as stream:
-        if download.start == offset:
-            for piece in _read(stream, offset):
-                meter.update(piece)
-        elif download.start != 0:
-            raise SourceUnavailable(f"asked for bytes from {offset}, the answer begins at {download.start}")
-        stream.seek(download.start)
-        stream.truncate()
-        _pump(download.chunks, stream, meter, on_bytes)
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with path.open("r+b" if path.exists() else "x+b") as stream:
+            if download.start == offset:
+                for piece in _read(stream, offset):
+                    meter.update(piece)
+            elif download.start != 0:
+                raise SourceUnavailable(f"asked for bytes from {offset}, the answer begins at {download.start}")
+            stream.seek(download.start)
+            stream.truncate()
+            _pump(download.chunks, stream, meter, on_bytes)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as exc:
+        raise BackendFailed(f"{path}: {exc.strerror or exc}") from exc
     measured = meter.result()
     if download.total is not None and measured.size != download.total:
         raise SourceUnavailable(f"{measured.size} bytes came, {download.total} were announced", answered=True)

@@ -56,6 +56,10 @@ def import_files(
     for file in files:
         if not file.is_file():
             raise ConfigError(f"{file}: no such file")
+        try:
+            file.open("rb").close()
+        except OSError as exc:
+            raise ConfigError(f"{file}: {exc.strerror}") from exc
     key = ScopeKey(source, scope.name)
     dated = sorted((at or dialect.made_at(file), file) for file in files)
     return [_import(archive, catalog, dialect, key, scope, file, made, at, clock) for made, file in dated]

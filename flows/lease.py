@@ -17,6 +17,7 @@ from storage.holder import Holder, this_process
 
 TTL = timedelta(minutes=2)
 LOOK_S = 1.0  # how often a waiting run looks whether the lease is free
+_in_process: dict[str, threading.Lock] = {}  # by credential: the catalog knows processes, not their threads
 
 
 @contextmanager
@@ -34,6 +35,38 @@ def held(
     """
     clock = clock or SystemClock()
     me = this_process()
+    with _alone(credential, me, wait_s, on_wait):
+        _take(catalog, credential, me, wait_s, clock, on_wait)
+        stop = threading.Event()
+        keeper = threading.Thread(
+            target=_renew, args=(catalog, credential, me, clock, stop), name="lease", daemon=True
+        )
+        keeper.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            keeper.join()
+            catalog.drop_lease(credential, me)
+
+
+@contextmanager
+def _alone(credential: str, me: Holder, wait_s: float, on_wait: Callable[[Holder], None]) -> Iterator[None]:
+    """One thread of this process at a time."""
+    lock = _in_process.setdefault(credential, threading.Lock())
+    if not lock.acquire(blocking=False):
+        on_wait(me)
+        if not lock.acquire(timeout=wait_s):
+            raise Busy(f"{credential}: in use by another run of this process for more than {wait_s:.0f} s")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _take(
+    catalog: Catalog, credential: str, me: Holder, wait_s: float, clock: Clock, on_wait: Callable[[Holder], None]
+) -> None:
     deadline = clock.now() + timedelta(seconds=wait_s)
     told = False
     while (other := catalog.take_lease(credential, me, now=clock.now(), ttl=TTL)) is not None:
@@ -43,17 +76,6 @@ def held(
             on_wait(other)
             told = True
         clock.sleep(LOOK_S)
-    stop = threading.Event()
-    keeper = threading.Thread(
-        target=_renew, args=(catalog, credential, me, clock, stop), name="lease", daemon=True
-    )
-    keeper.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        keeper.join()
-        catalog.drop_lease(credential, me)
 
 
 def _renew(catalog: Catalog, credential: str, me: Holder, clock: Clock, stop: threading.Event) -> None:

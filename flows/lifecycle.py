@@ -7,7 +7,6 @@ does only what is not done yet.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import platform
 import shutil
@@ -22,7 +21,15 @@ from urllib.parse import urlsplit
 from flows import lease, spool
 from flows.clock import Clock, new_id
 from flows.config import SourceTable
-from flows.errors import Exit, FileGone, RunFailed, SourceBusy, SourceError, SourceUnavailable
+from flows.errors import (
+    Exit,
+    FileGone,
+    RunFailed,
+    SourceBusy,
+    SourceError,
+    SourceUnavailable,
+    SourceUnexpected,
+)
 from flows.export import (
     Account,
     Intent,
@@ -129,6 +136,9 @@ class Engine:
         self._sweep_spool()
         job = self._catalog.open_job(self.key)
         if job is not None:
+            done = self._committed(job)
+            if done is not None:  # by a run that died before it said so
+                self._catalog.record_snapshot(done, self._archive.entries(done))
             intent = Intent.from_json(job.intent)
             plan = plan_resume(
                 same_request=intent.scope == self.plan.scope,
@@ -164,16 +174,29 @@ class Engine:
                     return self._catalog.job(job.id)
                 return self._ask(job, intent, patient=True)
             case Resume.GO_ON:
-                ref = JobRef.from_json(job.ref or {})
-                with contextlib.suppress(SourceUnavailable):  # waiting will ask again, with more patience
-                    status = self._source.poll([ref])[ref.key]
-                    if not (status.state.waits or status.state.ready):
-                        self._close(job.id, f"{status.state.value}: {status.detail or status.raw}")
-                        return None
-                return job
+                return job if self._of_use(job) else None
             case Resume.RENEW:
                 self._close(job.id, "too old, or the scope has changed")
                 return None
+
+    def _of_use(self, job: InFlight) -> bool:
+        """Whether a known job may still give its files; if not, it is closed."""
+        ref = JobRef.from_json(job.ref or {})
+        try:
+            status = self._source.poll([ref])[ref.key]
+        except SourceUnavailable:
+            return True  # waiting will ask again, with more patience
+        except SourceUnexpected as exc:
+            if self.clock.now() - job.opened_at <= self.plan.table.fresh_for:
+                raise  # it may get better; nights on end of the same answer must not stop all others
+            self._close(job.id, str(exc))
+            return False
+        old = self.clock.now() - job.opened_at > self.plan.table.fresh_for
+        if status.state.waits or (status.state.ready and not old):
+            return True
+        ended = "ready, but too old" if status.state.ready else status.detail or status.raw
+        self._close(job.id, f"{status.state.value}: {ended}")
+        return False
 
     def _start_new(self) -> InFlight:
         assert self.account is not None, "login comes first"  # noqa: S101
@@ -269,9 +292,18 @@ class Engine:
             case State.EXPIRED:
                 raise FileGone(f"{self.key}: {detail}")
             case State.EMPTY:
-                raise RunFailed(f"{self.key}: nothing to export", ended=Ended.EMPTY, exit=Exit.PARTLY)
+                raise RunFailed(
+                    f"{self.key}: nothing to export",
+                    ended=Ended.EMPTY,
+                    exit=Exit.PARTLY,
+                    hint="look there whether the scope holds anything",
+                )
             case State.LOST:
-                raise RunFailed(f"{self.key}: the job is lost: {detail}", ended=Ended.LOST)
+                raise RunFailed(
+                    f"{self.key}: the job is lost: {detail}",
+                    ended=Ended.LOST,
+                    hint="run again: it starts a new export",
+                )
             case _:
                 raise RunFailed(
                     f"{self.key}: the export failed: {detail}",
@@ -393,7 +425,6 @@ class Engine:
         )
         self._catalog.record_snapshot(found, self._archive.entries(found))
         self._close(job.id, f"kept as snapshot {found.id[:8]}")
-        shutil.rmtree(self._spool / job.id, ignore_errors=True)
         if job.ref is not None:
             self._source.cleanup(JobRef.from_json(job.ref), Receipt(found.id, found.manifest.committed_at))
         self._retain()
@@ -414,6 +445,7 @@ class Engine:
     def _close(self, job_id: str, because: str) -> None:
         because = without_secrets(because, self._secrets)
         self._catalog.close_job(job_id, because, now=self.clock.now())
+        shutil.rmtree(self._spool / job_id, ignore_errors=True)
         log.info("job %s closed: %s", job_id, because)
 
 

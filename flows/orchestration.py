@@ -14,16 +14,12 @@ Measured with Prefect 3.8.8, both with `serve()` and with a process worker:
 
 from __future__ import annotations
 
-import asyncio
-import signal
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import prefect.runtime
@@ -31,21 +27,17 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
 from prefect.deployments import run_deployment
-from prefect.deployments.runner import RunnerDeployment
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging.handlers import APILogWorker
-from prefect.runner import Runner
-from prefect.schedules import Cron, Schedule
 from prefect.states import Cancelled, Cancelling, Scheduled
-from prefect.types.entrypoint import EntrypointType
 
 from flows.server_at_hand import PrefectTrouble
 
 ADHOC = "backup/adhoc"
 FRESH = timedelta(seconds=30)  # three polls of a worker or a serve()
 PATIENCE_S = 60.0  # how long a run waits while nobody is there to take it
-STUCK_S = 900.0  # ... when somebody is there, but takes nothing and runs nothing of ours (all slots taken)
+STUCK_S = 90.0  # ... when somebody is there, but takes nothing and runs nothing of ours (all places taken)
 OUTAGE_S = 900.0  # how long the server may be silent before a dispatch fails
 NOT_PICKED_UP = "NotPickedUp"  # the name of the Cancelled state that says so
 WAITING = frozenset({StateType.SCHEDULED, StateType.PENDING})
@@ -86,15 +78,6 @@ class Ended:
 
 
 OnChange = Callable[[Ended], None]  # called with the state so far, each time that it changes
-
-
-@dataclass(frozen=True, slots=True)
-class Timetable:
-    """When a served deployment runs: five cron fields in a named zone, for one source or for all."""
-
-    cron: str
-    timezone: str
-    source: str | None = None
 
 
 # -- rules
@@ -301,82 +284,7 @@ def _end_of(child: _Child, run: FlowRun | None) -> Ended:
     return Ended(child.ask, str(run.id), state.type.value, state.name or "", state.message or "")
 
 
-# -- serve
-
-
-def serve(config: str, *, nightly: Sequence[Timetable], upkeep: Timetable | None, limit: int = 4) -> None:
-    """Serve backup/adhoc, nightly/nightly and upkeep/upkeep from this process until SIGTERM or Ctrl-C.
-
-    Both signals cancel the runs under way and wait for them (3 to 6 s each, one after another; SIGKILL after
-    30 s), so give the supervisor time. `limit` counts flow processes; nightly holds one while it waits for others.
-    Schedules are not paused at the end: what was missed starts late, and the flow decides whether it is still due.
-    Raises PrefectTrouble: limit below 2.
-    """
-    if limit < 2:
-        raise PrefectTrouble(
-            f"serve: limit {limit}, wanted 2 or more", "nightly takes one while it waits for others"
-        )
-    from flows import backup as backups  # noqa: PLC0415 - late: these two import this module
-    from flows import upkeep as maintenance  # noqa: PLC0415
-
-    parameters = {"config": str(Path(config).resolve())}
-    options: Any = {"entrypoint_type": EntrypointType.MODULE_PATH, "parameters": parameters}
-    made: list[Any] = [  # Any: typed as "or a coroutine", which it is in an event loop only
-        backups.backup.to_deployment("adhoc", **options),
-        backups.nightly.to_deployment("nightly", schedules=[_schedule(each) for each in nightly], **options),
-        maintenance.upkeep.to_deployment("upkeep", schedules=[_schedule(upkeep)] if upkeep else [], **options),
-    ]
-    serve_until_told(made, limit=limit)
-
-
-def serve_until_told(deployments: Sequence[RunnerDeployment], *, limit: int) -> None:
-    """Register these deployments and run what is due of them, until SIGTERM or SIGINT. The process is to end then.
-
-    SIGINT is blocked here and so in each child: a terminal sends it to all of them, and only we cancel in order.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    runner = Runner(name="strongroom", limit=limit, pause_on_shutdown=False)
-    for deployment in deployments:
-        _take_over(deployment)
-        runner.add_deployment(deployment)
-    asyncio.run(_until_told(runner))
-
-
-async def _until_told(runner: Runner) -> None:
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    polling = asyncio.create_task(runner.start())
-    while not runner.started and not polling.done():
-        await asyncio.sleep(0.05)
-    loop.add_signal_handler(signal.SIGTERM, told.set)  # in place of the Runner's own, which cancels nothing
-    threading.Thread(target=_wait_for_ctrl_c, args=(loop, told), daemon=True).start()
-    waiter = asyncio.create_task(told.wait())
-    await asyncio.wait({polling, waiter}, return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
-    if not polling.done():
-        await runner.astop()
-    await polling
-
-
-def _wait_for_ctrl_c(loop: asyncio.AbstractEventLoop, told: asyncio.Event) -> None:
-    signal.sigwait({signal.SIGINT})
-    loop.call_soon_threadsafe(told.set)
-
-
-def _schedule(table: Timetable) -> Schedule:
-    parameters = {"source": table.source} if table.source else {}
-    return Cron(table.cron, timezone=table.timezone, parameters=parameters)
-
-
-def _take_over(deployment: RunnerDeployment) -> None:
-    """Make room on the server: schedules without slugs over ones with (from prefect.yaml) are refused with 422."""
-    deployment.work_pool_name = None  # said aloud, or the server keeps the pool
-    with get_client(sync_client=True) as client:
-        try:
-            there = client.read_deployment_by_name(f"{deployment.flow_name}/{deployment.name}")
-        except ObjectNotFound:
-            return
-        for schedule in there.schedules:
-            client.delete_deployment_schedule(there.id, schedule.id)
+# -- leaving
 
 
 def flush() -> None:

@@ -5,8 +5,8 @@ Decides nothing about exports; `lifecycle.py` tells it what happened.
 
 from __future__ import annotations
 
-import contextlib
 import json
+import logging
 from dataclasses import dataclass
 
 from flows.clock import Clock, new_id
@@ -20,6 +20,9 @@ from storage.holder import this_process
 from storage.records import Ended, RunRecord
 from storage.snapshot import ScopeKey, from_text, record_name
 from storage.verify import Check, fold
+
+log = logging.getLogger(__name__)
+MAX_REASON = 1000  # characters: a foreign library's exception may repeat whole answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +77,7 @@ class RunLog:
 
     def end(self, end: End) -> RunRecord:
         """Record the end: the archive first, then the catalog. Retry: yes."""
-        record = self._record(end)
-        self._archive.put_record(record.id, records.encode(record))
-        self._catalog.record_run(record)
-        return record
+        return self._enter(self._record(end))
 
     def fail(self, error: BaseException) -> RunRecord:
         """Record that the run ended by `error`; where the archive cannot take it, in the catalog alone."""
@@ -86,10 +86,11 @@ class RunLog:
         reason = str(error) if known else f"{type(error).__name__}: {error}".rstrip(": ")
         checks = tuple(fold(getattr(error, "checks", ())))
         record = self._record(End(ended, code, " ".join(reason.split()), hint, checks=checks))
-        with contextlib.suppress(StorageError):
-            self._archive.put_record(record.id, records.encode(record))
-        self._catalog.record_run(record)
-        return record
+        try:
+            return self._enter(record)
+        except StorageError:
+            self._catalog.record_run(record)
+            return record
 
     def _record(self, end: End) -> RunRecord:
         begun = self._begun()
@@ -105,12 +106,23 @@ class RunLog:
             ended_at=self._clock.now(),
             ended=end.ended,
             exit_code=int(end.exit),
-            reason=without_secrets(end.reason, self._secrets),
+            reason=without_secrets(end.reason, self._secrets)[:MAX_REASON],
             hint=without_secrets(end.hint, self._secrets),
             snapshot=end.snapshot,
             checks=end.checks,
             bytes_fetched=self.bytes_fetched,
         )
+
+    def _enter(self, record: RunRecord) -> RunRecord:
+        """Put the record into archive and catalog; what stands there now: the first record of a run stays."""
+        if not self._archive.put_record(record.id, records.encode(record)):
+            name = record_name(record.id)
+            first = records.decode(self._archive.backend.get(name), name)
+            if first is not None and first.ended is not record.ended:
+                log.warning("%s: had ended as %s before: %s", record.key, first.ended, record.reason)
+            record = first or record
+        self._catalog.record_run(record)
+        return record
 
     def _begun(self) -> Beginning:
         if self._beginning is None:
@@ -135,8 +147,4 @@ class RunLog:
                 reason=f"its process ended without a word, phase: {row.phase or 'beginning'}",
                 hint="the next run goes on with the same job",
             )
-            self._archive.put_record(record.id, records.encode(record))
-            name = record_name(row.id)
-            kept = records.decode(self._archive.backend.get(name), name)
-            if kept is not None:
-                self._catalog.record_run(kept)
+            self._enter(record)

@@ -25,7 +25,7 @@ from storage.errors import (
 from storage.index import Index
 from storage.listing import Entry
 from storage.objects import Oid, PlainSha256, Scheme, scheme
-from storage.snapshot import ScopeKey, Snapshot, Tombstone
+from storage.snapshot import Link, ScopeKey, Snapshot, Tombstone
 from storage.verify import Meter
 
 FORMAT = 1
@@ -59,73 +59,104 @@ class Archive:
             "created_at": snapshot.to_text(now),
             "objects": PlainSha256.name,
         }
-        backend.put_new(FORMAT_NAME, [canonical.encode(mark)])
+        backend.put_new(FORMAT_NAME, [canonical.seal(mark)])
         return cls.open(backend)
 
     @classmethod
     def open(cls, backend: Backend) -> Archive:
         """Raises ArchiveMissing, FormatUnknown, ObjectCorrupt. Changes nothing."""
         try:
-            mark = canonical.decode(backend.get(FORMAT_NAME))
-            found = mark["format"], mark["kind"], mark["id"], mark["objects"]
+            mark = canonical.unseal(backend.get(FORMAT_NAME))
+            found = mark["format"], mark["kind"], canonical.text(mark["id"]), canonical.text(mark["objects"])
         except ObjectMissing as exc:
             raise ArchiveMissing(f"{backend.url}: no archive here ({FORMAT_NAME} is missing)") from exc
-        except (KeyError, TypeError, ValueError) as exc:
+        except (KeyError, ValueError) as exc:
             raise ObjectCorrupt(f"{FORMAT_NAME}: cannot be read: {exc!r}") from exc
         if found[:2] != (FORMAT, "archive"):
             raise FormatUnknown(f"{backend.url}: archive format {found[0]!r}, this version reads {FORMAT}")
         return cls(backend, found[2], scheme(found[3]))
 
     def scopes(self) -> list[ScopeKey]:
-        """Every scope that has or had a snapshot, read from the newest file of each chain."""
-        newest = {name.rpartition("/")[0]: name for name in self.backend.list("snapshots/")}
-        keys = {self._any_manifest(name).draft.key for name in newest.values()}
-        return sorted(keys, key=lambda key: (key.source, key.scope))
+        """Every scope that has or had a snapshot, told from the names of its chain's files alone."""
+        return sorted({link.key for link in self.links()}, key=lambda key: (key.source, key.scope))
+
+    def links(self, key: ScopeKey | None = None) -> list[Link]:
+        """Manifests and tombstones by name, of all scopes or of one; what is neither is passed over."""
+        prefix = "snapshots/" if key is None else snapshot.chain_folder(key)
+        parsed = (snapshot.parse_name(name) for name in self.backend.list(prefix))
+        return [link for link in parsed if link is not None]
+
+    def half_forgotten(self, key: ScopeKey | None = None) -> list[Link]:
+        """Manifests beside a tombstone that is whole: what a forgetting that was killed left to delete."""
+        links = self.links(key)
+        tombs = {(link.key, link.number): link for link in links if link.forgotten}
+        halves = [link for link in links if not link.forgotten and (link.key, link.number) in tombs]
+        return [half for half in halves if self._whole(tombs[half.key, half.number])]
 
     def snapshots(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Snapshot]:
         """All live snapshots, or those of one scope, by time taken.
 
-        A manifest that cannot be read raises, unless `damaged` is given to take it.
+        Where a tombstone is there, the snapshot is forgotten, whether its manifest was deleted yet or not. A
+        manifest that cannot be read raises, unless `damaged` is given to take it.
         """
-        prefix = "snapshots/" if key is None else snapshot.chain_folder(key)
+        links = self.links(key)
+        gone = {(link.key, link.number) for link in links if link.forgotten}
         found = []
-        for name in self.backend.list(prefix):
-            if name.endswith(".forgotten.json"):
+        for link in links:
+            if (link.key, link.number) in gone:
                 continue
             try:
-                found.append(self._snapshot(name))
+                found.append(self._snapshot(link))
             except (ObjectCorrupt, FormatUnknown) as exc:
                 if damaged is None:
                     raise
-                damaged.append(Damaged(name, str(exc)))
+                damaged.append(Damaged(link.name, str(exc)))
             except ObjectMissing:
                 continue  # forgotten since the names were listed
         return sorted(found, key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
 
-    def tombstones(self, key: ScopeKey | None = None) -> list[Tombstone]:
-        """What stays of forgotten snapshots."""
-        prefix = "snapshots/" if key is None else snapshot.chain_folder(key)
-        names = [name for name in self.backend.list(prefix) if name.endswith(".forgotten.json")]
-        return [snapshot.decode_tombstone(self.backend.get(name), name) for name in names]
+    def tombstones(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Tombstone]:
+        """What stays of forgotten snapshots. One that cannot be read raises, unless `damaged` takes it."""
+        found = []
+        for link in self.links(key):
+            if not link.forgotten:
+                continue
+            try:
+                found.append(self._tombstone(link))
+            except (ObjectCorrupt, FormatUnknown) as exc:
+                if damaged is None:
+                    raise
+                damaged.append(Damaged(link.name, str(exc)))
+        return found
 
     def head(self, key: ScopeKey) -> tuple[int, str | None]:
-        """Number and id of the newest link of a chain, live or forgotten; (0, None) where there is none."""
-        names = list(self.backend.list(snapshot.chain_folder(key)))
-        if not names:
+        """Number and id of the newest link of a chain, live or forgotten; (0, None) where there is none.
+
+        The id is None, too, where that link is damaged: a chain goes on behind damage, and `scrub` tells of it.
+        """
+        links = self.links(key)
+        number = max((link.number for link in links), default=0)
+        if number == 0:
             return 0, None
-        number = max(int(name.rpartition("/")[2][:8]) for name in names)
-        tomb = snapshot.tombstone_name(key, number)
-        if tomb in names:
-            return number, snapshot.decode_tombstone(self.backend.get(tomb), tomb).id
-        return number, self._snapshot(snapshot.manifest_name(key, number)).id
+        for name in (snapshot.tombstone_name(key, number), snapshot.manifest_name(key, number)):
+            link = Link(name, key, number, name.endswith(".forgotten.json"))
+            try:
+                return number, self._tombstone(link).id if link.forgotten else self._snapshot(link).id
+            except (ObjectMissing, ObjectCorrupt):
+                continue
+        return number, None
 
     def find(self, ref: str, key_filter: ScopeKey | None = None, *, source: str = "") -> Snapshot:
         """The snapshot that `ref` names: an id, a unique beginning of one, or `latest`.
 
-        `latest` is the newest verified one; where there is none, the newest at all. Raises SnapshotUnknown.
+        `latest` is the newest verified one; where there is none, the newest at all. Damage elsewhere does not
+        matter; a newest manifest that is damaged does, for `latest`. Raises SnapshotUnknown, ObjectCorrupt.
         """
-        chosen = [s for s in self.snapshots(key_filter) if not source or s.key.source == source]
+        damaged: list[Damaged] = []
+        live = self.snapshots(key_filter, damaged=damaged)
+        chosen = [s for s in live if not source or s.key.source == source]
         if ref == "latest":
+            self._refuse_damaged_heads(damaged, key_filter, source)
             if not chosen:
                 raise SnapshotUnknown("latest: the archive holds no snapshot that fits")
             verified = [s for s in chosen if s.manifest.draft.quality == "verified"]
@@ -135,6 +166,18 @@ class Archive:
             found = "no snapshot has" if not hits else f"{len(hits)} snapshots have"
             raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {_MIN_PREFIX} characters)")
         return hits[0]
+
+    def _refuse_damaged_heads(self, damaged: list[Damaged], key: ScopeKey | None, source: str) -> None:
+        heads: dict[ScopeKey, int] = {}
+        for link in self.links(key):
+            heads[link.key] = max(link.number, heads.get(link.key, 0))
+        for bad in damaged:
+            named = snapshot.parse_name(bad.name)
+            if named and named.number == heads.get(named.key) and (not source or named.key.source == source):
+                raise ObjectCorrupt(
+                    f"latest: {bad.problem}",
+                    hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",
+                )
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt."""
@@ -159,20 +202,28 @@ class Archive:
 
     def _index(self, found: Snapshot) -> Index:
         index = Index(self.backend, self.scheme)
-        index.load(found.manifest.packs)
+        index.load_readable(found.manifest.packs)
         return index
 
-    def _snapshot(self, name: str) -> Snapshot:
-        found = snapshot.decode(self.backend.get(name), name)
-        if found.name != name:
-            raise ObjectCorrupt(f"{name}: holds the manifest of {found.key} number {found.manifest.number}")
+    def _snapshot(self, link: Link) -> Snapshot:
+        found = snapshot.decode(self.backend.get(link.name), link.name)
+        if found.name != link.name:
+            raise ObjectCorrupt(f"{link.name}: holds the manifest of {found.key} number {found.manifest.number}")
         return found
 
-    def _any_manifest(self, name: str) -> snapshot.Manifest:
-        data = self.backend.get(name)
-        if name.endswith(".forgotten.json"):
-            return snapshot.decode_tombstone(data, name).manifest
-        return snapshot.decode(data, name).manifest
+    def _whole(self, link: Link) -> bool:
+        try:
+            self._tombstone(link)
+        except (ObjectMissing, ObjectCorrupt, FormatUnknown):
+            return False
+        return True
+
+    def _tombstone(self, link: Link) -> Tombstone:
+        found = snapshot.decode_tombstone(self.backend.get(link.name), link.name)
+        key, number = found.manifest.draft.key, found.manifest.number
+        if (key, number) != (link.key, link.number):
+            raise ObjectCorrupt(f"{link.name}: holds the tombstone of {key} number {number}")
+        return found
 
 
 class Reader:
@@ -198,6 +249,10 @@ class Reader:
             raise ObjectCorrupt(
                 f"{entry.path}: sha256 {meter.result().sha256[:12]}, promised {entry.measured.sha256[:12]}"
             )
+
+    def lacks(self, entry: Entry) -> bool:
+        """True where an object of the file is in none of the snapshot's packs. Reads no content."""
+        return any(self._index.find(oid) is None for oid in entry.recipe.objects)
 
     def prove(self, entry: Entry) -> None:
         """Read the whole file and throw it away. Raises what `chunks` raises."""

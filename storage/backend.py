@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import secrets
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -19,13 +20,20 @@ from storage.errors import BackendFailed, ObjectMissing
 
 _NAME = re.compile(r"[A-Za-z0-9_%-][A-Za-z0-9._%-]*(/[A-Za-z0-9_%-][A-Za-z0-9._%-]*)*")
 _SCRATCH = "tmp"  # half-written files of LocalDisk; no name of ours begins with it
+_SCRATCH_S = 86_400.0  # after this long without a write, a half-written file belongs to nobody
 
 
 def check_name(name: str) -> str:
     """`name` itself. Raises ValueError for one that could leave the archive or that a backend cannot hold."""
-    if not _NAME.fullmatch(name) or len(name) > 900 or any(len(part) > 240 for part in name.split("/")):
-        raise ValueError(f"not a name in an archive: {name!r}")
+    if not _fits(name):
+        raise ValueError(f"not a name in an archive: {name!r:.200}")
     return name
+
+
+def _fits(name: str) -> bool:
+    parts = name.split("/")
+    plain = _NAME.fullmatch(name) and parts[0] != _SCRATCH
+    return bool(plain) and len(name) <= 900 and all(len(part) <= 240 for part in parts)
 
 
 class Backend(Protocol):
@@ -52,7 +60,11 @@ class Backend(Protocol):
         """Bytes in `name`; None where there is no such file."""
 
     def list(self, prefix: str) -> Iterator[str]:
-        """All names that start with `prefix` (a folder with its slash), sorted."""
+        """All names that start with `prefix` (a folder with its slash; "" for all), sorted.
+
+        What lies there under a name that no archive has (a desktop's droppings) is passed over; a folder that
+        cannot be read raises: taking it for empty would free what it needs.
+        """
 
     def delete(self, name: str) -> None:
         """Remove `name`; nothing happens where it is not there."""
@@ -63,6 +75,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._files: dict[str, bytes] = {}
+        self._lock = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -70,7 +83,11 @@ class Memory:
 
     def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
         data = b"".join(chunks)
-        return self._files.setdefault(check_name(name), data) is data
+        with self._lock:
+            if check_name(name) in self._files:
+                return False
+            self._files[name] = data
+            return True
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         try:
@@ -84,7 +101,9 @@ class Memory:
         return None if data is None else len(data)
 
     def list(self, prefix: str) -> Iterator[str]:
-        return iter(sorted(name for name in self._files if name.startswith(prefix)))
+        _check_prefix(prefix)
+        with self._lock:
+            return iter(sorted(name for name in self._files if name.startswith(prefix)))
 
     def delete(self, name: str) -> None:
         self._files.pop(check_name(name), None)
@@ -99,6 +118,8 @@ class LocalDisk:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._durable: set[Path] = set()  # folders whose names this process saw reach the disk
+        self._cleaned = False
 
     @property
     def url(self) -> str:
@@ -106,29 +127,38 @@ class LocalDisk:
 
     def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
         final = self.root / check_name(name)
+        scratch = self.root / _SCRATCH / f"{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            with _mapped(name):
+                return self._put_new(final, scratch, chunks)
+        except FileNotFoundError as exc:
+            self._durable.clear()
+            raise BackendFailed(f"{name}: {self.root} changed while it was written", hint="run again") from exc
+
+    def _put_new(self, final: Path, scratch: Path, chunks: Iterable[bytes]) -> bool:
         if final.exists():
+            self._make_folder(final.parent)
             _sync_folder(final.parent)  # whoever linked it may have died before its folder was durable
             return False
-        scratch = self.root / _SCRATCH / f"{os.getpid()}-{secrets.token_hex(8)}"
-        with _mapped(name):
-            scratch.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder(scratch.parent)
+        try:
+            with scratch.open("xb") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+                stream.flush()
+                os.fsync(stream.fileno())
+            scratch.chmod(0o400)
+            self._clean(scratch)
+            self._make_folder(final.parent)
             try:
-                with scratch.open("xb") as stream:
-                    for chunk in chunks:
-                        stream.write(chunk)
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                scratch.chmod(0o400)
-                self._make_folder(final.parent)
-                try:
-                    os.link(scratch, final)
-                except FileExistsError:
-                    return False
-                finally:
-                    _sync_folder(final.parent)
-                return True
+                os.link(scratch, final)
+            except FileExistsError:
+                return False
             finally:
-                scratch.unlink(missing_ok=True)
+                _sync_folder(final.parent)
+            return True
+        finally:
+            scratch.unlink(missing_ok=True)
 
     def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         try:
@@ -146,11 +176,12 @@ class LocalDisk:
             return None
 
     def list(self, prefix: str) -> Iterator[str]:
-        folder = self.root / prefix.rpartition("/")[0]
+        folder = self.root / _check_prefix(prefix).rpartition("/")[0]
         with _mapped(prefix):
-            paths = [Path(top) / file for top, _, files in os.walk(folder) for file in files]
+            walk = os.walk(folder, onerror=_raise_unless_missing)
+            paths = [Path(top) / file for top, _, files in walk for file in files]
         names = (path.relative_to(self.root).as_posix() for path in paths)
-        return iter(sorted(n for n in names if n.startswith(prefix) and not n.startswith(f"{_SCRATCH}/")))
+        return iter(sorted(name for name in names if name.startswith(prefix) and _fits(name)))
 
     def delete(self, name: str) -> None:
         with _mapped(name):
@@ -160,13 +191,39 @@ class LocalDisk:
                 _sync_folder(path.parent)
 
     def _make_folder(self, folder: Path) -> None:
-        """Make `folder` and make its name durable in every parent up to the root."""
-        if folder.is_dir():
+        """Make `folder`, and make its name durable in its parents: another process may have died before it did."""
+        if folder in self._durable:
+            return
+        inside = folder != self.root and folder.is_relative_to(self.root)
+        if not inside and folder.is_dir():
             return
         self._make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         _sync_folder(folder.parent)
+        self._durable.add(folder)
+
+    def _clean(self, fresh: Path) -> None:
+        """Once: delete what killed processes left half-written. Ages are told by the disk's own clock."""
+        if self._cleaned:
+            return
+        self._cleaned = True
+        now_s = fresh.stat().st_mtime
+        for left in fresh.parent.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if now_s - left.stat().st_mtime > _SCRATCH_S:
+                    left.unlink()
+
+
+def _check_prefix(prefix: str) -> str:
+    if prefix:
+        check_name(prefix.removesuffix("/"))
+    return prefix
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -20,13 +20,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, SQLModel, create_engine, delete, insert, select, text
 
 from storage import records, snapshot
-from storage.archive import Archive
-from storage.errors import CatalogUnusable
+from storage.archive import Archive, Damaged
+from storage.errors import CatalogUnusable, StorageError
 from storage.holder import Holder
 from storage.listing import Entry
 from storage.records import RunRecord
+from storage.rows import check_rows, file_rows, run_row, snapshot_row, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import CheckRow, Fact, File, Job, Lease, Run, Scope, SnapshotRow, Source
+from storage.tables import Fact, File, Job, Lease, Run, Scope, SnapshotRow, Source
 
 BUSY_S = 30  # how long a write waits for another process's
 SCHEMA = 1
@@ -80,7 +81,11 @@ class Catalog:
         try:
             catalog._migrate(path)
         except DatabaseError as exc:
+            catalog.close()
             raise CatalogUnusable(f"{path}: {exc.orig}") from exc
+        except CatalogUnusable:
+            catalog.close()
+            raise
         return catalog
 
     def close(self) -> None:
@@ -140,14 +145,14 @@ class Catalog:
     def begin_run(self, run: Beginning) -> None:
         """Note that a run is under way."""
         with self._write() as session:
-            self._know_scope(session, run.key, run.system, run.request)
+            self._know_scope(session, run.key, run.system, run.request, to_text(run.started_at))
             session.merge(
                 Run(
                     id=run.id,
                     source=run.key.source,
                     scope=run.key.scope,
                     system=run.system,
-                    request=_json(run.request),
+                    request=to_json(run.request),
                     trigger=run.trigger,
                     flow_run=run.flow_run,
                     job="",
@@ -176,7 +181,7 @@ class Catalog:
         """Save what is about to be asked, before it is asked."""
         with self._write() as session:
             session.add(
-                Job(id=job_id, source=key.source, scope=key.scope, intent=_json(intent), opened_at=to_text(now))
+                Job(id=job_id, source=key.source, scope=key.scope, intent=to_json(intent), opened_at=to_text(now))
             )
 
     def mark_asked(self, job_id: str, *, now: datetime) -> None:
@@ -185,11 +190,11 @@ class Catalog:
 
     def save_ref(self, job_id: str, ref: Mapping[str, Any]) -> None:
         """Save the vendor's handle, as soon as it is known."""
-        self._change_job(job_id, lambda row: setattr(row, "ref", _json(ref)))
+        self._change_job(job_id, lambda row: setattr(row, "ref", to_json(ref)))
 
     def save_status(self, job_id: str, status: Mapping[str, Any]) -> None:
         """Save the answer that said ready. The first one stands: later ones may promise less."""
-        self._change_job(job_id, lambda row: setattr(row, "status", row.status or _json(status)))
+        self._change_job(job_id, lambda row: setattr(row, "status", row.status or to_json(status)))
 
     def close_job(self, job_id: str, because: str, *, now: datetime) -> None:
         """The job needs no more work: its file is kept, or will never be had."""
@@ -227,7 +232,10 @@ class Catalog:
     def record_run(self, record: RunRecord) -> None:
         """Enter a finished run. Retry: yes, the same record changes nothing."""
         with self._write() as session:
-            self._enter_run(session, record)
+            self._know_scope(session, record.key, record.system, record.request, to_text(record.started_at))
+            session.merge(run_row(record))
+            for row in check_rows(record):
+                session.merge(row)
 
     def record_snapshot(self, found: Snapshot, entries: Iterable[Entry]) -> None:
         """Enter a snapshot and its files. Retry: yes."""
@@ -238,35 +246,37 @@ class Catalog:
         """Enter that a snapshot was forgotten."""
         with self._write() as session:
             found = Snapshot(tomb.id, tomb.manifest)
-            self._enter_snapshot(session, found, None)
+            self._enter_snapshot(session, found, ())
             row = session.get_one(SnapshotRow, tomb.id)
             row.forgotten_at, row.forgotten_because = to_text(tomb.forgotten_at), tomb.reason
             session.add(row)
             session.exec(delete(File).where(File.snapshot == tomb.id))  # type: ignore[arg-type]
 
-    def reindex(self, archive: Archive) -> int:
+    def reindex(self, archive: Archive, *, damaged: list[Damaged] | None = None) -> int:
         """Enter everything that the archive holds and this catalog does not; the number of runs and snapshots.
 
-        What is in flight stays as it is. Raises what reading the archive raises.
+        What is in flight stays as it is. A file that cannot be read raises, unless `damaged` is given to take it.
         """
         with Session(self._engine) as session:
             runs = set(session.exec(select(Run.id).where(Run.ended_at != "")))
             snapshots = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at == "")))
             forgotten = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at != "")))
         entered = 0
-        for found in archive.snapshots():
+        for found in archive.snapshots(damaged=damaged):
             if found.id not in snapshots:
-                self.record_snapshot(found, archive.entries(found))
-                entered += 1
-        for tomb in archive.tombstones():
+                with _tolerant(found.name, damaged):
+                    self.record_snapshot(found, archive.entries(found))
+                    entered += 1
+        for tomb in archive.tombstones(damaged=damaged):
             if tomb.id not in forgotten:
                 self.record_forgotten(tomb)
                 entered += 1
         for name, data in archive.records():
-            record = records.decode(data, name)
-            if record is not None and record.id not in runs:
-                self.record_run(record)
-                entered += 1
+            with _tolerant(name, damaged):
+                record = records.decode(data, name)
+                if record is not None and record.id not in runs:
+                    self.record_run(record)
+                    entered += 1
         return entered
 
     # -- questions
@@ -307,66 +317,19 @@ class Catalog:
             change(row)
             session.add(row)
 
-    def _know_scope(self, session: Session, key: ScopeKey, system: str, request: Mapping[str, Any]) -> None:
+    def _know_scope(
+        self, session: Session, key: ScopeKey, system: str, request: Mapping[str, Any], at: str
+    ) -> None:
         session.merge(Source(name=key.source, system=system))
-        session.merge(Scope(source=key.source, name=key.scope, request=_json(request)))
+        later = select(Run.id).where(Run.source == key.source, Run.scope == key.scope, Run.started_at > at)
+        if session.exec(later.limit(1)).first() is None or session.get(Scope, (key.source, key.scope)) is None:
+            session.merge(Scope(source=key.source, name=key.scope, request=to_json(request)))
 
-    def _enter_run(self, session: Session, record: RunRecord) -> None:
-        self._know_scope(session, record.key, record.system, record.request)
-        session.merge(
-            Run(
-                id=record.id,
-                source=record.key.source,
-                scope=record.key.scope,
-                system=record.system,
-                request=_json(record.request),
-                trigger=record.trigger,
-                flow_run=record.flow_run,
-                job=record.job,
-                started_at=to_text(record.started_at),
-                ended_at=to_text(record.ended_at),
-                ended=record.ended.value,
-                exit_code=record.exit_code,
-                reason=record.reason,
-                hint=record.hint,
-                snapshot=record.snapshot,
-                bytes_fetched=record.bytes_fetched,
-            )
-        )
-        for place, check in enumerate(record.checks):
-            session.merge(CheckRow(run=record.id, place=place, **snapshot.check_json(check)))
-
-    def _enter_snapshot(self, session: Session, found: Snapshot, entries: Iterable[Entry] | None) -> None:
+    def _enter_snapshot(self, session: Session, found: Snapshot, entries: Iterable[Entry]) -> None:
         draft = found.manifest.draft
-        self._know_scope(session, found.key, draft.system, draft.request)
-        session.merge(
-            SnapshotRow(
-                id=found.id,
-                source=found.key.source,
-                scope=found.key.scope,
-                number=found.manifest.number,
-                run=draft.run_id,
-                taken_at=to_text(draft.taken_at),
-                committed_at=to_text(found.manifest.committed_at),
-                quality=draft.quality.value,
-                files=found.manifest.files,
-                size=found.manifest.size,
-                stored_bytes=found.manifest.stored_bytes,
-            )
-        )
-        rows = [
-            {
-                "snapshot": found.id,
-                "path": entry.path,
-                "size": entry.measured.size,
-                "crc32": entry.measured.crc32,
-                "sha256": entry.measured.sha256,
-                "promised_size": entry.promised.size,
-                "promised_crc32": entry.promised.crc32,
-                "promised_sha256": entry.promised.sha256,
-            }
-            for entry in entries or ()
-        ]
+        self._know_scope(session, found.key, draft.system, draft.request, to_text(draft.taken_at))
+        session.merge(snapshot_row(found))
+        rows = file_rows(found, entries)
         if rows:
             session.connection().execute(insert(File).prefix_with("OR REPLACE"), rows)
 
@@ -396,8 +359,14 @@ def _prepare_connection(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
+@contextmanager
+def _tolerant(name: str, damaged: list[Damaged] | None) -> Iterator[None]:
+    try:
+        yield
+    except StorageError as exc:
+        if damaged is None:
+            raise
+        damaged.append(Damaged(name, str(exc)))
 
 
 def _in_flight(row: Job) -> InFlight:

@@ -21,7 +21,8 @@ class Holder:
 
     host: str
     pid: int
-    started: int  # hundredths of a second since 1970, as psutil tells it
+    started: int  # hundredths of a second since the host started, or since 1970 where it does not tell
+    boot: str = ""  # which start of the host; "" where it does not tell
 
     def encode(self) -> str:
         """As JSON text."""
@@ -34,10 +35,15 @@ class Holder:
 
     def dead(self) -> bool:
         """True where it is certain: a process of this host that is gone. False also means: cannot tell."""
-        if self.host != this_process().host:
+        here = this_process()
+        if self.host != here.host:
             return False
+        if self.boot != here.boot:
+            return True
         try:
-            return abs(_started(psutil.Process(self.pid)) - self.started) > 1
+            process = psutil.Process(self.pid)
+            # A zombie runs no more; it waits for its parent, in a container perhaps for ever.
+            return process.status() == psutil.STATUS_ZOMBIE or abs(_started(self.pid) - self.started) > 1
         except psutil.NoSuchProcess:
             return True
         except psutil.Error:
@@ -59,8 +65,21 @@ def _this(pid: int) -> Holder:
         namespace = str(Path("/proc/self/ns/pid").readlink()).removeprefix("pid:")
     except OSError:
         namespace = ""
-    return Holder(socket.gethostname() + namespace, pid, _started(psutil.Process(pid)))
+    return Holder(socket.gethostname() + namespace, pid, _started(pid), _boot())
 
 
-def _started(process: psutil.Process) -> int:
-    return round(process.create_time() * 100)
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> int:
+    """When the process started. On Linux counted from the start of the host: the wall clock may be set at any
+    time, and a process that lives must not look like another one. Source: proc_pid_stat(5), field 22."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return round(psutil.Process(pid).create_time() * 100)
+    return int(stat.rpartition(")")[2].split()[19])

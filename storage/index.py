@@ -5,18 +5,27 @@ Derived from the packs alone; nothing here is written anywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from storage.backend import Backend
-from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing
+from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.objects import Oid, Scheme
 from storage.packs import Block, Footer, Placed, open_block, read_footer
+
+_HEX = re.compile("[0-9a-f]{64}")
 
 
 def pack_name(digest: str) -> str:
     """Where the pack of that digest lies."""
     return f"packs/{digest[:2]}/{digest}.pack"
+
+
+def pack_digest(name: str) -> str | None:
+    """The digest of the pack that lies under `name`; None where no pack is called so."""
+    digest = name.rpartition("/")[2].removesuffix(".pack")
+    return digest if pack_name(digest) == name and _HEX.fullmatch(digest) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,7 @@ class Index:
         self._backend = backend
         self._scheme = scheme
         self._packs: set[str] = set()
+        self._broken: dict[str, StorageError] = {}  # packs that could not be loaded
         self._where: dict[Oid, Location] = {}
         self._last: tuple[tuple[str, int], bytes] | None = None  # the block read last: small objects share one
 
@@ -43,6 +53,14 @@ class Index:
         for pack in packs:
             if pack not in self._packs:
                 self.add(pack, footer_of(self._backend, pack))
+
+    def load_readable(self, packs: Iterable[str]) -> None:
+        """As `load`, for a reader that wants what is there: a pack that is not whole shows when it is needed."""
+        for pack in packs:
+            try:
+                self.load([pack])
+            except StorageError as exc:
+                self._broken[pack] = exc
 
     def add(self, pack: str, footer: Footer) -> None:
         """Know the objects of a pack whose footer the caller has."""
@@ -65,15 +83,21 @@ class Index:
         """
         where = self.find(oid)
         if where is None:
-            raise ObjectMissing(f"object {oid.hex()[:12]}: in none of the snapshot's packs")
+            raise ObjectMissing(f"object {oid.hex()[:12]}: {self._why_missing()}")
         plain = self._block(where)
         data = plain[where.placed.offset : where.placed.offset + where.placed.length]
         if self._scheme.oid(data) != oid:
             raise ObjectCorrupt(f"{pack_name(where.pack)}: object {oid.hex()[:12]}: its bytes are not its own")
         return data
 
+    def _why_missing(self) -> str:
+        if not self._broken:
+            return "in none of the snapshot's packs"
+        more = f", and {len(self._broken) - 1} more" if len(self._broken) > 1 else ""
+        return f"in none of the packs that can be read ({next(iter(self._broken.values()))}{more})"
+
     def _block(self, where: Location) -> bytes:
-        key = (where.pack, where.block.offset)
+        key = (where.pack, where.placed.block)  # not its offset: a block of no bytes shares it with the next
         if self._last is None or self._last[0] != key:
             name = pack_name(where.pack)
             stored = self._backend.get(name, where.block.offset, where.block.stored)
@@ -87,7 +111,4 @@ def footer_of(backend: Backend, pack: str) -> Footer:
     size = backend.size(name)
     if size is None:
         raise ObjectMissing(f"{name}: not in the archive")
-    try:
-        return read_footer(lambda offset, length: backend.get(name, offset, length), size, name)
-    except (IndexError, UnicodeDecodeError) as exc:
-        raise ObjectCorrupt(f"{name}: footer tables do not fit each other: {exc}") from exc
+    return read_footer(lambda offset, length: backend.get(name, offset, length), size, name)

@@ -6,6 +6,7 @@ files has a listing of megabytes and must keep a small manifest.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from storage.objects import Oid
 from storage.verify import Measured, Promise
 
 FORMAT = 1
+_CRC32 = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,9 @@ def encode(entries: Iterable[Entry]) -> bytes:
 def decode(data: bytes) -> tuple[Entry, ...]:
     """The entries of a listing. Raises FormatUnknown for a newer format, ObjectCorrupt for anything else."""
     try:
-        value = canonical.decode(data)
+        value = canonical.mapping(canonical.decode(data))
         if value["kind"] != "listing" or value["format"] != FORMAT:
-            raise FormatUnknown(f"listing of format {value['format']}, this version reads {FORMAT}")
+            raise FormatUnknown(f"listing of format {value['format']!r}, this version reads {FORMAT}")
         return tuple(_from_json(row) for row in value["files"])
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"a listing cannot be read: {exc!r}") from exc
@@ -78,12 +80,25 @@ def _to_json(entry: Entry) -> dict[str, Any]:
 
 
 def _from_json(row: dict[str, Any]) -> Entry:
-    promised = row["promised"]
-    crc32 = promised.get("crc32")
+    promised = canonical.mapping(row["promised"])
+    size, crc32, sha256 = (promised.get(name) for name in ("size", "crc32", "sha256"))
     return Entry(
-        path=row["path"],
-        measured=Measured(row["size"], int(row["crc32"], 16), row["sha256"]),
-        promised=Promise(promised.get("size"), None if crc32 is None else int(crc32, 16), promised.get("sha256")),
-        recipe=Recipe(row["recipe"]["kind"], tuple(Oid(bytes.fromhex(oid)) for oid in row["recipe"]["objects"])),
-        media_type=row["media_type"],
+        path=canonical.text(row["path"]),
+        measured=Measured(canonical.count(row["size"]), _crc32(row["crc32"]), canonical.digest(row["sha256"])),
+        promised=Promise(
+            None if size is None else canonical.count(size),
+            None if crc32 is None else _crc32(crc32),
+            None if sha256 is None else canonical.text(sha256),
+        ),
+        recipe=Recipe(
+            canonical.text(row["recipe"]["kind"]),
+            tuple(Oid(bytes.fromhex(canonical.digest(oid))) for oid in row["recipe"]["objects"]),
+        ),
+        media_type=canonical.text(row["media_type"]),
     )
+
+
+def _crc32(value: Any) -> int:
+    if not _CRC32.fullmatch(canonical.text(value)):
+        raise ValueError(f"8 hex digits expected, got {value!r:.60}")
+    return int(value, 16)

@@ -1,13 +1,15 @@
 """Objects into packs and back: the bytes of one pack, as `FORMAT.md` section 3 lays them out.
 
-Pure: works on bytes, touches no backend. Which pack an object goes to is the writer's business.
+Pure: works on bytes, touches no backend. Which pack an object goes to is the writer's business. A pack carries a
+salt, so that no two packs ever have one name: a name that was freed, or that damaged bytes lie under, never comes
+back, and nobody but its writer can name a pack that no manifest names yet.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -16,7 +18,7 @@ import zstandard
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.objects import Oid
 
-HEADER = struct.Struct(">8s16s")  # magic, scheme padded with zero bytes
+HEADER = struct.Struct(">8s16s16s")  # magic, scheme padded with zero bytes, salt
 BLOCK = struct.Struct(">QIIB32s")  # offset in the pack, stored bytes, plain bytes, codec, SHA-256 of stored bytes
 OBJECT = struct.Struct(">32sIIIB")  # oid, block number, offset in the plain block, bytes, kind
 COUNTS = struct.Struct(">II")  # blocks, objects
@@ -27,6 +29,8 @@ END_MAGIC = b"SRPACKE\x01"
 PACK_SIZE = 32 << 20  # a pack is closed at the first object that reaches this: one put, small enough for memory
 BLOCK_SIZE = 1 << 20  # small objects share a block of about this size, so that zstd sees their likeness
 MAX_OBJECT = 32 << 20  # larger content is several objects
+MAX_FOOTER = 256 << 20  # a reader takes no more into memory, whatever a pack claims
+SALT_SIZE = 16  # bytes
 LEVEL = 3  # zstd's default; performance figures in README
 SAMPLE = 64 << 10  # bytes of a large object tried first: what does not shrink there is kept raw
 
@@ -79,9 +83,11 @@ class Footer:
 class PackBuilder:
     """Collects objects and yields the bytes of a pack. Memory: the pack's own bytes."""
 
-    def __init__(self, scheme: str) -> None:
-        self._scheme = scheme
-        self._parts = [HEADER.pack(MAGIC, scheme.encode())]
+    def __init__(self, scheme: str, salt: bytes) -> None:
+        """`salt`: SALT_SIZE random bytes, never used before."""
+        if len(salt) != SALT_SIZE:
+            raise ValueError(f"a salt of {len(salt)} bytes, {SALT_SIZE} wanted")
+        self._parts = [HEADER.pack(MAGIC, scheme.encode(), salt)]
         self._length = HEADER.size
         self._blocks: list[Block] = []
         self._objects: list[Placed] = []
@@ -90,8 +96,8 @@ class PackBuilder:
 
     @property
     def size(self) -> int:
-        """Bytes so far, an upper bound of the open block included."""
-        return self._length + len(self._open)
+        """Bytes so far, an upper bound of the open block and the table of objects included."""
+        return self._length + len(self._open) + len(self._objects) * OBJECT.size
 
     @property
     def empty(self) -> bool:
@@ -156,22 +162,38 @@ def read_footer(read: Callable[[int, int], bytes], size: int, name: str) -> Foot
     """
     if size < HEADER.size + TRAILER.size:
         raise ObjectCorrupt(f"{name}: {size} bytes, a pack has at least {HEADER.size + TRAILER.size}")
-    magic, scheme = HEADER.unpack(_exactly(read, 0, HEADER.size, name))
+    magic, scheme, _ = HEADER.unpack(_exactly(read, 0, HEADER.size, name))
     offset, length, digest, end = TRAILER.unpack(_exactly(read, size - TRAILER.size, TRAILER.size, name))
     if magic[:6] == MAGIC[:6] and magic != MAGIC:
         raise FormatUnknown(f"{name}: pack format {magic[6:].hex()}, this version reads {MAGIC[6:].hex()}")
     if magic != MAGIC or end != END_MAGIC or offset + length + TRAILER.size != size:
         raise ObjectCorrupt(f"{name}: its first or last bytes are not those of a whole pack")
+    if length > MAX_FOOTER:
+        raise ObjectCorrupt(f"{name}: a footer of {length} bytes, at most {MAX_FOOTER} are read")
     data = _exactly(read, offset, length, name)
     if hashlib.sha256(data).digest() != digest:
         raise ObjectCorrupt(f"{name}: footer sha256 differs from the one in its trailer")
-    blocks, objects = COUNTS.unpack_from(data)
+    blocks, objects = COUNTS.unpack_from(data) if length >= COUNTS.size else (0, 0)
     middle = COUNTS.size + blocks * BLOCK.size
-    return Footer(
+    if length != middle + objects * OBJECT.size:
+        raise ObjectCorrupt(f"{name}: a footer of {length} bytes cannot hold {blocks} blocks, {objects} objects")
+    footer = Footer(
         scheme.rstrip(b"\0").decode("ascii", "replace"),
         tuple(Block(*row) for row in BLOCK.iter_unpack(data[COUNTS.size : middle])),
-        tuple(_placed(objects, data[middle:])),
+        tuple(Placed(Oid(row[0]), *row[1:]) for row in OBJECT.iter_unpack(data[middle:])),
     )
+    _check_tables(footer, offset, name)
+    return footer
+
+
+def _check_tables(footer: Footer, end: int, name: str) -> None:
+    for block in footer.blocks:
+        if block.plain > MAX_OBJECT or block.offset + block.stored > end:
+            raise ObjectCorrupt(f"{name}: block at {block.offset}: too large, or outside of the pack")
+    for placed in footer.objects:
+        fits = placed.block < len(footer.blocks)
+        if not fits or placed.offset + placed.length > footer.blocks[placed.block].plain:
+            raise ObjectCorrupt(f"{name}: object {placed.oid.hex()[:12]} lies in no block")
 
 
 def open_block(block: Block, stored: bytes, name: str) -> bytes:
@@ -188,11 +210,6 @@ def open_block(block: Block, stored: bytes, name: str) -> bytes:
         return zstandard.ZstdDecompressor().decompress(stored)
     except zstandard.ZstdError as exc:
         raise ObjectCorrupt(f"{name}: block at {block.offset}: {exc}") from exc
-
-
-def _placed(count: int, rows: bytes) -> Iterator[Placed]:
-    for oid, block, offset, length, kind in OBJECT.iter_unpack(rows[: count * OBJECT.size]):
-        yield Placed(Oid(oid), block, offset, length, kind)
 
 
 def _exactly(read: Callable[[int, int], bytes], offset: int, length: int, name: str) -> bytes:

@@ -1,17 +1,19 @@
 """Carries retention's verdicts out: tombstone, then manifest, and later the packs that nothing needs.
 
 Deciding is pure (`plan_forget`, `plan_sweep`); acting is a few lines that may be killed anywhere and run again.
+A pack that nothing names belongs to a backup that runs now, or to one that died. Nobody can tell which, so its
+first sighting is written down, and it goes when it is still unnamed a grace period later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storage import snapshot
+from storage import canonical, snapshot
 from storage.archive import Archive
-from storage.index import pack_name
+from storage.index import pack_digest, pack_name
 from storage.retention import Fact, Policy, Verdict, decide
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
 from storage.verify import Quality
@@ -21,10 +23,12 @@ GRACE = timedelta(days=7)  # how long the bytes of a forgotten snapshot stay
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Packs that no live snapshot needs and no tombstone within its grace protects."""
+    """What a sweep frees, and what it notes."""
 
-    packs: tuple[str, ...]
+    packs: tuple[str, ...]  # digests that no live snapshot needs and nothing within its grace protects
     bytes_freed: int
+    sighted: tuple[str, ...]  # unnamed packs seen for the first time
+    settled: tuple[str, ...]  # packs whose note has become pointless: they are named now, or gone
 
 
 def fact(found: Snapshot) -> Fact:
@@ -39,11 +43,12 @@ def plan_forget(snapshots: Iterable[Snapshot], policy: Policy) -> list[Verdict]:
 
 
 def forget(archive: Archive, key: ScopeKey, verdicts: Sequence[Verdict], *, now: datetime) -> list[Tombstone]:
-    """Forget what the verdicts say: a tombstone first, so that it never looks like loss; then the manifest.
+    """Forget what the verdicts say: the tombstone makes a snapshot forgotten; then its manifest is deleted.
 
-    The bytes stay until `sweep`. Retry: yes; killed in between, a snapshot has both, and counts as live.
+    The bytes stay until `sweep`. Retry: yes; a manifest that a kill left beside its tombstone goes first.
     """
-    live = {found.id: found for found in archive.snapshots(key)}
+    _finish_forgetting(archive, key)
+    live = {found.id: found for found in archive.snapshots(key, damaged=[])}
     made = []
     for verdict in verdicts:
         found = live.get(verdict.fact.id)
@@ -58,31 +63,92 @@ def forget(archive: Archive, key: ScopeKey, verdicts: Sequence[Verdict], *, now:
     return made
 
 
-def plan_sweep(
-    present: Iterable[tuple[str, int]], live: Iterable[Snapshot], tombs: Iterable[Tombstone], *, now: datetime
-) -> Sweep:
-    """Which of the packs `present` (digest, bytes) can go: those only tombstones older than GRACE name.
+def _finish_forgetting(archive: Archive, key: ScopeKey | None = None) -> None:
+    for link in archive.half_forgotten(key):
+        archive.backend.delete(link.name)
 
-    A pack that nothing names stays: it may belong to a backup that is being written at this moment.
+
+def plan_sweep(
+    present: Iterable[tuple[str, int]],
+    live: Iterable[Snapshot],
+    tombs: Iterable[Tombstone],
+    sightings: Mapping[str, datetime],
+    *,
+    now: datetime,
+) -> Sweep:
+    """Which of the packs `present` (digest, bytes) can go.
+
+    Those that only tombstones older than GRACE name, and those that nothing names and nothing named a GRACE ago,
+    when they were sighted first.
     """
     needed = {pack for found in live for pack in found.manifest.packs}
     dead: set[str] = set()
     for tomb in tombs:
-        if now - tomb.forgotten_at >= GRACE:
-            dead.update(tomb.manifest.packs)
-        else:
-            needed.update(tomb.manifest.packs)
-    chosen = [(pack, size) for pack, size in present if pack in dead and pack not in needed]
-    return Sweep(tuple(pack for pack, _ in chosen), sum(size for _, size in chosen))
+        (dead if now - tomb.forgotten_at >= GRACE else needed).update(tomb.manifest.packs)
+    sizes = dict(present)
+    unnamed = sizes.keys() - dead - needed
+    old = {pack for pack in unnamed if pack in sightings and now - sightings[pack] >= GRACE}
+    chosen = sorted((dead & sizes.keys()) - needed | old)
+    return Sweep(
+        packs=tuple(chosen),
+        bytes_freed=sum(sizes[pack] for pack in chosen),
+        sighted=tuple(sorted(unnamed - sightings.keys())),
+        settled=tuple(sorted(sightings.keys() - (unnamed - old))),
+    )
 
 
 def sweep(archive: Archive, *, now: datetime) -> Sweep:
-    """Free the packs that `plan_sweep` names. Retry: yes. Raises where any manifest cannot be read: then nothing
-    is freed, because what it needs is not known."""
-    present = []
-    for name in archive.backend.list("packs/"):
-        present.append((name.rpartition("/")[2].removesuffix(".pack"), archive.backend.size(name) or 0))
-    plan = plan_sweep(present, archive.snapshots(), archive.tombstones(), now=now)
+    """Free the packs that `plan_sweep` names. Retry: yes; one sweep at a time.
+
+    Raises where any manifest or tombstone cannot be read: then nothing is freed, because what it needs is not
+    known.
+    """
+    _finish_forgetting(archive)
+    backend = archive.backend
+    digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
+    present = [(digest, backend.size(pack_name(digest)) or 0) for digest in digests]
+    plan = plan_sweep(present, archive.snapshots(), archive.tombstones(), _sightings(archive), now=now)
+    for pack in plan.sighted:
+        backend.put_new(unnamed_name(pack), [_sighting(pack, now)])
     for pack in plan.packs:
-        archive.backend.delete(pack_name(pack))
+        backend.delete(pack_name(pack))
+    for pack in plan.settled:
+        backend.delete(unnamed_name(pack))
     return plan
+
+
+def unnamed_name(pack: str) -> str:
+    """Where the note about an unnamed pack lies."""
+    return f"unnamed/{pack}.json"
+
+
+def unnamed_digest(name: str) -> str | None:
+    """The pack that the note under `name` is about; None where no note is called so."""
+    return pack_digest(pack_name(name.removeprefix("unnamed/").removesuffix(".json")))
+
+
+def _sighting(pack: str, now: datetime) -> bytes:
+    value = {"format": 1, "kind": "unnamed", "pack": pack, "seen_at": snapshot.to_text(now)}
+    return canonical.seal(value)
+
+
+def read_sighting(data: bytes, name: str) -> datetime:
+    """When the pack that the note `name` is about was first seen unnamed. Raises ValueError."""
+    value = canonical.unseal(data)
+    if value.get("kind") != "unnamed" or unnamed_name(str(value.get("pack"))) != name:
+        raise ValueError("not the note that its name promises")
+    return snapshot.from_text(canonical.text(value.get("seen_at")))
+
+
+def _sightings(archive: Archive) -> dict[str, datetime]:
+    """Packs and when they were first seen unnamed. A note that cannot be read goes: it is written again."""
+    found = {}
+    for name in list(archive.backend.list("unnamed/")):
+        pack = unnamed_digest(name)
+        if pack is None:
+            continue
+        try:
+            found[pack] = read_sighting(archive.backend.get(name), name)
+        except ValueError:
+            archive.backend.delete(name)
+    return found

@@ -84,20 +84,20 @@ def encode(record: RunRecord) -> bytes:
         "checks": [check_json(check) for check in record.checks],
         "bytes_fetched": record.bytes_fetched,
     }
-    return canonical.encode(value)
+    return canonical.seal(value)
 
 
 def decode(data: bytes, name: str) -> RunRecord | None:
     """The record in `data`; None for a record of another kind. Raises FormatUnknown, ObjectCorrupt."""
     try:
-        value = canonical.decode(data)
+        value = canonical.unseal(data)
         if value["kind"] != "run":
             return None
         if value["format"] != FORMAT:
             raise FormatUnknown(f"{name}: format {value['format']}, this version reads {FORMAT}")
         return RunRecord(
-            id=value["id"],
-            key=ScopeKey(value["source"], value["scope"]),
+            id=canonical.text(value["id"]),
+            key=ScopeKey(canonical.text(value["source"]), canonical.text(value["scope"])),
             system=value["system"],
             request=value["request"],
             trigger=value["trigger"],

@@ -1,20 +1,25 @@
 """Gives the files of a snapshot back to a folder, verified while they are written.
 
-Needs an archive and nothing else: no catalog, no configuration, no write access to the archive.
+Needs an archive and nothing else: no catalog, no configuration, no write access to the archive. Where hostile or
+clashing names go is decided in `places.py`.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from storage.archive import Archive, Reader
-from storage.errors import BackendFailed, ObjectCorrupt, ObjectMissing
+from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.listing import Entry
+from storage.places import places
 from storage.snapshot import Snapshot
+
+_TAKEN = "restore to an empty folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,61 +49,72 @@ def restore(
 
     A file appears under its name only when its size and SHA-256 are proven; a file that cannot be proven is
     `Lost` and the rest goes on. A file that is already there with the right bytes is left alone, one with other
-    bytes is not overwritten: BackendFailed. Hostile names stay below `to` (see `safe_path`). Retry: yes.
+    bytes is not overwritten, and no symbolic link below `to` is followed: BackendFailed. Retry: yes, and every
+    file goes to the same place again.
     """
     reader = archive.reader(found)
+    entries = archive.entries(found)
     results: list[Restored | Lost] = []
-    for entry in archive.entries(found):
-        path = to / safe_path(entry.path)
+    for entry, place in zip(entries, places([entry.path for entry in entries]), strict=True):
         try:
-            _restore_file(reader, entry, path, on_bytes)
-            results.append(Restored(entry, path))
-        except (ObjectMissing, ObjectCorrupt) as exc:
+            _restore_file(reader, entry, to, place, on_bytes)
+            results.append(Restored(entry, to / place))
+        except (ObjectMissing, ObjectCorrupt, FormatUnknown) as exc:
             results.append(Lost(entry, str(exc)))
     return results
 
 
-def safe_path(name: str) -> Path:
-    """A relative path that stays where it is put, whatever `name` says.
-
-    Empty, `.` and `..` parts are dropped, as are a leading slash or drive; control characters, backslashes and
-    colons become `_`; a part is cut to 200 bytes, its ending kept. A name of nothing becomes `unnamed`.
-    """
-    parts = []
-    for part in PurePosixPath(name.replace("\\", "/")).parts:
-        clean = "".join("_" if ord(c) < 32 or ord(c) == 127 or c in ":/\0" else c for c in part)
-        if clean.strip(" .") and part != "/":
-            parts.append(_cut(clean))
-    return Path(*parts) if parts else Path("unnamed")
-
-
-def _cut(part: str, limit: int = 200) -> str:
-    data = part.encode("utf-8", "replace")
-    if len(data) <= limit:
-        return data.decode()
-    ending = PurePosixPath(part).suffix[:20]
-    return data[: limit - len(ending.encode())].decode(errors="ignore") + ending
-
-
-def _restore_file(reader: Reader, entry: Entry, path: Path, on_bytes: Callable[[int], None]) -> None:
+def _restore_file(reader: Reader, entry: Entry, to: Path, place: Path, on_bytes: Callable[[int], None]) -> None:
+    path = to / place
     scratch = path.parent / f".{secrets.token_hex(6)}.part"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.stat().st_size != entry.measured.size:
-            raise BackendFailed(f"{path}: a different file is already there", hint="restore to an empty folder")
+        _make_folders(to, place.parent)
+        already = _already(path)
+        if already not in (None, entry.measured.size):
+            raise BackendFailed(f"{path}: a different file is already there", hint=_TAKEN)
         with scratch.open("xb") as stream:
-            for chunk in reader.chunks(entry):
+            for chunk in _readable(reader, entry):
                 stream.write(chunk)
                 on_bytes(len(chunk))
             stream.flush()
             os.fsync(stream.fileno())
-        if path.exists() and not _same(path, scratch):
-            raise BackendFailed(f"{path}: a different file is already there", hint="restore to an empty folder")
-        scratch.replace(path)
+        if already is None:
+            scratch.replace(path)
+        elif not _same(path, scratch):
+            raise BackendFailed(f"{path}: a different file is already there", hint=_TAKEN)
     except OSError as exc:
         raise BackendFailed(f"{path}: {exc.strerror or exc}", hint="look at free space and permissions") from exc
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def _readable(reader: Reader, entry: Entry) -> Iterator[bytes]:
+    """The file's bytes; a place that refuses to read them loses this file, not those after it."""
+    try:
+        yield from reader.chunks(entry)
+    except BackendFailed as exc:
+        raise ObjectCorrupt(f"{entry.path}: {exc}") from exc
+
+
+def _make_folders(to: Path, below: Path) -> None:
+    to.mkdir(parents=True, exist_ok=True)
+    folder = to
+    for part in below.parts:
+        folder /= part
+        if folder.is_symlink():
+            raise BackendFailed(f"{folder}: a symbolic link, it is not followed", hint=_TAKEN)
+        folder.mkdir(exist_ok=True)
+
+
+def _already(path: Path) -> int | None:
+    """Bytes of the file that is there; None for none. Raises BackendFailed for what is not a plain file."""
+    try:
+        there = path.lstat()
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(there.st_mode):
+        raise BackendFailed(f"{path}: something that is no plain file is already there", hint=_TAKEN)
+    return there.st_size
 
 
 def _same(one: Path, other: Path) -> bool:

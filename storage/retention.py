@@ -85,8 +85,8 @@ def decide(facts: Sequence[Fact], policy: Policy) -> list[Verdict]:
     if ordered:
         reasons[ordered[0].id].append("floor: the newest of all")
     verdicts = []
-    for place, fact in enumerate(ordered):
-        newer = sum(1 for other in ordered[:place] if other.counts)
+    newer = 0  # verified copies that are newer than the one looked at
+    for fact in ordered:
         why = reasons[fact.id]
         if not policy.rules():
             why.append("no rule is set: everything is kept")
@@ -98,6 +98,7 @@ def decide(facts: Sequence[Fact], policy: Policy) -> list[Verdict]:
             verdicts.append(Verdict(fact, False, ("no rule keeps it",)))
         else:
             verdicts.append(Verdict(fact, False, (f"not counted; {newer} verified copies are newer",)))
+        newer += fact.counts
     return verdicts
 
 

@@ -1,7 +1,7 @@
 """Kept bytes against their names: reads the archive and says what is damaged, what is missing, whom it hits.
 
 Changes nothing. Finds what is not there any more too: a number missing from a chain, a manifest whose successor
-names another predecessor, a pack that a snapshot needs.
+names another predecessor, a pack that a snapshot needs. Files that stand alone carry a seal and prove themselves.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
-from storage import canonical, snapshot
+from storage import canonical, records, snapshot
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
-from storage.index import footer_of, pack_name
+from storage.index import footer_of, pack_digest, pack_name
+from storage.prune import read_sighting, unnamed_digest
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
 
 PIECE = 8 << 20  # bytes of a pack read at a time
+_MISSING = "missing"
+_OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed")  # a record may be of any kind but these
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +44,32 @@ class Report:
 
 
 def scrub(archive: Archive, *, on_bytes: Callable[[int], None] = lambda _: None) -> Report:
-    """Read every byte of the archive once. Raises only what opening the backend raises. Memory: one piece."""
+    """Read every byte of the archive once. Raises only what opening the backend raises. Memory: one piece.
+
+    A newest manifest that was deleted cannot be told from one that never was: compare `heads` with a copy.
+    """
     damaged: list[Damaged] = []
     live = archive.snapshots(damaged=damaged)
-    tombs = list(_tombstones(archive, damaged))
-    findings = [Finding(bad.name, bad.problem) for bad in damaged]
+    tombs = archive.tombstones(damaged=damaged)
+    findings = list(_unreadable(damaged, live, tombs))
     findings += _chain_gaps(live, tombs, {bad.name for bad in damaged})
+    findings += _foreign(archive, live)
     users: dict[str, list[str]] = {}
     for found in live:
         for pack in found.manifest.packs:
             users.setdefault(pack, []).append(found.id)
-    present = {name.rpartition("/")[2].removesuffix(".pack") for name in archive.backend.list("packs/")}
+    present = {digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest}
     bytes_read = 0
     for pack in sorted(present | users.keys()):
         problem, size = _read_pack(archive, pack, on_bytes)
         bytes_read += size
-        if problem:
+        if problem and (pack in users or problem != _MISSING):  # nobody needs it: a sweep freed it just now
             findings.append(Finding(pack_name(pack), problem, tuple(users.get(pack, ()))))
     hit = {found_id for finding in findings for found_id in finding.snapshots}
     findings += _unreadable_listings(archive, (found for found in live if found.id not in hit))
-    findings += _bad_records(archive)
-    heads = _heads(live, tombs)
-    return Report(tuple(findings), len(live), len(present), bytes_read, heads)
+    findings += _bad_small_files(archive)
+    findings += _strays(archive)
+    return Report(tuple(findings), len(live), len(present), bytes_read, _heads(live, tombs))
 
 
 def _read_pack(archive: Archive, pack: str, on_bytes: Callable[[int], None]) -> tuple[str, int]:
@@ -70,7 +77,7 @@ def _read_pack(archive: Archive, pack: str, on_bytes: Callable[[int], None]) -> 
     name = pack_name(pack)
     size = archive.backend.size(name)
     if size is None:
-        return "missing", 0
+        return _MISSING, 0
     digest = hashlib.sha256()
     done = 0
     try:
@@ -89,38 +96,56 @@ def _read_pack(archive: Archive, pack: str, on_bytes: Callable[[int], None]) -> 
     return "", done
 
 
+def _unreadable(damaged: list[Damaged], live: list[Snapshot], tombs: list[Tombstone]) -> Iterator[Finding]:
+    """Damaged manifests and tombstones; the id of one stands in its successor, where there is one."""
+    before = {(found.key, found.manifest.number - 1): found.manifest.previous for found in live}
+    before |= {(t.manifest.draft.key, t.manifest.number - 1): t.manifest.previous for t in tombs}
+    for bad in damaged:
+        link = snapshot.parse_name(bad.name)
+        known = before.get((link.key, link.number)) if link else None
+        yield Finding(bad.name, bad.problem, (known,) if known else ())
+
+
 def _chain_gaps(live: list[Snapshot], tombs: list[Tombstone], damaged: set[str]) -> Iterator[Finding]:
     """Numbers that are missing, and links whose predecessor is not the one they were chained to."""
     links: dict[ScopeKey, dict[int, tuple[str, str | None]]] = {}
     for found in live:
         links.setdefault(found.key, {})[found.manifest.number] = (found.id, found.manifest.previous)
     for tomb in tombs:
-        # A tombstone is written before its manifest goes, so both may be there.
         manifest = tomb.manifest
         links.setdefault(manifest.draft.key, {})[manifest.number] = (tomb.id, manifest.previous)
-    for key, chain in links.items():
-        previous: str | None = None
-        for number in range(1, max(chain) + 1):
-            name = snapshot.manifest_name(key, number)
-            if number not in chain:
-                if name not in damaged:
-                    yield Finding(name, "missing: neither a snapshot nor a tombstone has this number")
-                previous = None
+    unread = {(link.key, link.number) for link in map(snapshot.parse_name, damaged) if link}
+    for key in sorted({*links, *(key for key, _ in unread)}, key=str):
+        chain = links.get(key, {})
+        numbers = sorted({*chain, *(number for other, number in unread if other == key)})
+        for before, number in pairwise([0, *numbers]):
+            found_id, previous = chain.get(number, ("", None))
+            if number > before + 1:
+                name = snapshot.manifest_name(key, before + 1)
+                upto = f" to {number - 1}" if number > before + 2 else ""
+                whose = (previous,) if previous and not upto else ()
+                yield Finding(name, f"number {before + 1}{upto}: neither a snapshot nor a tombstone", whose)
                 continue
-            found_id, before = chain[number]
-            if number > 1 and previous is not None and before != previous:
+            promised = chain[before][0] if before in chain else None
+            if found_id and previous is not None and (number == 1 or promised not in (None, previous)):
                 yield Finding(
-                    name,
-                    f"chained to {str(before)[:12]}, number {number - 1} is {previous[:12]}",
+                    snapshot.manifest_name(key, number),
+                    f"chained to {previous[:12]}, number {before} is {str(promised)[:12]}",
                     (found_id,),
                 )
-            previous = found_id
+
+
+def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:
+    others = [found for found in live if found.manifest.archive_id != archive.id]
+    if others:
+        problem = f"this archive is {archive.id[:12]}, snapshots name {others[0].manifest.archive_id[:12]}"
+        yield Finding(FORMAT_NAME, problem, tuple(found.id for found in others))
 
 
 def _unreadable_listings(archive: Archive, live: Iterable[Snapshot]) -> Iterator[Finding]:
     for found in live:
         try:
-            entries = archive.entries(found)
+            entries, reader = archive.entries(found), archive.reader(found)
         except StorageError as exc:
             yield Finding(found.name, f"its listing cannot be read: {exc}", (found.id,))
             continue
@@ -129,25 +154,43 @@ def _unreadable_listings(archive: Archive, live: Iterable[Snapshot]) -> Iterator
             found.manifest.size,
         ):
             yield Finding(found.name, "its listing and its manifest count differently", (found.id,))
+        lacking = [entry.path for entry in entries if reader.lacks(entry)]
+        if lacking:
+            yield Finding(found.name, f"{lacking[0]}: in none of its packs ({len(lacking)} files)", (found.id,))
 
 
-def _tombstones(archive: Archive, damaged: list[Damaged]) -> Iterator[Tombstone]:
-    for name in archive.backend.list("snapshots/"):
-        if name.endswith(".forgotten.json"):
-            try:
-                yield snapshot.decode_tombstone(archive.backend.get(name), name)
-            except StorageError as exc:
-                damaged.append(Damaged(name, str(exc)))
-
-
-def _bad_records(archive: Archive) -> Iterator[Finding]:
-    for name in [FORMAT_NAME, *archive.backend.list("records/")]:
+def _bad_small_files(archive: Archive) -> Iterator[Finding]:
+    for name in [FORMAT_NAME, *archive.backend.list("records/"), *archive.backend.list("unnamed/")]:
         try:
             data = archive.backend.get(name)
-            if canonical.encode(canonical.decode(data)) != data:
-                yield Finding(name, "not the canonical bytes that were written")
-        except (ValueError, ObjectMissing) as exc:
+            kind = canonical.unseal(data).get("kind")
+            if unnamed_digest(name):
+                read_sighting(data, name)
+            elif name.startswith("records/") and kind in _OTHER_KINDS:
+                yield Finding(name, f"holds a file of kind {kind!r}")
+            elif name.startswith("records/"):
+                record = records.decode(data, name)
+                if record is not None and snapshot.record_name(record.id) != name:
+                    yield Finding(name, f"holds the record of run {record.id}")
+        except ObjectMissing:
+            continue  # deleted since the names were listed
+        except (ValueError, StorageError) as exc:
             yield Finding(name, f"cannot be read: {exc}")
+
+
+def _strays(archive: Archive) -> Iterator[Finding]:
+    """Files that no archive has. Named, because a misplaced pack or manifest looks like that."""
+    for name in archive.backend.list(""):
+        folder = name.partition("/")[0]
+        known = {
+            FORMAT_NAME: True,
+            "records": True,
+            "packs": pack_digest(name) is not None,
+            "snapshots": snapshot.parse_name(name) is not None,
+            "unnamed": unnamed_digest(name) is not None,
+        }
+        if not known.get(folder, False):
+            yield Finding(name, "no file of an archive: put by somebody else, or renamed")
 
 
 def _heads(live: list[Snapshot], tombs: list[Tombstone]) -> dict[str, tuple[int, str]]:

@@ -6,10 +6,12 @@ Pure: values to canonical bytes and back. Who writes them, and in which order, i
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from storage import canonical
 from storage.errors import FormatUnknown, ObjectCorrupt
@@ -17,6 +19,7 @@ from storage.verify import Check, Outcome, Quality
 
 FORMAT = 1
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
+_LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten)?\.json")
 _MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
 
 Json = Any  # what canonical.encode takes: the dialect's words, carried and never read here
@@ -38,6 +41,16 @@ class ScopeKey:
 
     def __str__(self) -> str:
         return f"{self.source}/{self.scope}"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What the name of a file in a chain's folder says, before the file is read."""
+
+    name: str
+    key: ScopeKey
+    number: int
+    forgotten: bool  # a tombstone
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,7 @@ class Manifest:
     archive_id: str
     draft: Draft
     number: int  # place in the scope's chain, from 1
-    previous: str | None  # id of number - 1; None for the first
+    previous: str | None  # id of number - 1; None for the first, and where that one could not be read
     committed_at: datetime
     files: int
     size: int  # bytes of all files
@@ -122,6 +135,20 @@ def tombstone_name(key: ScopeKey, number: int) -> str:
     return f"{chain_folder(key)}{number:08d}.forgotten.json"
 
 
+def parse_name(name: str) -> Link | None:
+    """What the name of a manifest or tombstone says; None for a name that is neither's."""
+    match = _LINK.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        key = ScopeKey(*(unquote_to_bytes(part).decode() for part in match.group(1, 2)))
+    except ValueError:
+        return None
+    link = Link(name, key, int(match[3]), match[4] is not None)
+    promised = tombstone_name(key, link.number) if link.forgotten else manifest_name(key, link.number)
+    return link if promised == name and link.number > 0 else None
+
+
 def record_name(run_id: str) -> str:
     """Where a run's record lies: a run id begins with its date, so records gather by month."""
     return f"records/{run_id[:6]}/{run_id}.json"
@@ -129,15 +156,14 @@ def record_name(run_id: str) -> str:
 
 def encode(manifest: Manifest) -> bytes:
     """Canonical bytes of a manifest (FORMAT.md section 5)."""
-    return canonical.encode({"format": FORMAT, "kind": "snapshot", **_manifest_json(manifest)})
+    return canonical.seal({"format": FORMAT, "kind": "snapshot", **_manifest_json(manifest)})
 
 
 def decode(data: bytes, name: str) -> Snapshot:
     """The snapshot whose manifest is `data`. Raises FormatUnknown, ObjectCorrupt."""
     value = _decoded(data, "snapshot", name)
-    with_id = hashlib.sha256(data).hexdigest()
     try:
-        return Snapshot(with_id, _manifest(value))
+        return Snapshot(hashlib.sha256(data).hexdigest(), _manifest(value))
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a manifest that this version wrote: {exc!r}") from exc
 
@@ -152,22 +178,25 @@ def encode_tombstone(tombstone: Tombstone) -> bytes:
         "reason": tombstone.reason,
         "manifest": _manifest_json(tombstone.manifest),
     }
-    return canonical.encode(value)
+    return canonical.seal(value)
 
 
 def decode_tombstone(data: bytes, name: str) -> Tombstone:
     """The tombstone in `data`. Raises FormatUnknown, ObjectCorrupt."""
     value = _decoded(data, "tombstone", name)
     try:
-        return Tombstone(
-            value["id"], from_text(value["forgotten_at"]), value["reason"], _manifest(value["manifest"])
-        )
+        manifest = _manifest(value["manifest"])
+        if hashlib.sha256(encode(manifest)).hexdigest() != value["id"]:
+            raise ValueError("the manifest in it is not the one that its id names")
+        return Tombstone(value["id"], from_text(value["forgotten_at"]), canonical.text(value["reason"]), manifest)
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a tombstone that this version wrote: {exc!r}") from exc
 
 
 def to_text(instant: datetime) -> str:
-    """An aware instant as RFC 3339 in UTC with microseconds: text order is time order."""
+    """An aware instant as RFC 3339 in UTC with microseconds: text order is time order. Raises ValueError."""
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant}: an instant needs a time zone")
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -193,15 +222,15 @@ def _safe(part: str) -> str:
 
 def _decoded(data: bytes, kind: str, name: str) -> dict[str, Json]:
     try:
-        value = canonical.decode(data)
+        value = canonical.unseal(data)
         found, version = value["kind"], value["format"]
-    except (KeyError, TypeError, ValueError) as exc:
+    except (KeyError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not readable as JSON of ours: {exc}") from exc
     if found != kind:
         raise ObjectCorrupt(f"{name}: holds a {found}, a {kind} was expected")
     if version != FORMAT:
         raise FormatUnknown(f"{name}: format {version}, this version reads {FORMAT}")
-    return dict(value)
+    return value
 
 
 def _manifest_json(manifest: Manifest) -> dict[str, Json]:
@@ -236,31 +265,32 @@ def _manifest_json(manifest: Manifest) -> dict[str, Json]:
 
 def _manifest(value: Mapping[str, Json]) -> Manifest:
     draft = Draft(
-        key=ScopeKey(value["source"], value["scope"]),
-        system=value["system"],
-        request=value["request"],
-        run_id=value["run"],
-        job_id=value["job"]["id"],
-        job=value["job"]["handle"],
-        vendor=value["vendor"],
+        key=ScopeKey(canonical.text(value["source"]), canonical.text(value["scope"])),
+        system=canonical.text(value["system"]),
+        request=canonical.mapping(value["request"]),
+        run_id=canonical.text(value["run"]),
+        job_id=canonical.text(value["job"]["id"]),
+        job=canonical.mapping(value["job"]["handle"]),
+        vendor=canonical.mapping(value["vendor"]),
         taken_at=from_text(value["taken_at"]),
         quality=Quality(value["quality"]),
         checks=tuple(check_from_json(check) for check in value["checks"]),
-        notes=tuple(value["notes"]),
-        tool=value["tool"],
+        notes=tuple(canonical.text(note) for note in value["notes"]),
+        tool=canonical.mapping(value["tool"]),
     )
+    previous = value["previous"]
     return Manifest(
-        archive_id=value["archive"],
+        archive_id=canonical.text(value["archive"]),
         draft=draft,
-        number=value["number"],
-        previous=value["previous"],
+        number=canonical.count(value["number"]),
+        previous=None if previous is None else canonical.digest(previous),
         committed_at=from_text(value["committed_at"]),
-        files=value["files"]["count"],
-        size=value["files"]["size"],
-        listing=tuple(value["listing"]["objects"]),
-        listing_sha256=value["listing"]["sha256"],
-        packs=tuple(value["packs"]),
-        stored_bytes=value["stored"]["bytes"],
-        objects_new=value["stored"]["objects_new"],
-        objects_reused=value["stored"]["objects_reused"],
+        files=canonical.count(value["files"]["count"]),
+        size=canonical.count(value["files"]["size"]),
+        listing=tuple(canonical.digest(oid) for oid in value["listing"]["objects"]),
+        listing_sha256=canonical.digest(value["listing"]["sha256"]),
+        packs=tuple(canonical.digest(pack) for pack in value["packs"]),
+        stored_bytes=canonical.count(value["stored"]["bytes"]),
+        objects_new=canonical.count(value["stored"]["objects_new"]),
+        objects_reused=canonical.count(value["stored"]["objects_reused"]),
     )

@@ -5,6 +5,8 @@ Reads the file once, in small pieces; keeps nothing. Says nothing about what the
 
 from __future__ import annotations
 
+import lzma
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,6 +19,20 @@ PIECE = 1 << 20  # bytes read at a time
 MAX_RATIO = 1032
 MAX_INFLATED = 200 << 30  # bytes
 MAX_MEMBERS = 2_000_000
+# What zipfile and the decompressors under it raise over bytes that are wrong. OverflowError and OSError: offsets
+# that no file has. RuntimeError: versions and methods that zipfile does not know (NotImplementedError is one).
+_BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def test_zip(path: Path, *, file: str) -> Check:
@@ -35,7 +51,7 @@ def test_zip(path: Path, *, file: str) -> Check:
                 problem = _member_problem(archive, member)
                 if problem:
                     return Check(name, Outcome.FAILED, file, got=problem)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError) as exc:
+    except _BROKEN as exc:
         return Check(name, Outcome.FAILED, file, got=f"not a readable ZIP ({exc})", reason=_looks_like(path))
     return Check(name, Outcome.PASSED, file, got=f"{len(members)} members, each CRC-32 agrees")
 
@@ -49,6 +65,8 @@ def _implausible(members: list[zipfile.ZipInfo], size: int) -> str:
     inflated = sum(member.file_size for member in members)
     if inflated > min(size * MAX_RATIO, MAX_INFLATED):
         return f"members declare {inflated} bytes, more than {size} bytes of ZIP can honestly hold"
+    if sum(member.compress_size for member in members) > size:
+        return f"members overlap: they claim more than the {size} bytes of the file"
     return ""
 
 
@@ -59,7 +77,7 @@ def _member_problem(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
         with archive.open(member) as stream:
             while stream.read(PIECE):
                 pass
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError) as exc:
+    except _BROKEN as exc:
         return f"member {member.filename!r} cannot be read ({exc})"
     return ""
 

@@ -30,13 +30,14 @@ for _module in (demonstrate, prepare, make, look, give):
 def run(arguments: Sequence[str]) -> int:
     """Run one command. Its exit code; never raises for what a user, a file or a server did."""
     try:
-        result = app(args=list(arguments), standalone_mode=False)
+        result = app(args=list(arguments) or ["--help"], standalone_mode=False)
     except typer.Exit as exc:
         return exc.exit_code
     except typer.Abort:
         return Exit.INTERRUPTED
     except TyperException as exc:
-        exc.show()
+        verb = next((word for word in arguments if not word.startswith("-")), "")
+        complain(exc.format_message(), f"strongroom {verb} --help".replace("  ", " "))
         return Exit.USAGE
     except (ConfigError, SourceError, StorageError) as exc:
         complain(str(exc), exc.hint)

@@ -184,7 +184,7 @@ def import_(
 
 def serve(
     config: ConfigOption = None,
-    limit: Annotated[int, typer.Option(min=2, help="How many runs at once, `nightly` itself included.")] = 4,
+    limit: Annotated[int, typer.Option(min=1, help="How many backups at once.")] = 3,
 ) -> int:
     """Run the schedules in one process, with a Prefect server and its UI on loopback, until Ctrl-C."""
     from flows import config as configuration
@@ -193,8 +193,8 @@ def serve(
     settings = configuration.load(configuration.find(config))
     join_prefect(settings)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
-    from flows.orchestration import Timetable
-    from flows.orchestration import serve as serve_flows
+    from flows.serving import Timetable
+    from flows.serving import serve as serve_flows
 
     nights = [
         Timetable(table.schedule.cron, table.schedule.timezone, table.name)

@@ -119,7 +119,7 @@ class Client:
         raises SourceUnavailable out of `chunks`. `Accept-Encoding: identity`, and the raw bytes are given: what
         is kept is what was sent.
         """
-        link = url if "://" in url else self.base + url
+        link = self.base + url if url.startswith("/") else url
         try:
             ours = _origin(link) == self._origin
         except ValueError as exc:
@@ -205,7 +205,7 @@ def _mapped(where: str) -> Iterator[None]:
             else ""
         )
         raise SourceUnavailable(f"{where}: no connection ({exc})", hint=hint) from exc
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
+        raise SourceUnexpected(f"{where}: the system gave a link that is no web address") from exc
     except httpx.HTTPError as exc:
         raise SourceUnavailable(f"{where}: the connection broke ({type(exc).__name__})") from exc
-    except httpx.InvalidURL as exc:
-        raise SourceUnexpected(f"{where}: the system gave a link that is no URL") from exc

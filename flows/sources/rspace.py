@@ -106,9 +106,7 @@ class RSpace:
         }
         if scope.kind == "selection":
             form["selections"] = ",".join(str(record) for record in scope.options["ids"])
-        answer = self._admitted(
-            lambda: self._client.post(path, form, timeout_s=self._connection.start_timeout_s)
-        )
+        answer = self._admitted(lambda: self._client.post(path, form, timeout_s=self._connection.start_timeout_s))
         if answer.status != 202:
             raise self._no_start(answer, scope)
         return JobRef({"id": _field(answer, "id", int)}, now)
@@ -219,9 +217,7 @@ class RSpace:
             return SourceUnavailable("RSpace asks for fewer requests", retry_after_s=_limit_s(answer))
         if answer.status >= 500:
             # Only RSpace's own form is RSpace's answer; a web page is from a proxy while it is away.
-            return SourceUnavailable(
-                f"RSpace answers {answer.status}{tail}", answered=answer.json() is not None
-            )
+            return SourceUnavailable(f"RSpace answers {answer.status}{tail}", answered=answer.json() is not None)
         return SourceUnexpected(
             f"RSpace answers {answer.status}{tail}", hint="check that url is an RSpace server's"
         )
@@ -244,6 +240,8 @@ def _status_of(answer: Answer) -> Status:
     if result.get("size") is None:
         return Status(State.EXPIRED, raw, "RSpace has removed the export file", server_time=answer.date)
     name = _path(_enclosure(answer)).rpartition("/")[2]
+    if not name.strip(".") or not name.isprintable() or len(name) > MAX_FIELD:
+        raise SourceUnexpected("RSpace: a finished job's link has no usable file name")
     file = ExportFile(name, _promise(result), "application/zip")
     return Status(state, raw, progress=1, expires_at=_expiry(result), server_time=answer.date, files=(file,))
 
@@ -293,7 +291,8 @@ def _limit_s(answer: Answer) -> float:
 def _field(answer: Answer, name: str, kind: type[T]) -> T:
     body = answer.json()
     value = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(value, kind) or isinstance(value, bool) or len(str(value)) > MAX_FIELD:
+    text = str(value)
+    if not isinstance(value, kind) or isinstance(value, bool) or len(text) > MAX_FIELD or not text.isprintable():
         raise SourceUnexpected(
             f"RSpace: an answer without a usable {name!r}", hint="check that url is an RSpace server's"
         )
@@ -317,7 +316,8 @@ def _lines(body: Mapping[str, Any]) -> list[str]:
 
 def _plain(text: object) -> str:
     """A text of RSpace's for our messages: one line, bounded; a file's name is shortened, see `shown`."""
-    line = " ".join(text[:2000].split()) if isinstance(text, str) else ""
+    given = text[:2000] if isinstance(text, str) else ""
+    line = " ".join("".join(char if char.isprintable() else " " for char in given).split())
     return _FILE_NAME.sub(lambda found: shown(found[0]), line)[:300]
 
 

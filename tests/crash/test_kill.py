@@ -83,8 +83,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield Lab(tmp_path, server)
 
 
-
-
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_run_is_finished_by_the_next(lab: Lab, step: str, when: str) -> None:

@@ -43,8 +43,11 @@ def server() -> Iterator[DemoServer]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, server: DemoServer, prefect_server: ServerAtHand) -> Home:
-    """A user's folder with a configuration and an archive; the Prefect server is a configured one."""
+def home(tmp_path: Path, server: DemoServer, prefect_server: ServerAtHand, api: httpx.Client) -> Iterator[Home]:
+    """A user's folder with a configuration and an archive; the Prefect server is a configured one.
+
+    Deployments are taken away at the end: the next test's must not be taken for them.
+    """
     key = announce(server)["rspace"]["api_key"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     environ |= {
@@ -57,4 +60,6 @@ def home(tmp_path: Path, server: DemoServer, prefect_server: ServerAtHand) -> Ho
     made = Home(tmp_path, server, key, environ)
     made.configure()
     assert made.run("init", "--yes").returncode == 0
-    return made
+    yield made
+    for deployment in api.post("/deployments/filter", json={}).json():
+        api.delete(f"/deployments/{deployment['id']}")

@@ -1,4 +1,4 @@
-"""A user's folder for end-to-end tests: configuration, archive, and the real command line in a process of its own."""
+"""A user's folder for end-to-end tests: configuration, archive, the real command line in its own process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,8 @@ class Home:
         try:
             yield child
         finally:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(child.pid, 9)
-            except ProcessLookupError:
-                pass
             child.wait()
             self.outputs.append(log.read_text())
 
@@ -95,9 +93,12 @@ class Home:
         return sum(1 for method, path, *_ in list(self.server.requests) if method == "POST" and "/export/" in path)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """What the catalog says."""
+        """What the catalog says; nothing while there is none."""
+        if not (self.folder / "state" / "catalog.db").exists():
+            return []
         with sqlite3.connect(f"file:{self.folder}/state/catalog.db?mode=ro", uri=True, timeout=10) as connection:
-            return connection.execute(query).fetchall()
+            made = connection.execute("select 1 from sqlite_master where name = 'run'").fetchone()
+            return connection.execute(query).fetchall() if made else []
 
 
 def until(what: str, question: Callable[[], object], timeout: float = 90) -> None:

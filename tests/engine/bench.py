@@ -17,6 +17,7 @@ from flows import config
 from flows.config import Settings
 from flows.credentials import connection
 from flows.demo import DemoServer, World
+from flows.errors import Exit
 from flows.export import Status
 from flows.lifecycle import Engine, Places, Plan
 from flows.sources.base import Source
@@ -26,7 +27,7 @@ from storage import records
 from storage.archive import Archive
 from storage.backend import LocalDisk
 from storage.catalog import Catalog, InFlight
-from storage.records import RunRecord
+from storage.records import Ended, RunRecord
 from storage.snapshot import Snapshot, record_name
 from storage.tables import Run
 from storage.verify import Check, Quality
@@ -133,6 +134,10 @@ class Bench:
         """Exports that were asked for."""
         return sum(1 for seen in self.server.requests if seen[0] == "POST")
 
+    def answers_to_posts(self) -> list[int]:
+        """Status of each POST; 0 where the connection was cut instead."""
+        return [seen[3] for seen in self.server.requests if seen[0] == "POST"]
+
     def downloads(self) -> int:
         """Files that were asked for."""
         return sum(1 for seen in self.server.requests if seen[0] == "GET" and "/export/" in seen[1])
@@ -159,7 +164,8 @@ class Bench:
         assert records.decode(data, name) == record
         row = next(row for row in self.catalog.runs(limit=1000) if row.id == record.id)
         assert told(row) == (
-            record.ended.value, record.exit_code, record.reason, record.hint, record.snapshot, record.bytes_fetched,
+            record.ended.value, record.exit_code, record.reason, record.hint, record.snapshot,
+            record.bytes_fetched,
         )  # fmt: skip
         for secret in self.secrets():
             assert secret not in data.decode()
@@ -169,10 +175,30 @@ class Bench:
         keys = [user.api_key for user in self.world.lab.users.values()]
         return [*keys, OTHER_KEY, *(job.zip_name for job in self.world.jobs.values())]
 
+    def assert_end(self, record: RunRecord, ended: Ended, code: Exit, *words: str) -> None:
+        """Assert that a run ended so, kept nothing, and tells in short why and what to try."""
+        assert (record.ended, record.exit_code, record.snapshot) == (ended, int(code), "")
+        assert [word for word in words if word not in record.reason] == []
+        assert 0 < len(record.reason) < 500
+        assert 0 < len(record.hint) < 300
+        assert not record.hint.endswith(".")
+        self.recorded(record)
+
     def assert_tidy(self, record: RunRecord) -> None:
         """Assert that a run that kept something left no open job and no spool."""
         assert self.catalog.open_job(record.key) is None
         assert list(self.spool.glob("*")) == []
+
+    def again(self, scope: str = "user", **given: Any) -> RunRecord:
+        """One more run, with nothing wrong any more: verified, the server's bytes, and tidy afterwards."""
+        self.world.faults.reset()
+        record = self.run(scope, **given)
+        assert (record.ended, record.reason) == (Ended.VERIFIED, "")
+        self.recorded(record)
+        self.assert_tidy(record)
+        found = self.archive.find(record.snapshot)
+        assert self.content(found) == self.served(found.manifest.draft.job["id"])
+        return record
 
     def job(self, scope: str = "user") -> InFlight | None:
         """The open job of a scope."""
@@ -182,6 +208,8 @@ class Bench:
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
     return json.dumps(value)
 
 

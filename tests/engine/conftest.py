@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +12,19 @@ from flows.demo import DemoServer, World
 from tests.engine import bench as benches
 from tests.engine.bench import Bench
 
+MEMORY = Path("/dev/shm")  # noqa: S108  # where it exists, waiting for a disk is not part of these tests
+
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """An engine's surroundings: four documents per person, exports of half a minute."""
+    # Loading the usual certificates costs more than a run does, and nobody here speaks TLS.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", tempfile.gettempdir())
     world = World(seed=1, documents_per_user=4, queue_s=7, run_s=30, ticks=lambda: 0.0)
-    with DemoServer(world) as server:
-        made = benches.make(tmp_path, server)
+    place = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as folder, DemoServer(world) as server:
+        made = benches.make(Path(folder), server)
         yield made
         for source in made.open_sources:
             source.close()

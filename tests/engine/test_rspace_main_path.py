@@ -163,7 +163,7 @@ def test_retention_is_applied_at_the_end_of_a_run(bench: Bench) -> None:
 
 
 def test_the_download_asks_for_errors_as_json(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file removed between the last poll and its download is told apart from a broken server by RSpace's text."""
+    """A file removed between the last poll and its download is not taken for a broken server."""
     monkeypatch.setattr(bench.world, "job_of_file", lambda _name: None)
 
     record = bench.run("user")

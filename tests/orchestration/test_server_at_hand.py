@@ -28,7 +28,7 @@ from flows.server_at_hand import (
     stop_server,
 )
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 ENSURE = """
 import json, sys
 from pathlib import Path

@@ -141,7 +141,7 @@ def test_control_shows_the_request_log(lab: Lab) -> None:
 def test_the_command_prints_one_line_and_ends_on_a_signal() -> None:
     """`python -m flows.demo` announces address, keys and ids, serves, finishes jobs at once, and stops cleanly."""
     command = [sys.executable, "-m", "flows.demo", "--port", "0", "--seed", "5", "--poll-free"]
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())

@@ -1,0 +1,46 @@
+"""Passes the tests on a machine with Python and nothing else: a virtual environment, the checks, the tests.
+
+Usage: python3 tests/run.py [what pytest takes, instead of the usual two passes]. Uses only the standard library.
+The environment is `.venv` in the project's folder; it is made once and brought up to date each time.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / ".venv"
+PYTHON = HOME / "bin" / "python"
+
+CHECKS = (
+    ("ruff", "check"),
+    ("ruff", "format", "--check"),
+    ("mypy",),
+)
+TESTS = (
+    ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not server and not full"),
+    ("pytest", "-q", "-m", "server and not full"),
+)
+
+
+def main() -> int:
+    """The first exit code that is not 0; all checks run before any test."""
+    if not PYTHON.exists():
+        venv.create(HOME, with_pip=True)
+    environ = {**os.environ, "PATH": f"{HOME / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    steps = [("pip", "install", "-q", "-c", "constraints.txt", "-e", ".[test]"), *CHECKS]
+    steps += [("pytest", *sys.argv[1:])] if len(sys.argv) > 1 else TESTS
+    for step in steps:
+        print("+", *step, flush=True)
+        code = subprocess.run([PYTHON, "-m", *step], cwd=ROOT, env=environ, check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""The crash matrix: each operation dies before and after every call to the place where bytes lie.
+
+After every death each finished snapshot is whole, nothing is found damaged, the same operation run again ends
+well, and what the death left behind is gone after a sweep and a grace period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from storage.archive import Archive
+from storage.backend import Memory
+from storage.prune import GRACE, forget, plan_forget, sweep
+from storage.retention import Policy
+from storage.scrub import scrub
+from storage.snapshot import Snapshot
+from tests.doubles import (
+    LAB,
+    NIGHT,
+    OFFICE,
+    START,
+    Died,
+    FaultyBackend,
+    copy,
+    drop,
+    new_archive,
+    noise,
+    read,
+    write,
+)
+
+NOW = START + 40 * NIGHT
+TONIGHT = {"a": noise(300, 0), "new": noise(400, 99), "more": noise(700, 5), "last": noise(900, 6)}
+Operation = Callable[[Archive], object]
+
+
+def history() -> Memory:
+    """Two scopes, five snapshots, one of them forgotten long ago."""
+    memory = Memory()
+    archive = new_archive(memory)
+    for night in range(4):
+        write(archive, {"a": noise(300, night // 2), "b": noise(200, night)}, night=night)
+    write(archive, {"z": noise(300, 0)}, key=OFFICE)
+    drop(archive, archive.snapshots(LAB)[0], now=START + 9 * NIGHT)
+    return memory
+
+
+def back_up(archive: Archive) -> Snapshot:
+    return write(archive, TONIGHT, night=5)
+
+
+def forget_some(archive: Archive) -> object:
+    return forget(archive, LAB, plan_forget(archive.snapshots(LAB), Policy(keep_last=2)), now=NOW)
+
+
+def free(archive: Archive) -> object:
+    return sweep(archive, now=NOW)
+
+
+def everything(archive: Archive) -> dict[str, dict[str, bytes]]:
+    return {found.id: read(archive, found) for found in archive.snapshots()}
+
+
+def states(base: Memory, operation: Operation, when: str) -> list[Memory]:
+    """What is there after dying at call 1, 2, 3 … of the operation, until it outlives them all."""
+    left = []
+    for call in count(1):
+        memory = copy(base)
+        archive = Archive.open(FaultyBackend(memory))
+        assert isinstance(archive.backend, FaultyBackend)
+        archive.backend.die(archive.backend.calls + call, when)
+        archive.backend.calls = 0
+        try:
+            operation(archive)
+        except Died:
+            left.append(memory)
+            continue
+        break
+    return left
+
+
+def abandoned(archive: Archive) -> set[str]:
+    """Files that nothing accounts for."""
+    named = {pack for found in archive.snapshots() for pack in found.manifest.packs}
+    named |= {pack for tomb in archive.tombstones() for pack in tomb.manifest.packs}
+    packs = {name for name in archive.backend.list("packs/") if name.rpartition("/")[2][:-5] not in named}
+    return packs | set(archive.backend.list("unnamed/")) | {link.name for link in archive.half_forgotten()}
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("operation", [back_up, forget_some, free])
+def test_a_death_at_any_call_loses_nothing_and_needs_no_hand(
+    operation: Operation, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every call, one after another, of a backup of several packs, a forgetting and a sweep."""
+    monkeypatch.setattr("storage.writer.PACK_SIZE", 800)
+    base = history()
+    before = everything(Archive.open(base))
+    plain = Archive.open(copy(base))
+    operation(plain)
+    goal = {tuple(sorted(files.items())) for files in everything(plain).values()}
+    deaths = states(base, operation, when)
+
+    assert len(deaths) >= 5
+    for memory in deaths:
+        archive = Archive.open(memory)
+        found = everything(archive)
+        assert scrub(archive).findings == ()
+        assert all(found[one] == files for one, files in before.items() if one in found)
+        if operation is not forget_some:
+            assert before.keys() <= found.keys()
+        operation(archive)
+        assert {tuple(sorted(files.items())) for files in everything(archive).values()} == goal
+        sweep(archive, now=NOW)
+        sweep(archive, now=NOW + GRACE)
+        assert abandoned(archive) == set()
+        assert {tuple(sorted(files.items())) for files in everything(archive).values()} == goal
+        assert scrub(archive).findings == ()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_making_an_archive_may_die_at_any_call(when: str) -> None:
+    """Whatever is left, making it again ends with an archive."""
+    for memory in states(history(), lambda archive: Archive.create(archive.backend, now=START), when):
+        assert len(everything(Archive.create(memory, now=START))) == 4
+
+
+def test_a_death_in_a_sweep_after_a_death_in_a_backup_loses_nothing() -> None:
+    """Two deaths one after the other, at every pair of calls of a small backup and of the sweep behind it."""
+
+    def small(archive: Archive) -> object:
+        return write(archive, {"a": noise(300, 0), "n": b"n"}, night=5)
+
+    base = history()
+    before = everything(Archive.open(base))
+    pairs = 0
+    for first in states(base, small, "after"):
+        for second in states(first, free, "after"):
+            pairs += 1
+            archive = Archive.open(second)
+            found = everything(archive)
+            assert {one: found[one] for one in before} == before
+            assert scrub(archive).findings == ()
+
+    assert pairs > 100

@@ -1,0 +1,203 @@
+"""The damage matrix: every class of file, flipped, cut, deleted, swapped.
+
+Each damage is noticed by `scrub`, put down to the right snapshots, and never read as if nothing were wrong. What
+an archive by itself cannot know, a deleted newest manifest or a deleted record, is left to those who noted the heads.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from storage import records
+from storage.archive import FORMAT_NAME, Archive, Damaged
+from storage.backend import Memory
+from storage.errors import StorageError
+from storage.prune import sweep
+from storage.scrub import scrub
+from storage.snapshot import parse_name
+from tests.doubles import (
+    LAB,
+    NIGHT,
+    OFFICE,
+    START,
+    copy,
+    drop,
+    new_archive,
+    noise,
+    overwrite,
+    read,
+    run_record,
+    write,
+)
+
+Expected = dict[str, dict[str, bytes]]  # id -> files
+CLASSES = ["packs/", "manifest", "tombstone", "records/", "unnamed/", FORMAT_NAME]
+
+
+def healthy() -> tuple[Memory, Expected]:
+    """At least two files of every class."""
+    memory = Memory()
+    archive = new_archive(memory)
+    for night in range(5):
+        write(archive, {"a": noise(90, night // 2), "b/ü": b"text %d " % night * 20}, night=night)
+    write(archive, {"z": noise(90, 0)}, key=OFFICE)
+    for found in archive.snapshots(LAB)[:2]:
+        drop(archive, found, now=START + 9 * NIGHT)
+    for run in ("20260301-a", "20260302-b"):
+        archive.put_record(run, records.encode(run_record(run)))
+    expected = {found.id: read(archive, found) for found in archive.snapshots()}
+    for night in (7, 8):  # packs that nothing names: their manifests were never written
+        orphan = write(archive, {"o": noise(80, night)}, key=OFFICE, night=night)
+        memory.delete(orphan.name)
+    sweep(archive, now=START + 9 * NIGHT)
+    return memory, expected
+
+
+def names_of(memory: Memory, kind: str) -> list[str]:
+    names = list(memory.list(""))
+    if kind in ("manifest", "tombstone"):
+        links = [link for link in map(parse_name, names) if link]
+        return [link.name for link in links if link.forgotten == (kind == "tombstone")]
+    return [name for name in names if name.startswith(kind)]
+
+
+def owners(memory: Memory, name: str) -> set[str]:
+    """Snapshots that cannot be trusted when the file `name` is not whole, as far as anybody can know."""
+    archive = Archive.open(memory)
+    link = parse_name(name)
+    if link is None:
+        pack = name.rpartition("/")[2].removesuffix(".pack")
+        return {found.id for found in archive.snapshots() if pack in found.manifest.packs}
+    links = [*archive.snapshots(link.key)]
+    after = {found.manifest.previous for found in links if found.manifest.number == link.number + 1}
+    after |= {
+        tomb.manifest.previous for tomb in archive.tombstones(link.key) if tomb.manifest.number == link.number + 1
+    }
+    return {found for found in after if found}
+
+
+def check(memory: Memory, names: list[str], expected: Expected, blamed: set[str]) -> None:
+    """The damage to these files is noticed, put down to `blamed`, and no wrong byte is given."""
+    try:
+        archive = Archive.open(memory)
+    except StorageError:
+        assert names == [FORMAT_NAME]  # noticed: nothing of it is read at all
+        return
+    findings = scrub(archive).findings
+    hit = {found for finding in findings for found in finding.snapshots}
+    assert {finding.name for finding in findings} & set(names), f"{names}: not noticed, got {findings}"
+    assert blamed <= hit
+    damaged: list[Damaged] = []
+    for found in archive.snapshots(damaged=damaged):
+        try:
+            files = read(archive, found)
+        except StorageError:
+            assert found.id in hit
+            continue
+        assert expected[found.id] == files
+
+
+def flips(memory: Memory, kind: str, chosen: random.Random | None) -> Iterator[tuple[str, bytes]]:
+    """One file with one changed byte after another; a sample of them where `chosen` draws one."""
+    for name in names_of(memory, kind):
+        data = memory.get(name)
+        places = range(len(data)) if chosen is None else sorted(chosen.sample(range(len(data)), 12))
+        for place in places:
+            value = data[place] ^ (1 << (place % 8) if chosen is None else chosen.randint(1, 255))
+            yield name, data[:place] + bytes([value]) + data[place + 1 :]
+
+
+def flip_all(kind: str, chosen: random.Random | None) -> int:
+    memory, expected = healthy()
+    tried = 0
+    for name, data in flips(memory, kind, chosen):
+        broken = copy(memory)
+        overwrite(broken, name, data)
+        check(broken, [name], expected, owners(memory, name))
+        tried += 1
+    return tried
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_changed_byte_is_noticed(kind: str) -> None:
+    """Twelve seeded bytes of every file."""
+    assert flip_all(kind, random.Random(kind)) >= 12
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", CLASSES)
+def test_every_changed_byte_is_noticed(kind: str) -> None:
+    """Every byte of every file."""
+    assert flip_all(kind, None) >= 150
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_cut_or_longer_file_is_noticed(kind: str) -> None:
+    """Empty, cut in the middle, without its last byte, and with one more."""
+    memory, expected = healthy()
+    for name in names_of(memory, kind):
+        data = memory.get(name)
+        for spoiled in (b"", data[: len(data) // 2], data[:-1], data + b"\n", bytes(len(data))):
+            broken = copy(memory)
+            overwrite(broken, name, spoiled)
+            check(broken, [name], expected, owners(memory, name))
+
+
+@pytest.mark.parametrize("kind", ["packs/", "manifest", "tombstone", FORMAT_NAME])
+def test_a_deleted_file_is_noticed(kind: str) -> None:
+    """A pack that is needed, and any link of a chain but its newest."""
+    memory, expected = healthy()
+    tried = 0
+    for name in names_of(memory, kind):
+        link = parse_name(name)
+        newest = link is not None and Archive.open(memory).head(link.key)[0] == link.number
+        if newest or (kind == "packs/" and not owners(memory, name)):
+            continue
+        broken = copy(memory)
+        broken.delete(name)
+        gone = [name if link is None else name.replace(".forgotten", "")]
+        check(broken, gone, expected, owners(memory, name))
+        tried += 1
+
+    assert tried >= (1 if kind == FORMAT_NAME else 2)
+
+
+@pytest.mark.parametrize("kind", ["packs/", "manifest", "tombstone", "records/", "unnamed/"])
+def test_two_files_that_changed_places_are_noticed(kind: str) -> None:
+    """Each pair of one class."""
+    memory, expected = healthy()
+    names = names_of(memory, kind)
+    pairs = [(one, two) for place, one in enumerate(names) for two in names[:place]]
+    for one, two in pairs:
+        broken = copy(memory)
+        overwrite(broken, one, memory.get(two))
+        overwrite(broken, two, memory.get(one))
+        for name in (one, two):
+            check(broken, [name], expected, owners(memory, name) if kind == "packs/" else set())
+
+    assert pairs
+
+
+def test_a_file_in_the_place_of_another_class_is_noticed() -> None:
+    """A tombstone where a manifest was, a record where a tombstone was, a pack where a record was."""
+    memory, expected = healthy()
+    classes = {kind: names_of(memory, kind)[0] for kind in CLASSES}
+    for kind, name in classes.items():
+        for other_kind, other in classes.items():
+            if kind != other_kind:
+                broken = copy(memory)
+                overwrite(broken, name, memory.get(other))
+                check(broken, [name], expected, set())
+
+
+def test_the_undamaged_archive_has_no_findings() -> None:
+    """Or all of the above would mean nothing."""
+    memory, expected = healthy()
+    archive = Archive.open(memory)
+
+    assert scrub(archive).findings == ()
+    assert {found.id: read(archive, found) for found in archive.snapshots()} == expected
+    assert all(len(names_of(memory, kind)) >= 2 for kind in CLASSES if kind != FORMAT_NAME)

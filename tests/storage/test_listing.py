@@ -1,0 +1,107 @@
+"""The listing of a snapshot: files in, bytes out, and back; a hostile one never passes for ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage import canonical, listing
+from storage.errors import FormatUnknown, ObjectCorrupt, StorageError
+from storage.listing import Entry, Recipe
+from storage.objects import Oid
+from storage.verify import Measured, Promise
+from tests.doubles import entry_of
+
+HEX = st.binary(min_size=32, max_size=32).map(bytes.hex)
+CRC = st.integers(0, 2**32 - 1)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+ENTRIES = st.builds(
+    Entry,
+    path=TEXT,
+    measured=st.builds(Measured, st.integers(0, 2**62), CRC, HEX),
+    promised=st.builds(Promise, st.none() | st.integers(0, 2**62), st.none() | CRC, st.none() | HEX),
+    recipe=st.builds(
+        Recipe,
+        TEXT,
+        st.lists(st.binary(min_size=32, max_size=32).map(Oid), max_size=3).map(tuple),
+    ),
+    media_type=TEXT,
+)
+
+
+@given(st.lists(ENTRIES, max_size=8, unique_by=lambda entry: entry.path))
+def test_entries_come_back_sorted(entries: list[Entry]) -> None:
+    """Every field survives, whatever the order they came in."""
+    data = listing.encode(entries)
+
+    assert list(listing.decode(data)) == sorted(entries, key=lambda entry: entry.path)
+    assert listing.encode(reversed(entries)) == data
+
+
+def test_one_path_twice_is_refused() -> None:
+    """Two files of one name could not both be given back."""
+    with pytest.raises(ValueError, match="twice"):
+        listing.encode([entry_of("a", b"1"), entry_of("a", b"2")])
+
+
+def row(**changes: Any) -> bytes:
+    value = canonical.decode(listing.encode([entry_of("a", b"1")]))
+    value["files"][0] |= changes
+    return canonical.encode(value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": 7},
+        {"size": -1},
+        {"size": True},
+        {"size": "9"},
+        {"crc32": "-0000001"},
+        {"crc32": "123"},
+        {"sha256": "../../etc/passwd"},
+        {"promised": []},
+        {"promised": {"size": -5}},
+        {"recipe": {"kind": "concat", "objects": ["ff"]}},
+        {"recipe": {"kind": "concat", "objects": 10**12}},
+        {"recipe": None},
+        {"media_type": None},
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_damage(changes: dict[str, Any]) -> None:
+    """Numbers for text, negative sizes, short names of objects: one error class, no other."""
+    with pytest.raises(ObjectCorrupt, match="cannot be read"):
+        listing.decode(row(**changes))
+
+
+@pytest.mark.parametrize("data", [b"[]", b"7", b'{"kind":"listing","format":1}', b"\xff", b'"listing"'])
+def test_what_is_no_listing_is_damage(data: bytes) -> None:
+    """Any other JSON, or none."""
+    with pytest.raises(ObjectCorrupt):
+        listing.decode(data)
+
+
+def test_a_newer_listing_is_not_guessed_at() -> None:
+    """A higher format means: upgrade."""
+    data = listing.encode([]).replace(b'"format":1', b'"format":2')
+
+    with pytest.raises(FormatUnknown, match="2"):
+        listing.decode(data)
+
+
+@given(st.binary(max_size=60))
+def test_bytes_of_any_kind_raise_only_ours(data: bytes) -> None:
+    """No foreign exception leaves the module."""
+    with pytest.raises(StorageError):
+        listing.decode(data)
+
+
+def test_an_unknown_recipe_is_carried() -> None:
+    """A later way to keep files is refused by the reader of the file, not by the reader of the listing."""
+    entry = replace(entry_of("a", b"1"), recipe=Recipe("zip", ()))
+
+    assert listing.decode(listing.encode([entry])) == (entry,)
