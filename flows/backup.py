@@ -39,40 +39,40 @@ for _name in ("flows", "storage"):
 log = logging.getLogger(__name__)
 
 
-@task(name="login", cache_policy=NO_CACHE, persist_result=False)
+@task(name="login", task_run_name="login", cache_policy=NO_CACHE, persist_result=False)
 def login(engine: Engine) -> None:
     """Prove the credential, and say who we are there."""
     account = engine.login()
     log.info("%s: %s %s as %s", engine.key, engine.plan.table.system, account.version, account.user)
 
 
-@task(name="start", cache_policy=NO_CACHE, persist_result=False)
+@task(name="start", task_run_name="start", cache_policy=NO_CACHE, persist_result=False)
 def start(engine: Engine) -> InFlight:
     """Ask for the export, or find the one that an earlier run asked for."""
     return engine.start()
 
 
-@task(name="wait", cache_policy=NO_CACHE, persist_result=False)
+@task(name="wait", task_run_name="wait", cache_policy=NO_CACHE, persist_result=False)
 def wait(engine: Engine, job: InFlight) -> Status:
     """Ask until the export is ready."""
     with pages.Progress(f"{engine.key}: the export on the server") as progress:
         return engine.wait(job, lambda status: progress.at(status.progress, status.raw))
 
 
-@task(name="download", cache_policy=NO_CACHE, persist_result=False)
+@task(name="download", task_run_name="download", cache_policy=NO_CACHE, persist_result=False)
 def download(engine: Engine, job: InFlight, status: Status) -> list[Spooled]:
     """Every file into the spool, its bytes proven."""
     with pages.Progress(f"{engine.key}: the download") as progress:
         return engine.download(job, status, progress.bytes)
 
 
-@task(name="archive", cache_policy=NO_CACHE, persist_result=False)
+@task(name="archive", task_run_name="archive", cache_policy=NO_CACHE, persist_result=False)
 def archive(engine: Engine, job: InFlight, status: Status, spooled: list[Spooled]) -> Snapshot:
     """Check the content, put it into the archive, prove it there, commit."""
     return engine.keep(job, status, spooled)
 
 
-@task(name="record", cache_policy=NO_CACHE, persist_result=False)
+@task(name="record", task_run_name="record", cache_policy=NO_CACHE, persist_result=False)
 def record(engine: Engine, job: InFlight, found: Snapshot) -> RunRecord:
     """Record the run, clean up, apply retention."""
     return engine.finish(job, found)

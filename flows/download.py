@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from flows.errors import RunFailed, SourceUnavailable
+from flows.errors import SourceUnavailable
 from flows.sources.base import Download
 from storage.errors import BackendFailed
 from storage.verify import Measured, Meter
@@ -24,10 +24,10 @@ READ = 1 << 20
 
 
 def check_disk(folder: Path, needed: int) -> None:
-    """Raises RunFailed where `folder`'s disk cannot take `needed` more bytes and keep a margin."""
+    """Raises BackendFailed where `folder`'s disk cannot take `needed` more bytes and keep a margin."""
     free = shutil.disk_usage(folder).free
     if free < needed + MARGIN:
-        raise RunFailed(
+        raise BackendFailed(
             f"{folder}: {free} bytes free, {needed + MARGIN} needed",
             hint="free space, or lay the spool elsewhere ([state] folder); the job is remembered",
         )

@@ -12,76 +12,42 @@ import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import metadata
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from flows import lease, spool
-from flows.clock import Clock, new_id
-from flows.config import SourceTable
+from flows.clock import Clock
 from flows.errors import (
     Exit,
     FileGone,
     RunFailed,
-    SourceBusy,
-    SourceError,
     SourceUnavailable,
-    SourceUnexpected,
 )
 from flows.export import (
     Account,
     Intent,
     JobRef,
-    Pace,
-    Resume,
-    Scope,
     State,
     Status,
-    plan_resume,
     without_secrets,
 )
+from flows.plan import Places, Plan
 from flows.runlog import End, RunLog
 from flows.sources.base import Receipt, Source
 from flows.spool import Progress, Spooled
-from storage.archive import Archive
-from storage.catalog import Catalog, InFlight
+from flows.starting import Starting
+from storage.catalog import InFlight
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.listing import Entry
 from storage.prune import forget, plan_forget
 from storage.records import Ended, RunRecord
-from storage.retention import Policy
-from storage.snapshot import Draft, ScopeKey, Snapshot
+from storage.snapshot import Draft, Snapshot
 from storage.verify import Check, Outcome, Quality, fold, judge
 from storage.writer import Writer
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Which scope of which source, and how: what a run needs besides the places where things are kept."""
-
-    table: SourceTable
-    scope: Scope
-    policy: Policy
-    pace: Pace
-
-    @property
-    def key(self) -> ScopeKey:
-        return ScopeKey(self.table.name, self.scope.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where things are kept, opened; and the secrets that no text may hold."""
-
-    archive: Archive
-    catalog: Catalog
-    spool: Path
-    secrets: tuple[str, ...] = ()
 
 
 class Engine:
@@ -101,7 +67,7 @@ class Engine:
         self._catalog = places.catalog
         self._spool = places.spool
         self._secrets = places.secrets
-        self._started_here = False
+        self._starting = Starting(plan, source, places, clock, self._close)
 
     def begin(self, *, trigger: str, flow_run: str = "") -> str:
         """Note that a run is under way. Our run id."""
@@ -129,111 +95,24 @@ class Engine:
     def start(self) -> InFlight:
         """The scope's job: the one that an earlier run left open, as far as it can be used, or a new one.
 
-        Saves the intent before it asks and the answer right after. Raises SourceBusy, SourceRefused, RunFailed
-        (nothing was started, the job is closed), SourceUnavailable (nobody knows: the next run finds out).
+        See `starting.py` for what it raises, and what is then known.
         """
+        assert self.account is not None, "login comes first"  # noqa: S101
         self.log.phase("start")
         self._sweep_spool()
         job = self._catalog.open_job(self.key)
-        if job is not None:
-            done = self._committed(job)
-            if done is not None:  # by a run that died before it said so
-                self._catalog.record_snapshot(done, self._archive.entries(done))
-            intent = Intent.from_json(job.intent)
-            plan = plan_resume(
-                same_request=intent.scope == self.plan.scope,
-                asked=job.asked_at is not None,
-                known=job.ref is not None,
-                ready=job.status is not None,
-                opened_at=job.opened_at,
-                now=self.clock.now(),
-                fresh_for=self.plan.table.fresh_for,
-            )
-            log.info("open job %s from %s: %s", job.id, job.opened_at, plan.value)
-            resumed = self._resume(job, intent, plan)
-            if resumed is not None:
-                self.log.phase("start", resumed.id)
-                return resumed
-        return self._start_new()
+        done = None if job is None else self._committed(job)
+        if done is not None:  # by a run that died before it said so
+            self._catalog.record_snapshot(done, self._archive.entries(done))
+        started = self._starting.job(self.account, job)
+        self.log.phase("start", started.id)
+        return started
 
     def _sweep_spool(self) -> None:
         """Free what runs left in the spool that died between closing their job and clearing it."""
         folders = {path.name: path for path in self._spool.iterdir()} if self._spool.is_dir() else {}
         for name in folders.keys() - self._catalog.open_jobs():
             shutil.rmtree(folders[name], ignore_errors=True)
-
-    def _resume(self, job: InFlight, intent: Intent, plan: Resume) -> InFlight | None:
-        """The job, ready to be waited for; None, and the job closed, where it is of no use any more."""
-        match plan:
-            case Resume.ASK:
-                return self._ask(job, intent)
-            case Resume.RECOVER:
-                ref = self._source.recover(intent, asked_at=job.asked_at or job.opened_at)
-                if ref is not None:
-                    self._catalog.save_ref(job.id, ref.to_json())
-                    return self._catalog.job(job.id)
-                return self._ask(job, intent, patient=True)
-            case Resume.GO_ON:
-                return job if self._of_use(job) else None
-            case Resume.RENEW:
-                self._close(job.id, "too old, or the scope has changed")
-                return None
-
-    def _of_use(self, job: InFlight) -> bool:
-        """Whether a known job may still give its files; if not, it is closed."""
-        ref = JobRef.from_json(job.ref or {})
-        try:
-            status = self._source.poll([ref])[ref.key]
-        except SourceUnavailable:
-            return True  # waiting will ask again, with more patience
-        except SourceUnexpected as exc:
-            if self.clock.now() - job.opened_at <= self.plan.table.fresh_for:
-                raise  # it may get better; nights on end of the same answer must not stop all others
-            self._close(job.id, str(exc))
-            return False
-        old = self.clock.now() - job.opened_at > self.plan.table.fresh_for
-        if status.state.waits or (status.state.ready and not old):
-            return True
-        ended = "ready, but too old" if status.state.ready else status.detail or status.raw
-        self._close(job.id, f"{status.state.value}: {ended}")
-        return False
-
-    def _start_new(self) -> InFlight:
-        assert self.account is not None, "login comes first"  # noqa: S101
-        scope = self._source.discover(self.plan.scope)
-        now = self.clock.now()
-        intent = self._source.prepare(scope, self.account, now=now)
-        job_id = new_id(now)
-        self._catalog.save_intent(job_id, self.key, intent.to_json(), now=now)
-        self.log.phase("start", job_id)
-        return self._ask(self._catalog.job(job_id), intent)
-
-    def _ask(self, job: InFlight, intent: Intent, *, patient: bool = False) -> InFlight:
-        """Send the question. `patient`: an earlier one may run, so that being refused as busy is waited out."""
-        deadline = self.clock.now() + timedelta(seconds=self.plan.pace.ceiling_s)
-        asked = 0
-        while True:
-            self._catalog.mark_asked(job.id, now=self.clock.now())
-            try:
-                ref = self._source.start(intent, now=self.clock.now())
-            except SourceBusy as exc:
-                if not patient:
-                    self._close(job.id, str(exc))
-                    raise
-                if self.clock.now() >= deadline:
-                    raise
-                self.clock.sleep(
-                    self.plan.pace.gap(asked, jitter=self.clock.dice(), retry_after_s=exc.retry_after_s)
-                )
-            except SourceUnavailable:
-                raise  # the question may have arrived: the job stays open, and the next run finds out
-            except SourceError as exc:
-                self._close(job.id, str(exc))
-                raise
-            else:
-                self._catalog.save_ref(job.id, ref.to_json())
-                self._started_here = True
-                return self._catalog.job(job.id)
 
     # -- wait
 
@@ -400,7 +279,7 @@ class Engine:
         return writer.commit(draft, clock=self.clock.now)
 
     def _committed(self, job: InFlight) -> Snapshot | None:
-        if self._started_here:
+        if self._starting.started_here:
             return None
         found = (s for s in reversed(self._archive.snapshots(self.key)) if s.manifest.draft.job_id == job.id)
         return next(found, None)

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass
 
 from flows.clock import Clock, new_id
-from flows.errors import Exit, verdict
+from flows.errors import ConfigError, Exit, SourceError, verdict
 from flows.export import Scope, without_secrets
 from storage import records
 from storage.archive import Archive
@@ -82,7 +82,7 @@ class RunLog:
     def fail(self, error: BaseException) -> RunRecord:
         """Record that the run ended by `error`; where the archive cannot take it, in the catalog alone."""
         ended, code, hint = verdict(error)
-        known = isinstance(error, Exception) and code is not Exit.UNEXPECTED
+        known = isinstance(error, SourceError | StorageError | ConfigError)
         reason = str(error) if known else f"{type(error).__name__}: {error}".rstrip(": ")
         checks = tuple(fold(getattr(error, "checks", ())))
         record = self._record(End(ended, code, " ".join(reason.split()), hint, checks=checks))

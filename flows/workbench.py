@@ -15,7 +15,8 @@ from flows.clock import SystemClock
 from flows.config import Settings
 from flows.credentials import connection
 from flows.errors import ConfigError
-from flows.lifecycle import Engine, Places, Plan
+from flows.lifecycle import Engine
+from flows.plan import Places, Plan
 from storage.archive import Archive, open_url
 from storage.catalog import Catalog
 

@@ -18,7 +18,7 @@ Bucket = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How many to keep, in restic's words. 0: the rule is off. All off: everything is kept.
+    """How many to keep, in restic's words. 0: the rule is off; -1: no limit. All off: everything is kept.
 
     Rules are joined by OR: a snapshot stays if any rule keeps it, and one snapshot may serve several rules.
     """
@@ -109,8 +109,9 @@ def _apply(name: str, count: int, counted: list[Fact], zone: ZoneInfo, reasons: 
     for place, fact in enumerate(counted):
         bucket = bucket_of(fact.taken_at.astimezone(zone), place)
         oldest = place == len(counted) - 1
-        if kept < count and (bucket != last or oldest):
+        if (kept < count or count < 0) and (bucket != last or oldest):
             kept += 1
             mark = "" if bucket != last else " (oldest)"
-            reasons[fact.id].append(f"{name}{mark} {kept} of {count}")
+            limit = f" of {count}" if count > 0 else ", no limit"
+            reasons[fact.id].append(f"{name}{mark} {kept}{limit}")
         last = bucket

@@ -197,7 +197,7 @@ def to_text(instant: datetime) -> str:
     """An aware instant as RFC 3339 in UTC with microseconds: text order is time order. Raises ValueError."""
     if instant.tzinfo is None:
         raise ValueError(f"{instant}: an instant needs a time zone")
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def from_text(text: str) -> datetime:

@@ -19,7 +19,8 @@ from flows.credentials import connection
 from flows.demo import DemoServer, World
 from flows.errors import Exit
 from flows.export import Status
-from flows.lifecycle import Engine, Places, Plan
+from flows.lifecycle import Engine
+from flows.plan import Places, Plan
 from flows.sources.base import Source
 from flows.sources.rspace import RSpace
 from flows.spool import Spooled

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.download import MARGIN, QUEUE, check_disk, receive
-from flows.errors import Exit, RunFailed, SourceUnavailable, verdict
+from flows.errors import Exit, SourceUnavailable, verdict
 from flows.sources.base import Download
 from storage.errors import BackendFailed
 from storage.verify import Measured
@@ -185,12 +185,12 @@ def test_too_little_room_is_said_with_both_figures(tmp_path: Path) -> None:
     """What is free, what is needed with the margin, and what to do; the job is remembered."""
     free = shutil.disk_usage(tmp_path).free
 
-    with pytest.raises(RunFailed) as caught:
+    with pytest.raises(BackendFailed) as caught:
         check_disk(tmp_path, free * 2)
 
     assert str(caught.value).endswith(f"bytes free, {free * 2 + MARGIN} needed")
     assert "[state] folder" in caught.value.hint
-    assert caught.value.exit is not Exit.VERIFICATION
+    assert verdict(caught.value)[1] is Exit.UNEXPECTED
 
 
 def test_enough_room_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,5 +199,5 @@ def test_enough_room_is_no_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
 
     check_disk(tmp_path, 1000)
-    with pytest.raises(RunFailed):
+    with pytest.raises(BackendFailed):
         check_disk(tmp_path, 1001)

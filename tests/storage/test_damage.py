@@ -1,7 +1,7 @@
 """The damage matrix: every class of file, flipped, cut, deleted, swapped.
 
 Each damage is noticed by `scrub`, put down to the right snapshots, and never read as if nothing were wrong. What
-an archive by itself cannot know, a deleted newest manifest or a deleted record, is left to those who noted the heads.
+an archive by itself cannot know, that the newest manifest or a record was deleted, is left to who noted the heads.
 """
 
 from __future__ import annotations
