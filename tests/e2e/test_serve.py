@@ -42,7 +42,15 @@ def start(api: httpx.Client, deployment: str, **parameters: Any) -> str:
     """A run of a deployment, as the UI's button makes it."""
     found = api.get(f"/deployments/name/{deployment}").json()
     body = {"parameters": {**found["parameters"], **parameters}, "state": {"type": "SCHEDULED"}}
-    return str(api.post(f"/deployments/{found['id']}/create_flow_run", json=body).json()["id"])
+    answers: list[httpx.Response] = []
+
+    def accepted() -> bool:
+        # Prefect's SQLite answers 503 while another writer holds it; its own clients ask again, too.
+        answers.append(api.post(f"/deployments/{found['id']}/create_flow_run", json=body))
+        return answers[-1].status_code != 503
+
+    until("the server takes a run", accepted)
+    return str(answers[-1].json()["id"])
 
 
 def state(api: httpx.Client, flow_run: str) -> Any:
