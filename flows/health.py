@@ -14,8 +14,8 @@ from flows.credentials import connection
 from flows.download import MARGIN
 from flows.errors import ConfigError, RunFailed
 from flows.workbench import open_catalog
-from storage.archive import Archive
-from storage.errors import BackendFailed
+from storage.archive import Archive, Damaged
+from storage.errors import BackendFailed, ObjectCorrupt
 
 HOST_FACT = "host"
 NETWORK = frozenset(
@@ -55,7 +55,10 @@ def catalog(settings: Settings, store: Archive) -> str:
                 hint="moved for good? move catalog.db away, and a new one is filled from the archive",
             )
         index.note_fact(HOST_FACT, host)
-        entered = index.reindex(store)
+        damaged: list[Damaged] = []
+        entered = index.reindex(store, damaged=damaged)
+        if damaged:
+            raise ObjectCorrupt(f"{damaged[0].name}: {damaged[0].problem}; {len(damaged)} such files")
     return f"{settings.catalog_path}, {f'{entered} entries added from the archive' if entered else 'up to date'}"
 
 

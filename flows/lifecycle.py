@@ -37,6 +37,7 @@ from flows.runlog import End, RunLog
 from flows.sources.base import Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
+from storage.archive import Damaged
 from storage.catalog import InFlight
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
@@ -44,7 +45,7 @@ from storage.listing import Entry
 from storage.prune import forget, plan_forget
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, Snapshot
-from storage.verify import Check, Outcome, Quality, fold, judge
+from storage.verify import Check, Outcome, Quality, fold, judge, measure
 from storage.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -271,18 +272,27 @@ class Engine:
         writer = Writer(self._archive, reuse=reuse)
         for item in spooled:
             file = item.file
-            entry = writer.add(
-                file.name, spool.read(item.path), promised=file.promised, media_type=file.media_type
+            writer.add(
+                file.name,
+                spool.read(item.path),
+                promised=file.promised,
+                media_type=file.media_type,
+                measured=item.measured,  # by the download: reading back proves these very bytes
             )
-            if entry.measured != item.measured:
-                raise StorageError(f"{item.path}: changed in the spool", hint="run again: it is fetched anew")
-        return writer.commit(draft, clock=self.clock.now)
+        try:
+            return writer.commit(draft, clock=self.clock.now)
+        except ObjectCorrupt:
+            for item in spooled:
+                if measure(spool.read(item.path)) != item.measured:
+                    what = f"{item.path}: changed in the spool"
+                    raise StorageError(what, hint="run again: it is fetched anew") from None
+            raise
 
     def _committed(self, job: InFlight) -> Snapshot | None:
         if self._starting.started_here:
             return None
-        found = (s for s in reversed(self._archive.snapshots(self.key)) if s.manifest.draft.job_id == job.id)
-        return next(found, None)
+        links = self._archive.snapshots(self.key, damaged=[])  # one damaged night must not stop the others
+        return next((found for found in reversed(links) if found.manifest.draft.job_id == job.id), None)
 
     # -- the run ends
 
@@ -316,7 +326,12 @@ class Engine:
     def _retain(self) -> None:
         if not self.plan.policy.rules():
             return
-        verdicts = plan_forget(self._archive.snapshots(self.key), self.plan.policy)
+        damaged: list[Damaged] = []
+        live = self._archive.snapshots(self.key, damaged=damaged)
+        if damaged:
+            log.warning("%s: %s; nothing is forgotten until it is mended", self.key, damaged[0].problem)
+            return
+        verdicts = plan_forget(live, self.plan.policy)
         for tomb in forget(self._archive, self.key, verdicts, now=self.clock.now()):
             self._catalog.record_forgotten(tomb)
             log.info("forgot snapshot %s: %s", tomb.id[:8], tomb.reason)

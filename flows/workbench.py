@@ -5,6 +5,7 @@ The one place where settings become open things, for flows and command line alik
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,9 +18,10 @@ from flows.credentials import connection
 from flows.errors import ConfigError
 from flows.lifecycle import Engine
 from flows.plan import Places, Plan
-from storage.archive import Archive, open_url
+from storage.archive import Archive, Damaged, open_url
 from storage.catalog import Catalog
 
+log = logging.getLogger(__name__)
 ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
 
 
@@ -37,7 +39,10 @@ def open_catalog(settings: Settings, archive: Archive) -> Iterator[Catalog]:
     with Catalog.open(settings.catalog_path) as catalog:
         known = catalog.fact(ARCHIVE_FACT)
         if not known:
-            catalog.reindex(archive)
+            damaged: list[Damaged] = []
+            catalog.reindex(archive, damaged=damaged)
+            for bad in damaged:
+                log.warning("%s: %s; `strongroom scrub --all` says whom it hits", bad.name, bad.problem)
             catalog.note_fact(ARCHIVE_FACT, archive.id)
         elif known != archive.id:
             raise ConfigError(

@@ -23,6 +23,9 @@ class Scheme(Protocol):
     def oid(self, data: bytes | memoryview) -> Oid:
         """The name of these bytes. Equal bytes have equal names within one archive."""
 
+    def sha256(self, oid: Oid) -> bytes | None:
+        """The SHA-256 of the bytes, where their name tells it; None under a scheme that hides it."""
+
 
 class PlainSha256:
     """An oid is the SHA-256 of the object's bytes."""
@@ -31,6 +34,9 @@ class PlainSha256:
 
     def oid(self, data: bytes | memoryview) -> Oid:
         return Oid(hashlib.sha256(data).digest())
+
+    def sha256(self, oid: Oid) -> bytes | None:
+        return oid
 
 
 def scheme(name: str) -> Scheme:

@@ -104,15 +104,15 @@ class PackBuilder:
         """True while nothing was added."""
         return not self._objects
 
-    def add(self, oid: Oid, data: bytes, kind: Kind) -> None:
-        """Put one object, of 0 to MAX_OBJECT bytes, into the pack."""
+    def add(self, oid: Oid, data: bytes, kind: Kind, *, sha256: bytes | None = None) -> None:
+        """Put one object, of 0 to MAX_OBJECT bytes, into the pack. `sha256`: that of `data`, where it is known."""
         if len(data) > MAX_OBJECT:
             raise ValueError(f"an object of {len(data)} bytes, at most {MAX_OBJECT}")
         if len(self._open) + len(data) > BLOCK_SIZE:
             self._close_block()
         if len(data) >= BLOCK_SIZE:
             self._objects.append(Placed(oid, len(self._blocks), 0, len(data), kind))
-            self._write_block(data)
+            self._write_block(data, sha256)
             return
         self._objects.append(Placed(oid, len(self._blocks), len(self._open), len(data), kind))
         self._open += data
@@ -138,9 +138,9 @@ class PackBuilder:
             self._write_block(bytes(self._open))
             self._open.clear()
 
-    def _write_block(self, data: bytes) -> None:
+    def _write_block(self, data: bytes, sha256: bytes | None = None) -> None:
         stored, codec = self._compress(data)
-        digest = hashlib.sha256(stored).digest()
+        digest = sha256 if sha256 and codec == Codec.RAW else hashlib.sha256(stored).digest()
         self._blocks.append(Block(self._length, len(stored), len(data), codec, digest))
         self._parts.append(stored)
         self._length += len(stored)

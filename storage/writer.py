@@ -19,7 +19,7 @@ from storage.listing import Entry, Recipe
 from storage.objects import Oid
 from storage.packs import PACK_SIZE, SALT_SIZE, Kind, PackBuilder
 from storage.snapshot import Draft, Manifest, ScopeKey, Snapshot
-from storage.verify import Meter, Promise, measure
+from storage.verify import Measured, Meter, Promise, measure
 
 CHUNK = 4 << 20  # bytes of a file kept as one object
 _CLAIMS = 1000  # more writers than this on one scope at once is a loop, not a race
@@ -51,8 +51,16 @@ class Writer:
         self._new = 0
         self._reused = 0
 
-    def add(self, path: str, chunks: Iterable[bytes], *, promised: Promise, media_type: str = "") -> Entry:
-        """Keep a file. Consumes `chunks`, of any sizes.
+    def add(
+        self,
+        path: str,
+        chunks: Iterable[bytes],
+        *,
+        promised: Promise,
+        media_type: str = "",
+        measured: Measured | None = None,
+    ) -> Entry:
+        """Keep a file. Consumes `chunks`, of any sizes. `measured`: what they are known to be; `commit` proves it.
 
         Raises BackendFailed; ValueError for a path kept twice or one that is no Unicode text.
         """
@@ -60,9 +68,10 @@ class Writer:
         meter = Meter()
         oids = []
         for piece in _pieces(chunks):
-            meter.update(piece)
+            if measured is None:
+                meter.update(piece)
             oids.append(self._put(piece, Kind.CONTENT))
-        entry = Entry(path, meter.result(), promised, Recipe("concat", tuple(oids)), media_type)
+        entry = Entry(path, measured or meter.result(), promised, Recipe("concat", tuple(oids)), media_type)
         self._entries[path] = entry
         self._fresh.append(entry)
         return entry
@@ -146,7 +155,7 @@ class Writer:
         elif oid in self._pending:
             self._reused += 1
         else:
-            self._pack.add(oid, data, kind)
+            self._pack.add(oid, data, kind, sha256=self._archive.scheme.sha256(oid))
             self._pending[oid] = None
             self._new += 1
             if self._pack.size >= PACK_SIZE:
@@ -169,6 +178,9 @@ def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """`chunks` cut anew into pieces of CHUNK bytes, the last one shorter; nothing for an empty stream."""
     buffer = bytearray()
     for chunk in chunks:
+        if len(chunk) == CHUNK and not buffer:
+            yield chunk  # as the spool is read: no copy
+            continue
         rest = memoryview(chunk)
         while rest:
             space = CHUNK - len(buffer)

@@ -179,15 +179,17 @@ def _answer(response: httpx.Response) -> Answer:
 
 
 def _pieces(response: httpx.Response, where: str) -> Iterator[bytes]:
-    buffer = bytearray()
+    parts: list[bytes] = []
+    length = 0
     with _mapped(where):
         for chunk in response.iter_raw():
-            buffer += chunk
-            if len(buffer) >= PIECE:
-                yield bytes(buffer)
-                buffer.clear()
-    if buffer:
-        yield bytes(buffer)
+            parts.append(chunk)
+            length += len(chunk)
+            if length >= PIECE:
+                yield b"".join(parts)
+                parts, length = [], 0
+    if parts:
+        yield b"".join(parts)
 
 
 @contextmanager

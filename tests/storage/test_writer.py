@@ -18,7 +18,7 @@ from storage.index import pack_name
 from storage.listing import Entry
 from storage.packs import PACK_SIZE
 from storage.snapshot import Snapshot
-from storage.verify import Promise
+from storage.verify import Promise, measure
 from storage.writer import CHUNK, Writer
 from tests.doubles import (
     LAB,
@@ -295,3 +295,18 @@ def test_entries_are_what_add_returned() -> None:
     ]
 
     assert list(archive.entries(writer.commit(draft(), clock=Clock()))) == made[::-1]
+
+
+def test_bytes_that_are_not_those_measured_before_are_never_committed() -> None:
+    """A file that changed between its download and the archive: reading back finds it, and nothing is kept."""
+    archive = new_archive()
+    data = noise(2 * CHUNK, 1)
+    changed = bytearray(data)
+    changed[CHUNK] ^= 1
+    writer = Writer(archive)
+    writer.add("a", [bytes(changed)], promised=Promise(), measured=measure([data]))
+
+    with pytest.raises(ObjectCorrupt, match="sha256"):
+        writer.commit(draft(), clock=Clock())
+
+    assert archive.snapshots() == []
