@@ -60,7 +60,7 @@ def clean(text: str) -> str:
 
 def say(text: str) -> None:
     """A line for people, on standard error, so that --json stays clean."""
-    err.print(escape(clean(text)))
+    err.print(escape(clean(text)), soft_wrap=True)
 
 
 def complain(message: str, hint: str = "") -> None:

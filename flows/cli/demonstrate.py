@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.console import JsonOption
 from flows.errors import ConfigError, Exit
 
 MARK = ".strongroom-demo"  # only a folder that holds it is ever emptied
@@ -25,6 +26,7 @@ def demo(
     ),
     nights: Annotated[int, typer.Option(min=1, max=60, help="How many nights pass.")] = 4,
     stay: Annotated[bool, typer.Option("--stay", help="Keep server and Prefect UI up until Ctrl-C.")] = False,
+    json: JsonOption = False,
 ) -> int:
     """Back up a made-up lab for some nights, prove it, restore it. Needs nothing but this machine."""
     from flows.cli.story import tell
@@ -36,7 +38,7 @@ def demo(
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-    return tell(folder, nights=nights, stay=stay)
+    return tell(folder, nights=nights, stay=stay, json=json)
 
 
 def demo_server(

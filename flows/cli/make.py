@@ -64,8 +64,8 @@ def join_prefect(settings: Settings) -> str:
     server = ensure_server(settings.state)
     say(server.describe())
     adopt(server, settings.state)
-    # The run's log is in Prefect; the terminal gets the result, and what goes wrong.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "ERROR")
+    # The run's log is in Prefect, tracebacks included; the terminal gets the result, the reason and the hint.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     return server.ui_url
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.console import ConfigOption, JsonOption, clean, complain, out, print_json, say
-from flows.errors import ConfigError, Exit, SourceError
+from flows.errors import ConfigError, Exit, SourceError, verdict
 from storage.errors import StorageError
 
 TEMPLATE = """\
@@ -57,6 +57,7 @@ def register(app: typer.Typer) -> None:
 def init(
     config: ConfigOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    json: JsonOption = False,
 ) -> int:
     """Write a commented strongroom.toml and make the archive beside it. What is there already stays."""
     from flows import config as configuration
@@ -73,13 +74,24 @@ def init(
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
             stream.write(TEMPLATE)
-        out.print(f"wrote {path}", markup=False, soft_wrap=True)
+        wrote = True
     except FileExistsError:
-        out.print(f"{path} is there already and stays as it is", markup=False, soft_wrap=True)
+        wrote = False
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}") from exc
     settings = configuration.load(path)
     archive = Archive.create(open_url(settings.file.archive.url, base=settings.folder), now=datetime.now(UTC))
+    if json:
+        facts = {
+            "config": str(path),
+            "wrote_config": wrote,
+            "archive": archive.backend.url,
+            "archive_id": archive.id,
+        }
+        print_json("init", facts)
+        return Exit.DONE
+    said = f"wrote {path}" if wrote else f"{path} is there already and stays as it is"
+    out.print(said, markup=False, soft_wrap=True)
     out.print(f"archive {archive.id[:8]} in {archive.backend.url}", markup=False, soft_wrap=True)
     say("next: add a [[source]] to the configuration, then `strongroom doctor`, then `strongroom run`")
     return Exit.DONE
@@ -128,17 +140,15 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     except StorageError as exc:
         yield Finding("archive", False, f"{exc}; {exc.hint}", Exit.NO_ARCHIVE)
         return
-    yield _ask("archive", lambda: health.archive(archive), Exit.UNEXPECTED)
-    yield _ask("catalog", lambda: health.catalog(settings, archive), Exit.UNEXPECTED)
-    yield _ask("disk", lambda: health.disk(settings), Exit.UNEXPECTED)
+    yield _ask("archive", partial(health.archive, archive))
+    yield _ask("catalog", partial(health.catalog, settings, archive))
+    yield _ask("disk", partial(health.disk, settings))
     for source in settings.sources:
-        yield _ask(f"source {source.name}", partial(health.source, settings, source), Exit.AUTHENTICATION)
+        yield _ask(f"source {source.name}", partial(health.source, settings, source))
 
 
-def _ask(what: str, question: Callable[[], str], code: Exit) -> Finding:
+def _ask(what: str, question: Callable[[], str]) -> Finding:
     try:
         return Finding(what, True, question())
     except (ConfigError, SourceError, StorageError) as exc:
-        if isinstance(exc, SourceError):
-            code = exc.exit
-        return Finding(what, False, f"{exc}; {exc.hint}" if exc.hint else str(exc), code)
+        return Finding(what, False, f"{exc}; {exc.hint}" if exc.hint else str(exc), verdict(exc)[1])

@@ -13,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows.cli.console import complain, day, number, out, print_table, say
+from flows.cli.console import complain, day, number, out, print_json, print_table, say
 from flows.cli.make import join_prefect, leave_prefect, overall
 from flows.demo import DemoServer, World, announce
 from flows.errors import Exit
@@ -54,13 +54,14 @@ ids = {records}
 """
 
 
-def tell(folder: Path, *, nights: int, stay: bool) -> int:
+def tell(folder: Path, *, nights: int, stay: bool, json: bool) -> int:
     """Show it. Exit code of the worst night; VERIFICATION where the restored file differs."""
     from flows import config as configuration
     from flows.server_at_hand import stop_server
     from flows.workbench import open_archive
 
     began = time.monotonic()
+    out.quiet = json
     with DemoServer(World(seed=1)) as server:
         facts = announce(server)["rspace"]
         os.environ[KEY] = facts["api_key"]
@@ -92,7 +93,13 @@ def tell(folder: Path, *, nights: int, stay: bool) -> int:
         finally:
             leave_prefect()
             stop_server(settings.state)
-    return code or overall(codes)
+    final = code or overall(codes)
+    if json:
+        kept = [
+            {"id": s.id, "scope": s.key.scope, "quality": s.manifest.draft.quality} for s in archive.snapshots()
+        ]
+        print_json("demo", {"folder": str(folder), "exit_code": int(final), "snapshots": kept})
+    return final
 
 
 def _night(server: DemoServer, path: Path, place: int) -> int:

@@ -66,6 +66,7 @@ TRIES = 3  # of a request that the limit on requests refuses
 MAX_FIELD = 200  # characters of a value that we read; more is not RSpace's
 T = TypeVar("T")
 _FILE_NAME = re.compile(r"[\w\-]{20,}\.(?:zip|csv|eln)")
+_KEY_START = re.compile(r"for token \S+")
 _OWN_FILE = re.compile(r"/api/v1/export/([\w\-]+(?:\.zip)?)$")
 _EXPORT_RUNS = re.compile(r"already.*running.*export|running export job", re.IGNORECASE)  # section 4
 
@@ -315,9 +316,13 @@ def _lines(body: Mapping[str, Any]) -> list[str]:
 
 
 def _plain(text: object) -> str:
-    """A text of RSpace's for our messages: one line, bounded; a file's name is shortened, see `shown`."""
+    """A text of RSpace's for our messages: one line, bounded; a file's name is shortened, see `shown`.
+
+    RSpace repeats the first characters of a key that it refuses (section 4): they are taken out.
+    """
     given = text[:2000] if isinstance(text, str) else ""
     line = " ".join("".join(char if char.isprintable() else " " for char in given).split())
+    line = _KEY_START.sub("for this token", line)
     return _FILE_NAME.sub(lambda found: shown(found[0]), line)[:300]
 
 

@@ -42,7 +42,8 @@ def test_the_key_is_nowhere(home: Home, api: httpx.Client, prefect_state: Path, 
 
     ends = {ended for (ended,) in home.rows("select ended from run")}
     assert ends >= {"verified", "failed"}
-    for secret in (home.key, home.key[:-4] + "wxyz"):
+    refused = f"token {home.key[:4]}"  # RSpace's own words repeat how a refused key begins
+    for secret in (home.key, home.key[:-4] + "wxyz", refused):
         assert [text for text in home.outputs + wrong.outputs if secret in text] == []
         assert holders(tmp_path, secret.encode()) == []
         assert holders(prefect_state, secret.encode()) == []
