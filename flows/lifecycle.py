@@ -7,11 +7,13 @@ does only what is not done yet.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib import metadata
 from urllib.parse import urlsplit
@@ -68,6 +70,7 @@ class Engine:
         self._catalog = places.catalog
         self._spool = places.spool
         self._secrets = places.secrets
+        self._held: dict[str, Entry] | None = None
         self._starting = Starting(plan, source, places, clock, self._close)
 
     def begin(self, *, trigger: str, flow_run: str = "") -> str:
@@ -213,11 +216,12 @@ class Engine:
             return spool.fetch_all(
                 self._source,
                 ref,
-                self._source.files(ref, status, lambda _: False),
+                self._source.files(ref, status, lambda sha256: self._holdings(sha256) is not None),
                 self._spool / job.id,
                 tries=self.plan.table.download_tries,
                 pace=self.plan.pace,
                 clock=self.clock,
+                holdings=self._holdings,
                 on_bytes=arrived,
             )
         except FileGone as exc:
@@ -242,7 +246,9 @@ class Engine:
         intent, ref = Intent.from_json(job.intent), JobRef.from_json(job.ref or {})
         checks: list[Check] = []
         for item in spooled:
-            checks += [*item.checks, *self._source.inspect(intent, status, item.file, item.path)]
+            checks += item.checks
+            if item.held is None:  # else it was looked at when it came
+                checks += self._source.inspect(intent, status, item.file, item.path)
         if not spooled:
             checks.append(
                 Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one")
@@ -272,6 +278,10 @@ class Engine:
         writer = Writer(self._archive, reuse=reuse)
         for item in spooled:
             file = item.file
+            if item.held is not None:
+                entry = replace(item.held, path=file.name, promised=file.promised, media_type=file.media_type)
+                writer.keep(entry)
+                continue
             writer.add(
                 file.name,
                 spool.read(item.path),
@@ -283,7 +293,7 @@ class Engine:
             return writer.commit(draft, clock=self.clock.now)
         except ObjectCorrupt:
             for item in spooled:
-                if measure(spool.read(item.path)) != item.measured:
+                if item.held is None and measure(spool.read(item.path)) != item.measured:
                     what = f"{item.path}: changed in the spool"
                     raise StorageError(what, hint="run again: it is fetched anew") from None
             raise
@@ -318,6 +328,17 @@ class Engine:
             self._source.cleanup(JobRef.from_json(job.ref), Receipt(found.id, found.manifest.committed_at))
         self._retain()
         return record
+
+    def _holdings(self, sha256: str) -> Entry | None:
+        """What the scope's newest snapshot holds under that SHA-256; read when it is first asked for."""
+        if self._held is None:
+            self._held = {}
+            live = self._archive.snapshots(self.key, damaged=[])
+            with contextlib.suppress(StorageError):  # a damaged snapshot holds nothing: all is fetched again
+                for newest in live[-1:]:
+                    reader, entries = self._archive.reader(newest), self._archive.entries(newest)
+                    self._held = {e.measured.sha256: e for e in entries if not reader.lacks(e)}
+        return self._held.get(sha256)
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot."""

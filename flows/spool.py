@@ -1,6 +1,7 @@
 """Every file of a job into the spool, its bytes proven against what the system promised.
 
-What an earlier run fetched is measured again and not fetched again. Knows no system and no archive.
+What an earlier run fetched is measured again and not fetched again; what the archive holds is only named. Knows no
+system, and of the archive what it is told.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from flows.download import check_disk, receive
 from flows.errors import Exit, RunFailed, SourceError, SourceUnavailable
 from flows.export import ExportFile, JobRef, Pace
 from flows.sources.base import Source
+from storage.listing import Entry
 from storage.verify import Check, Measured, Outcome, compare, measure
 
 log = logging.getLogger(__name__)
@@ -25,14 +27,19 @@ Progress = Callable[[int, int], None]
 """Called with bytes that just arrived, and the bytes of the whole file as far as they are known (else 0)."""
 
 
+Holdings = Callable[[str], Entry | None]
+"""The file of this SHA-256 in the archive, as far as its objects are there; None where it is to be fetched."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """An export file in the spool, its bytes proven against every promise."""
+    """An export file whose bytes are proven against every promise: in the spool, or `held` by the archive."""
 
     file: ExportFile
-    path: Path
+    path: Path  # nothing lies there for a file that is held
     measured: Measured
     checks: tuple[Check, ...]
+    held: Entry | None = None
 
 
 def fetch_all(
@@ -44,6 +51,7 @@ def fetch_all(
     tries: int,
     pace: Pace,
     clock: Clock,
+    holdings: Holdings,
     on_bytes: Progress,
 ) -> list[Spooled]:
     """The files in `folder`, which is made (mode 0700).
@@ -55,7 +63,7 @@ def fetch_all(
     spooled = []
     for number, file in enumerate(files):
         path = folder / f"{number:06d}"
-        item = _already(source, file, path)
+        item = _held(source, file, path, holdings) or _already(source, file, path)
         if item is None:
             item = _fetch(source, ref, file, path, tries=tries, pace=pace, clock=clock, on_bytes=on_bytes)
             _note(path).write_text(json.dumps({"name": file.name, "sha256": item.measured.sha256}))
@@ -68,6 +76,15 @@ def read(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
         while piece := stream.read(PIECE):
             yield piece
+
+
+def _held(source: Source, file: ExportFile, path: Path, holdings: Holdings) -> Spooled | None:
+    """The file, if the system promises a SHA-256 and the archive holds those bytes."""
+    entry = holdings(file.promised.sha256) if file.promised.sha256 else None
+    if entry is None:
+        return None
+    checks = _compare(source, file, entry.measured)
+    return None if _failed(checks) else Spooled(file, path, entry.measured, tuple(checks), entry)
 
 
 def _already(source: Source, file: ExportFile, path: Path) -> Spooled | None:
