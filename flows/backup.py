@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import prefect.runtime
 from prefect import flow, task
@@ -84,29 +84,35 @@ def _backup_name() -> str:
 
 
 @flow(name="backup", flow_run_name=_backup_name, persist_result=False)
-def backup(source: str, scope: str, config: str | None = None, at: datetime | None = None) -> State[None]:
+def backup(
+    source: str, scope: str, config: str | None = None, at: datetime | None = None, due: datetime | None = None
+) -> State[None]:
     """Back up one scope of one source.
 
     `scope`: a configured name, or what the command line takes, such as `group:1234`. `config`: path of
     strongroom.toml; none: $STRONGROOM_CONFIG, then the working directory. `at`: rehearse as if it were then.
+    `due`: a verified snapshot taken since makes this run superfluous, and it is skipped.
     Every end, good or bad, is a recorded result; run it again whenever you like: it goes on where it stopped.
     """
     try:
-        with open_engine(config, source, scope, at=at) as engine:
-            return _run(engine)
+        with open_engine(config, source, scope, at=_aware(at)) as engine:
+            return _run(engine, _aware(due))
     except (ConfigError, StorageError) as error:
         # Before there was a run that could be recorded.
         pages.trouble(ScopeKey(source, scope), error)
         return Failed(message=without_traceback(error))
 
 
-def _run(engine: Engine) -> State[None]:
+def _run(engine: Engine, due: datetime | None) -> State[None]:
     engine.begin(trigger=_trigger(), flow_run=prefect.runtime.flow_run.id or "")
     try:
         login(engine)
         with engine.lease(
             on_wait=lambda holder: log.info("%s: waiting, the credential is with %s", engine.key, holder)
         ):
+            good = engine.last_good()
+            if due is not None and good is not None and good >= due:
+                return _state(engine.skip(f"a verified snapshot of {good:%Y-%m-%d %H:%M} UTC is there"))
             job = start(engine)
             status = wait(engine, job)
             spooled = download(engine, job, status)
@@ -130,6 +136,8 @@ def _state(kept: RunRecord) -> State[None]:
     name = kept.ended.value.capitalize()
     if kept.ended is Ended.VERIFIED:
         return Completed(name=name, message=f"snapshot {kept.snapshot[:8]}, {kept.bytes_fetched} bytes fetched")
+    if kept.ended is Ended.SKIPPED:
+        return Completed(name=name, message=kept.reason)
     if kept.ended is Ended.PARTIAL:
         return Completed(name=name, message=f"snapshot {kept.snapshot[:8]}: {kept.reason}")
     return Failed(name=name, message=f"{kept.reason}; hint: {kept.hint}" if kept.hint else kept.reason)
@@ -149,8 +157,12 @@ def nightly(source: str | None = None, config: str | None = None, at: datetime |
     verified snapshot newer than the time it was due: nights missed while the machine was off are made up for
     once, and a retry does only what is missing.
     """
-    settings = configuration.load(configuration.find(config))
-    queues, fresh = _due(settings, source)
+    try:
+        settings = configuration.load(configuration.find(config))
+        since = _due_at()
+        queues, fresh = _due(settings, source, since)
+    except (ConfigError, StorageError) as error:
+        return Failed(message=without_traceback(error))
     path = str(settings.path)
     lines: list[pages.Line] = [
         pages.Line(ask.source, ask.scope, "Skipped", "a newer snapshot exists") for ask in fresh
@@ -158,11 +170,11 @@ def nightly(source: str | None = None, config: str | None = None, at: datetime |
     left = [ask for queue in queues.values() for ask in queue]
     if left and deployment_lives():
         attempt = f"{prefect.runtime.flow_run.id}:{prefect.runtime.flow_run.run_count}"
-        ends = dispatch(queues, config=path, at=at, parent=attempt)
+        ends = dispatch(queues, config=path, at=_aware(at), due=since, parent=attempt)
         lines += [pages.Line(e.ask.source, e.ask.scope, e.state_name, e.message) for e in ends if e.picked_up]
         left = [end.ask for end in ends if not end.picked_up]
     for ask in left:
-        state = backup(ask.source, ask.scope, path, at, return_state=True)
+        state = backup(ask.source, ask.scope, path, at, since, return_state=True)
         lines.append(pages.Line(ask.source, ask.scope, state.name or "", state.message or ""))
     pages.night(lines)
     return _night_state(lines)
@@ -178,10 +190,9 @@ def _night_state(lines: Sequence[pages.Line]) -> State[None]:
     )
 
 
-def _due(settings: Settings, source: str | None) -> tuple[dict[str, list[Ask]], list[Ask]]:
-    """What to run, queued per credential; and what has a verified snapshot newer than our scheduled time."""
+def _due(settings: Settings, source: str | None, since: datetime | None) -> tuple[dict[str, list[Ask]], list[Ask]]:
+    """What to run, queued per credential; and what has a verified snapshot taken since it was due."""
     tables = settings.sources if source is None else (settings.source(source),)
-    due_at = _due_at()
     queues: dict[str, list[Ask]] = {}
     fresh: list[Ask] = []
     with open_catalog(settings, open_archive(settings)) as catalog:
@@ -189,8 +200,8 @@ def _due(settings: Settings, source: str | None) -> tuple[dict[str, list[Ask]], 
             credential = f"{table.url} {sorted(str(ref) for ref in table.secret_refs().values())}"
             for scope in table.scopes():
                 ask = Ask(table.name, scope.name)
-                good = catalog.last_good(ScopeKey(table.name, scope.name))
-                if due_at is not None and good is not None and good >= due_at:
+                good = catalog.last_good(ScopeKey(table.name, scope.name), now=SystemClock().now())
+                if since is not None and good is not None and good >= since:
                     fresh.append(ask)
                 else:
                     queues.setdefault(credential, []).append(ask)
@@ -212,6 +223,11 @@ def _trigger() -> str:
     if prefect.runtime.deployment.id is None:
         return "cli"
     return "schedule" if "auto-scheduled" in (prefect.runtime.flow_run.tags or []) else "deployment"
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    """An instant that a form or a command line gave without a zone is meant in UTC."""
+    return instant if instant is None or instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _night(at: object) -> str:

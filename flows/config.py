@@ -119,7 +119,7 @@ class SourceTable(_Table):
     schedule: ScheduleTable | None = None
     policy: PolicyTable | None = None  # instead of the default one, whole
     ca_file: str | None = None  # PEM, for a server whose certificate your own authority signed
-    proxy: Annotated[str, Field(pattern=r"^https?://[^\s/]+/?$")] | None = None  # http://host:port
+    proxy: Annotated[str, Field(pattern=r"^https?://[^\s/@]+/?$")] | None = None  # http://host:port, no password
     connect_timeout_s: Seconds = 10
     read_timeout_s: Seconds = 60
     start_timeout_s: Seconds = 900  # RSpace plans the whole export before it answers

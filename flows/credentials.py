@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flows.config import SecretRef, Settings, SourceTable
 from flows.errors import ConfigError
+from flows.server_at_hand import PrefectTrouble
 from flows.sources.base import Connection
 
 COMMAND_TIMEOUT_S = 60
@@ -42,7 +43,10 @@ def _resolve(ref: SecretRef, where: str, folder: Path) -> str:
         # Prefect takes a second to import; only who keeps secrets there pays for it.
         from flows.orchestration import prefect_secret
 
-        value, origin = prefect_secret(ref.prefect_secret or ""), f"Prefect secret {ref.prefect_secret}"
+        try:
+            value, origin = prefect_secret(ref.prefect_secret or ""), f"Prefect secret {ref.prefect_secret}"
+        except PrefectTrouble as exc:
+            raise ConfigError(f"{where}: {exc}", hint=exc.hint) from exc
     secret = value.splitlines()[0].strip() if value.strip() else ""
     if not secret:
         raise ConfigError(f"{where}: {origin} is empty or not set")

@@ -34,14 +34,19 @@ def check_disk(folder: Path, needed: int) -> None:
 
 
 def receive(
-    download: Download, path: Path, *, offset: int = 0, on_bytes: Callable[[int], None] = lambda _: None
+    download: Download,
+    path: Path,
+    *,
+    offset: int = 0,
+    most: int | None = None,
+    on_bytes: Callable[[int], None] = lambda _: None,
 ) -> Measured:
     """Write the answer's bytes to `path` and measure the whole file. Durable when it returns.
 
     `offset` bytes are already there and were asked to be skipped: they are measured again and kept if the answer
     begins behind them, thrown away if it begins at 0. Raises SourceUnavailable where the answer is shorter or
     longer than its headers said, or breaks, and BackendFailed where the disk refuses; what arrived stays in
-    `path`. Memory: QUEUE pieces.
+    `path`. Beyond `most` bytes nothing more is read: the caller's comparison then fails. Memory: QUEUE pieces.
     """
     meter = Meter()
     try:
@@ -53,18 +58,22 @@ def receive(
                 raise SourceUnavailable(f"asked for bytes from {offset}, the answer begins at {download.start}")
             stream.seek(download.start)
             stream.truncate()
-            _pump(download.chunks, stream, meter, on_bytes)
+            _pump(download.chunks, stream, meter, on_bytes, most)
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as exc:
         raise BackendFailed(f"{path}: {exc.strerror or exc}") from exc
     measured = meter.result()
-    if download.total is not None and measured.size != download.total:
+    endless = most is not None and measured.size > most
+    if not endless and download.total is not None and measured.size != download.total:
         raise SourceUnavailable(f"{measured.size} bytes came, {download.total} were announced", answered=True)
     return measured
 
 
-def _pump(chunks: Iterator[bytes], stream: BinaryIO, meter: Meter, on_bytes: Callable[[int], None]) -> None:
+def _pump(
+    chunks: Iterator[bytes], stream: BinaryIO, meter: Meter, on_bytes: Callable[[int], None], most: int | None
+) -> None:
+    done = 0
     pieces: queue.Queue[bytes | None] = queue.Queue(QUEUE)
     failed: list[BaseException] = []
 
@@ -84,7 +93,8 @@ def _pump(chunks: Iterator[bytes], stream: BinaryIO, meter: Meter, on_bytes: Cal
         for piece in chunks:
             pieces.put(piece)
             on_bytes(len(piece))
-            if failed:
+            done += len(piece)
+            if failed or (most is not None and done > most):
                 break
     finally:
         pieces.put(None)

@@ -72,16 +72,22 @@ class Account:
 class Intent:
     """What we are about to ask, saved before we ask. A later process can go on from it alone."""
 
-    scope: Scope
+    scope: Scope  # with everything resolved that had to be looked up
     account: Account
     prepared_at: datetime
     baseline: Mapping[str, Json] = field(default_factory=dict)  # what was there before: the dialect's memory
+    asked_for: Scope | None = None  # as configured; None: the same as `scope`
+
+    @property
+    def wanted(self) -> Scope:
+        """The scope as configured: what tells whether an open job is still the one that is wanted."""
+        return self.asked_for or self.scope
 
     def to_json(self) -> dict[str, Json]:
         """As the catalog holds it."""
         return {
-            "scope": {"name": self.scope.name, "kind": self.scope.kind, "id": self.scope.id},
-            "options": dict(self.scope.options),
+            "scope": _scope_json(self.scope),
+            "asked_for": self.asked_for and _scope_json(self.asked_for),
             "account": self.account.to_json(),
             "prepared_at": to_text(self.prepared_at),
             "baseline": dict(self.baseline),
@@ -93,11 +99,16 @@ class Intent:
         account = value["account"]
         at = account["server_time"]
         return cls(
-            scope=Scope(**value["scope"], options=value["options"]),
+            scope=Scope(**value["scope"]),
+            asked_for=Scope(**value["asked_for"]) if value["asked_for"] else None,
             account=Account(account["user"], account["version"], from_text(at) if at else None),
             prepared_at=from_text(value["prepared_at"]),
             baseline=value["baseline"],
         )
+
+
+def _scope_json(scope: Scope) -> dict[str, Json]:
+    return {"name": scope.name, "kind": scope.kind, "id": scope.id, "options": dict(scope.options)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,12 @@ A file that was not fetched by us has no promise: its size and checksum are *not
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 
-from flows import spool
+from flows import keeping, spool
 from flows.clock import Clock
 from flows.errors import ConfigError, Exit
 from flows.export import Scope, shown
@@ -60,8 +58,10 @@ def import_files(
             file.open("rb").close()
         except OSError as exc:
             raise ConfigError(f"{file}: {exc.strerror}") from exc
+    if at is not None and at > clock.now():
+        raise ConfigError(f"--at {at:%Y-%m-%d %H:%M}: lies in the future")
     key = ScopeKey(source, scope.name)
-    dated = sorted((at or dialect.made_at(file), file) for file in files)
+    dated = sorted((min(at or dialect.made_at(file), clock.now()), file) for file in files)
     return [_import(archive, catalog, dialect, key, scope, file, made, at, clock) for made, file in dated]
 
 
@@ -99,7 +99,7 @@ def _keep(
     measured = measure(spool.read(file))
     checks = compare(Promise(), measured, file=name, silent=SILENT)
     checks += dialect.inspect_import(scope, file, name, at)
-    checks.append(Check("read back from the archive", Outcome.PASSED, got="every byte, before the commit"))
+    checks += keeping.read_back(fetched=1)
     writer = Writer(archive)
     entry = writer.add(file.name, spool.read(file), promised=Promise(), media_type="application/zip")
     if entry.measured != measured:
@@ -116,6 +116,6 @@ def _keep(
         quality=judge(checks),
         checks=tuple(fold(checks)),
         notes=("imported from a file; it was not fetched from the system by Strongroom",),
-        tool={"strongroom": metadata.version("strongroom"), "python": platform.python_version()},
+        tool=keeping.tool(),
     )
     return writer.commit(draft, clock=clock.now), [c for c in checks if c.outcome is Outcome.FAILED]

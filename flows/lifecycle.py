@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import platform
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
-from importlib import metadata
 from urllib.parse import urlsplit
 
-from flows import lease, spool
-from flows.clock import Clock
+from flows import keeping, lease, spool
+from flows.clock import Clock, new_id
 from flows.errors import (
     Exit,
     FileGone,
     RunFailed,
+    SourceError,
     SourceUnavailable,
 )
 from flows.export import (
@@ -47,10 +45,11 @@ from storage.listing import Entry
 from storage.prune import forget, plan_forget
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, Snapshot
-from storage.verify import Check, Outcome, Quality, fold, judge, measure
+from storage.verify import Outcome, Quality, fold, judge
 from storage.writer import Writer
 
 log = logging.getLogger(__name__)
+SPOOL_DAYS = 7  # how long the spool of an open job waits for a run that goes on
 
 
 class Engine:
@@ -113,9 +112,14 @@ class Engine:
         return started
 
     def _sweep_spool(self) -> None:
-        """Free what runs left in the spool that died between closing their job and clearing it."""
+        """Free what is of no use in the spool.
+
+        Of closed jobs, whose run died before it cleared it; and of jobs that nobody went on with for a week, such
+        as those of a scope that was taken out of the configuration.
+        """
         folders = {path.name: path for path in self._spool.iterdir()} if self._spool.is_dir() else {}
-        for name in folders.keys() - self._catalog.open_jobs():
+        old = new_id(self.clock.now() - timedelta(days=SPOOL_DAYS))  # ids begin with their date
+        for name in folders.keys() - {job_id for job_id in self._catalog.open_jobs() if job_id > old}:
             shutil.rmtree(folders[name], ignore_errors=True)
 
     # -- wait
@@ -243,21 +247,23 @@ class Engine:
         done = self._committed(job)
         if done is not None:
             return done
+        try:
+            return self._keep(job, status, spooled, reuse=True)
+        except (ObjectCorrupt, ObjectMissing) as exc:
+            log.warning("objects of older packs are damaged, everything is fetched and stored anew: %s", exc)
+            self._held = {}
+            return self._keep(job, status, self.download(job, status), reuse=False)
+
+    def _keep(self, job: InFlight, status: Status, spooled: list[Spooled], *, reuse: bool) -> Snapshot:
         intent, ref = Intent.from_json(job.intent), JobRef.from_json(job.ref or {})
-        checks: list[Check] = []
-        for item in spooled:
-            checks += item.checks
-            if item.held is None:  # else it was looked at when it came
-                checks += self._source.inspect(intent, status, item.file, item.path)
-        if not spooled:
-            checks.append(
-                Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one")
-            )
-        checks.append(Check("read back from the archive", Outcome.PASSED, got="every byte, before the commit"))
+        checks = keeping.checks_of(self._source, intent, ref, status, spooled)
+        request = self.plan.scope.to_json()
+        if intent.scope != intent.wanted:
+            request["resolved"] = intent.scope.to_json()
         draft = Draft(
             key=self.key,
             system=self.plan.table.system,
-            request=self.plan.scope.to_json(),
+            request=request,
             run_id=self.log.run_id,
             job_id=job.id,
             job={**ref.handle, "adopted": ref.adopted},
@@ -265,38 +271,10 @@ class Engine:
             taken_at=ref.started_at,
             quality=judge(checks, partial=status.state is State.READY_PARTIAL),
             checks=tuple(fold(checks)),
-            notes=_notes(self._source.capabilities.leaves_out),
-            tool={"strongroom": metadata.version("strongroom"), "python": platform.python_version()},
+            notes=keeping.notes(self._source.capabilities.leaves_out),
+            tool=keeping.tool(),
         )
-        try:
-            return self._write(draft, spooled, reuse=True)
-        except (ObjectCorrupt, ObjectMissing) as exc:
-            log.warning("objects of older packs are damaged, everything is stored anew: %s", exc)
-            return self._write(draft, spooled, reuse=False)
-
-    def _write(self, draft: Draft, spooled: list[Spooled], *, reuse: bool) -> Snapshot:
-        writer = Writer(self._archive, reuse=reuse)
-        for item in spooled:
-            file = item.file
-            if item.held is not None:
-                entry = replace(item.held, path=file.name, promised=file.promised, media_type=file.media_type)
-                writer.keep(entry)
-                continue
-            writer.add(
-                file.name,
-                spool.read(item.path),
-                promised=file.promised,
-                media_type=file.media_type,
-                measured=item.measured,  # by the download: reading back proves these very bytes
-            )
-        try:
-            return writer.commit(draft, clock=self.clock.now)
-        except ObjectCorrupt:
-            for item in spooled:
-                if item.held is None and measure(spool.read(item.path)) != item.measured:
-                    what = f"{item.path}: changed in the spool"
-                    raise StorageError(what, hint="run again: it is fetched anew") from None
-            raise
+        return keeping.write(Writer(self._archive, reuse=reuse), draft, spooled, clock=self.clock.now)
 
     def _committed(self, job: InFlight) -> Snapshot | None:
         if self._starting.started_here:
@@ -323,22 +301,35 @@ class Engine:
             )
         )
         self._catalog.record_snapshot(found, self._archive.entries(found))
-        self._close(job.id, f"kept as snapshot {found.id[:8]}")
-        if job.ref is not None:
-            self._source.cleanup(JobRef.from_json(job.ref), Receipt(found.id, found.manifest.committed_at))
         self._retain()
+        if job.ref is not None:
+            try:
+                self._source.cleanup(JobRef.from_json(job.ref), Receipt(found.id, found.manifest.committed_at))
+            except SourceError as exc:  # what is left there expires by itself; the night is kept all the same
+                log.warning("%s: not cleaned up on the server: %s", self.key, exc)
+        self._close(job.id, f"kept as snapshot {found.id[:8]}")
+        shutil.rmtree(self._spool / job.id, ignore_errors=True)
         return record
 
     def _holdings(self, sha256: str) -> Entry | None:
-        """What the scope's newest snapshot holds under that SHA-256; read when it is first asked for."""
+        """What the newest *verified* snapshot holds under that SHA-256; read when it is first asked for."""
         if self._held is None:
             self._held = {}
             live = self._archive.snapshots(self.key, damaged=[])
             with contextlib.suppress(StorageError):  # a damaged snapshot holds nothing: all is fetched again
-                for newest in live[-1:]:
+                good = [s for s in live if s.manifest.draft.quality is Quality.VERIFIED]
+                for newest in good[-1:]:
                     reader, entries = self._archive.reader(newest), self._archive.entries(newest)
                     self._held = {e.measured.sha256: e for e in entries if not reader.lacks(e)}
         return self._held.get(sha256)
+
+    def last_good(self) -> datetime | None:
+        """When the newest verified snapshot of the scope was taken."""
+        return self._catalog.last_good(self.key, now=self.clock.now())
+
+    def skip(self, reason: str) -> RunRecord:
+        """Record that nothing was asked for, and why."""
+        return self.log.end(End(Ended.SKIPPED, reason=reason))
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot."""
@@ -362,7 +353,3 @@ class Engine:
         self._catalog.close_job(job_id, because, now=self.clock.now())
         shutil.rmtree(self._spool / job_id, ignore_errors=True)
         log.info("job %s closed: %s", job_id, because)
-
-
-def _notes(leaves_out: tuple[str, ...]) -> tuple[str, ...]:
-    return (f"not in this backup: {', '.join(leaves_out)}",) if leaves_out else ()

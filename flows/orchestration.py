@@ -8,8 +8,6 @@ Measured with Prefect 3.8.8, both with `serve()` and with a process worker:
 - `serve()` and workers poll every 10 s, run or no run; each poll sets the deployment's `last_polled` and READY.
 - After kill -9 the deployment stays READY for 62 to 75 s (60 s limit, checked every 15 s), the pool likewise, a
   worker ONLINE up to 100 s. So READY alone proves nothing: the age of `last_polled` does, within 30 s.
-- `prefect.serve()` on SIGTERM does not await its own stop: it exits in 3 s, the flow dies without `finally`, its
-  run stays Running for ever. `serve` below awaits it: `finally` runs, and the run is Cancelled in 3 to 6 s.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from prefect.deployments import run_deployment
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging.handlers import APILogWorker
-from prefect.states import Cancelled, Cancelling, Scheduled
+from prefect.states import Cancelled, Cancelling, Crashed, Scheduled
 
 from flows.server_at_hand import PrefectTrouble
 
@@ -38,6 +36,7 @@ ADHOC = "backup/adhoc"
 FRESH = timedelta(seconds=30)  # three polls of a worker or a serve()
 PATIENCE_S = 60.0  # how long a run waits while nobody is there to take it
 STUCK_S = 90.0  # ... when somebody is there, but takes nothing and runs nothing of ours (all places taken)
+GONE_S = 300.0  # how long a running one goes on being believed in when nobody of its kind polls any more
 OUTAGE_S = 900.0  # how long the server may be silent before a dispatch fails
 NOT_PICKED_UP = "NotPickedUp"  # the name of the Cancelled state that says so
 WAITING = frozenset({StateType.SCHEDULED, StateType.PENDING})
@@ -54,7 +53,7 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunEnd:
     """How the run of one ask ended (or, for who watches, how it stands)."""
 
     ask: Ask
@@ -77,7 +76,7 @@ class Ended:
         return StateType(self.state_type) in TERMINAL_STATES
 
 
-OnChange = Callable[[Ended], None]  # called with the state so far, each time that it changes
+OnChange = Callable[[RunEnd], None]  # called with the state so far, each time that it changes
 
 
 # -- rules
@@ -142,6 +141,7 @@ def dispatch(
     *,
     config: str | None = None,
     at: datetime | None = None,
+    due: datetime | None = None,
     deployment: str = ADHOC,
     parent: str | None = None,
     patience_s: float = PATIENCE_S,
@@ -149,21 +149,22 @@ def dispatch(
     poll_s: float = 2.0,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> list[Ended]:
+) -> list[RunEnd]:
     """Run every ask through `deployment`: one after another per credential, side by side across credentials.
 
     `queues` is credential -> asks. Ends are listed in the order in which they happened. `parent` (default: the
     flow run this is called in) makes asking idempotent: called again by a retry of the same parent, runs that
     exist are watched, or reported as they ended, not started again. A run that nobody starts is called off:
-    see `gives_up` and `Ended.picked_up`. Cancelling the caller cancels the runs that are under way.
+    see `gives_up` and `RunEnd.picked_up`. Cancelling the caller cancels the runs that are under way.
     Retry: yes. Raises PrefectTrouble: no such deployment, refused parameters, server silent for 15 minutes.
     """
     key = parent or prefect.runtime.flow_run.id or str(uuid4())
-    asked = {"config": config, "at": at.isoformat() if at else None}
+    instants = {name: value.isoformat() for name, value in (("at", at), ("due", due)) if value}
+    asked = {"config": config, **instants}
     parameters = {name: value for name, value in asked.items() if value is not None}  # else the deployment's
     waiting = {credential: list(asks) for credential, asks in queues.items()}
     active: dict[str, _Child] = {}
-    ended: list[Ended] = []
+    ended: list[RunEnd] = []
     with get_client(sync_client=True) as client:
         server = _Server(client, deployment, poll_s, patience_s, sleep, clock)
         try:
@@ -195,7 +196,7 @@ def run_on_worker(
     deployment: str = ADHOC,
     on_change: OnChange | None = None,
     poll_s: float = 1.0,
-) -> Ended:
+) -> RunEnd:
     """Run one (source, scope) through `deployment` and watch it to its end; Ctrl-C cancels it. See `dispatch`."""
     queues = {source: [Ask(source, scope)]}
     (end,) = dispatch(queues, config=config, deployment=deployment, on_change=on_change, poll_s=poll_s)
@@ -214,7 +215,7 @@ def _create(deployment: str, ask: Ask, parameters: Mapping[str, str], key: str) 
     except ObjectNotFound as exc:
         raise PrefectTrouble(
             f"{deployment}: no such deployment on this Prefect server",
-            "run `strongroom serve`, or `strongroom deploy` and a worker",
+            "run `strongroom serve`, or `prefect deploy` and a worker",
         ) from exc
     except PrefectHTTPStatusError as exc:
         if exc.response.status_code not in (409, 422):
@@ -239,16 +240,22 @@ class _Server:
     sleep: Callable[[float], None]
     clock: Callable[[], float]
 
-    def look(self, active: Mapping[str, _Child]) -> dict[str, Ended]:
+    def look(self, active: Mapping[str, _Child]) -> dict[str, RunEnd]:
         """How the active runs stand, by credential; a run that nobody takes has been called off. Retry: yes."""
         ids = FlowRunFilterId(any_=[child.run_id for child in active.values()])
         runs = {run.id: run for run in self.client.read_flow_runs(flow_run_filter=FlowRunFilter(id=ids))}
         waiting = {run.id for run in runs.values() if run.state_type in WAITING and run.start_time is None}
-        busy, lives = len(waiting) < len(runs), bool(waiting) and _lives(self.client, self.deployment)
-        for child in (child for child in active.values() if child.run_id in waiting):
+        busy, lives = len(waiting) < len(runs), bool(runs) and _lives(self.client, self.deployment)
+        for child in active.values():
             child.lonely_polls = 0 if lives else child.lonely_polls + 1
             waited_s, lonely_s = self.clock() - child.since_s, child.lonely_polls * self.poll_s
-            if gives_up(waited_s, lonely_s, patience_s=self.patience_s, any_running=busy):
+            run = runs.get(child.run_id)
+            if child.run_id not in waiting:
+                if run and run.state_type not in TERMINAL_STATES and lonely_s > GONE_S:
+                    gone: State[None] = Crashed(message=f"who ran it has been gone for {lonely_s:.0f} s")
+                    self.client.set_flow_run_state(child.run_id, gone, force=True)
+                    runs[child.run_id] = self.client.read_flow_run(child.run_id)
+            elif gives_up(waited_s, lonely_s, patience_s=self.patience_s, any_running=busy):
                 off: State[None] = Cancelled(
                     name=NOT_PICKED_UP, message=f"nobody took the run in {waited_s:.0f} s"
                 )
@@ -277,11 +284,11 @@ class _Server:
                 self.sleep(5.0)
 
 
-def _end_of(child: _Child, run: FlowRun | None) -> Ended:
+def _end_of(child: _Child, run: FlowRun | None) -> RunEnd:
     if run is None:
-        return Ended(child.ask, str(child.run_id), "CANCELLED", "Deleted", "the flow run was deleted")
+        return RunEnd(child.ask, str(child.run_id), "CANCELLED", "Deleted", "the flow run was deleted")
     state = run.state or Scheduled()
-    return Ended(child.ask, str(run.id), state.type.value, state.name or "", state.message or "")
+    return RunEnd(child.ask, str(run.id), state.type.value, state.name or "", state.message or "")
 
 
 # -- leaving

@@ -6,11 +6,14 @@ Artifacts only; the same facts are in the archive and the catalog. No file name 
 
 from __future__ import annotations
 
+import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from types import TracebackType
+from typing import ParamSpec
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -26,6 +29,7 @@ from storage.listing import Entry
 from storage.records import RunRecord
 from storage.snapshot import ScopeKey, Snapshot, to_text
 
+log = logging.getLogger(__name__)
 EVERY_S = 2.0  # a progress update is a request to the server
 MAX_ROWS = 500  # of a table; Prefect has no limit of its own that would help
 
@@ -38,6 +42,22 @@ class Line:
     scope: str
     ended: str  # the name of its flow run's state
     message: str
+
+
+P = ParamSpec("P")
+
+
+def _best_effort(write: Callable[P, None]) -> Callable[P, None]:
+    """A page that Prefect's server does not take must not cost a backup: it is logged, and the run goes on."""
+
+    @wraps(write)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            write(*args, **kwargs)
+        except Exception as exc:  # httpx's and Prefect's own, of every kind
+            log.warning("a page in the Prefect UI could not be written: %s", type(exc).__name__)
+
+    return tried
 
 
 class Progress:
@@ -69,6 +89,7 @@ class Progress:
         if time.monotonic() - self._told_at >= EVERY_S:
             self._tell(min(100.0 * self._done / total, 100.0) if total else 0.0)
 
+    @_best_effort
     def _tell(self, percent: float, words: str = "") -> None:
         description = f"{self._description}: {words}" if words else self._description
         if self._id is None:
@@ -79,6 +100,7 @@ class Progress:
         self._told_at = time.monotonic()
 
 
+@_best_effort
 def proof(found: Snapshot, entries: Sequence[Entry], kept: RunRecord) -> None:
     """The files, and the proof: each check with its outcome, the growth, the head of the chain."""
     manifest = found.manifest
@@ -108,6 +130,7 @@ def proof(found: Snapshot, entries: Sequence[Entry], kept: RunRecord) -> None:
     create_markdown_artifact("\n".join(lines), key=_key("proof", found.key), description=f"{found.key}: proof")
 
 
+@_best_effort
 def failure(failed: RunRecord) -> None:
     """Why a run failed, and what to try."""
     lines = [
@@ -125,18 +148,21 @@ def failure(failed: RunRecord) -> None:
     create_markdown_artifact("\n".join(lines), key=_key("proof", failed.key), description=f"{failed.key}: failed")
 
 
+@_best_effort
 def trouble(key: ScopeKey, error: Exception) -> None:
     """Why there was not even a run."""
     text = f"# not started: {key}\n\n{_escape(without_traceback(error))}"
     create_markdown_artifact(text, key=_key("proof", key), description=f"{key}: not started")
 
 
+@_best_effort
 def night(lines: Sequence[Line]) -> None:
     """One row per scope."""
     rows = [{"source": x.source, "scope": x.scope, "ended": x.ended, "message": x.message} for x in lines]
     create_table_artifact(rows[:MAX_ROWS], key="night", description=f"{len(lines)} scopes")
 
 
+@_best_effort
 def upkeep(title: str, rows: Sequence[dict[str, object]], summary: str) -> None:
     """What a scrub found, and what it read."""
     create_table_artifact(list(rows[:MAX_ROWS]), key=_slug(title), description=summary)

@@ -15,7 +15,7 @@ from flows.export import Scope, without_secrets
 from storage import records
 from storage.archive import Archive
 from storage.catalog import Beginning, Catalog
-from storage.errors import StorageError
+from storage.errors import FormatUnknown, ObjectCorrupt, StorageError
 from storage.holder import this_process
 from storage.records import Ended, RunRecord
 from storage.snapshot import ScopeKey, from_text, record_name
@@ -147,4 +147,8 @@ class RunLog:
                 reason=f"its process ended without a word, phase: {row.phase or 'beginning'}",
                 hint="the next run goes on with the same job",
             )
-            self._enter(record)
+            try:
+                self._enter(record)
+            except (ObjectCorrupt, FormatUnknown) as exc:  # a damaged record of the past stops no night
+                log.warning("%s; `strongroom scrub --all` names what is damaged", exc)
+                self._catalog.record_run(record)

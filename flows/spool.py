@@ -6,15 +6,17 @@ system, and of the archive what it is told.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from flows.clock import Clock
 from flows.download import check_disk, receive
-from flows.errors import Exit, RunFailed, SourceError, SourceUnavailable
+from flows.errors import Exit, RunFailed, SourceError, SourceUnavailable, SourceUnexpected
 from flows.export import ExportFile, JobRef, Pace
 from flows.sources.base import Source
 from storage.listing import Entry
@@ -22,6 +24,7 @@ from storage.verify import Check, Measured, Outcome, compare, measure
 
 log = logging.getLogger(__name__)
 PIECE = 4 << 20  # bytes read at a time
+CHECK_EVERY = 256 << 20  # bytes between two looks at the disk
 
 Progress = Callable[[int, int], None]
 """Called with bytes that just arrived, and the bytes of the whole file as far as they are known (else 0)."""
@@ -61,8 +64,12 @@ def fetch_all(
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     spooled = []
-    for number, file in enumerate(files):
-        path = folder / f"{number:06d}"
+    names: set[str] = set()
+    for file in files:
+        if file.name in names:
+            raise SourceUnexpected(f"{file.shown}: the job offers two files of this name")
+        names.add(file.name)
+        path = folder / hashlib.sha256(file.name.encode()).hexdigest()[:32]
         item = _held(source, file, path, holdings) or _already(source, file, path)
         if item is None:
             item = _fetch(source, ref, file, path, tries=tries, pace=pace, clock=clock, on_bytes=on_bytes)
@@ -108,7 +115,7 @@ def _fetch(
     for attempt in range(1, tries + 1):
         problem: SourceError
         try:
-            item = _try(source, ref, file, path, on_bytes)
+            item = _try(source, ref, file, path, _watched(path, pace, clock, on_bytes))
             failed = _failed(item.checks)
             if not failed:
                 return item
@@ -132,8 +139,26 @@ def _try(source: Source, ref: JobRef, file: ExportFile, path: Path, on_bytes: Pr
         total = file.promised.size or download.total or 0
         # Spool and archive usually share a disk: the file lies there twice before the spool is freed.
         check_disk(path.parent, 2 * total)
-        measured = receive(download, path, on_bytes=lambda piece: on_bytes(piece, total))
+        measured = receive(download, path, most=file.promised.size, on_bytes=lambda piece: on_bytes(piece, total))
     return Spooled(file, path, measured, tuple(_compare(source, file, measured)))
+
+
+def _watched(path: Path, pace: Pace, clock: Clock, on_bytes: Progress) -> Progress:
+    """`on_bytes`, and two bounds: the time that one download may take, and the disk, asked again now and then."""
+    deadline = clock.now() + timedelta(seconds=pace.ceiling_s)
+    unchecked = 0
+
+    def watched(piece: int, total: int) -> None:
+        nonlocal unchecked
+        unchecked += piece
+        if unchecked >= CHECK_EVERY:
+            unchecked = 0
+            check_disk(path.parent, 0)
+        if clock.now() > deadline:
+            raise SourceUnavailable(f"the download took more than {timedelta(seconds=pace.ceiling_s)}")
+        on_bytes(piece, total)
+
+    return watched
 
 
 def _compare(source: Source, file: ExportFile, measured: Measured) -> list[Check]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 from flows.clock import Clock, new_id
@@ -42,7 +43,7 @@ class Starting:
         if left is not None:
             intent = Intent.from_json(left.intent)
             plan = plan_resume(
-                same_request=intent.scope == self._plan.scope,
+                same_request=intent.wanted == self._plan.scope,
                 asked=left.asked_at is not None,
                 known=left.ref is not None,
                 ready=left.status is not None,
@@ -96,6 +97,8 @@ class Starting:
         scope = self._source.discover(self._plan.scope)
         now = self._clock.now()
         intent = self._source.prepare(scope, account, now=now)
+        if scope != self._plan.scope:
+            intent = replace(intent, asked_for=self._plan.scope)
         job_id = new_id(now)
         self._catalog.save_intent(job_id, self._plan.key, intent.to_json(), now=now)
         return self._ask(self._catalog.job(job_id), intent)

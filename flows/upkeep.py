@@ -35,13 +35,18 @@ def free_space(archive: Archive) -> Sweep:
     return sweep(archive, now=SystemClock().now())
 
 
+def _safe(report: Report) -> bool:
+    """Whether it is known what every snapshot needs: a stray file elsewhere must not stop the freeing for ever."""
+    return not any(f.snapshots or f.name.startswith(("packs/", "snapshots/")) for f in report.findings)
+
+
 def _name() -> str:
     return f"upkeep {prefect.runtime.flow_run.scheduled_start_time or SystemClock().now():%Y-%m-%d}"
 
 
 @flow(name="upkeep", flow_run_name=_name, persist_result=False)
 def upkeep(config: str | None = None) -> State[None]:
-    """Scrub the whole archive, then free space; nothing is freed while anything is damaged or missing."""
+    """Scrub the whole archive, then free space; nothing is freed while snapshots or packs are damaged."""
     try:
         archive = open_archive(configuration.load(configuration.find(config)))
         report = read_all(archive)
@@ -52,11 +57,11 @@ def upkeep(config: str | None = None) -> State[None]:
         heads = ", ".join(f"{key} {number} {head[:12]}" for key, (number, head) in sorted(report.heads.items()))
         summary = f"{report.bytes_read:,} bytes of {report.packs} packs read; heads: {heads or 'none'}"
         pages.upkeep("scrub", rows, summary)
+        freed = free_space(archive) if _safe(report) else None
         if report.findings:
             return Failed(
                 name="Damaged", message=f"{len(rows)} findings, the first: {rows[0]['file']}: {rows[0]['problem']}"
             )
-        freed = free_space(archive)
-        return Completed(message=f"{summary}; {freed.bytes_freed:,} bytes freed")
+        return Completed(message=f"{summary}; {freed.bytes_freed if freed else 0:,} bytes freed")
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))

@@ -74,7 +74,7 @@ class Catalog:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as exc:
             raise CatalogUnusable(f"{path}: {exc.strerror}", hint="look at its permissions") from exc
-        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S})
+        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S}, hide_parameters=True)
         event.listen(engine, "connect", _prepare_connection)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         catalog = cls(engine)
@@ -102,7 +102,7 @@ class Catalog:
 
     def fact(self, name: str) -> str:
         """The value noted under `name`; "" where there is none."""
-        with Session(self._engine) as session:
+        with self._read() as session:
             row = session.get(Fact, name)
             return "" if row is None else row.value
 
@@ -171,7 +171,7 @@ class Catalog:
 
     def dead_runs(self, key: ScopeKey) -> list[Run]:
         """Runs of the scope that never ended and whose process is gone."""
-        with Session(self._engine, expire_on_commit=False) as session:
+        with self._read() as session:
             rows = session.exec(
                 select(Run).where(Run.source == key.source, Run.scope == key.scope, Run.ended_at == "")
             ).all()
@@ -206,7 +206,7 @@ class Catalog:
 
     def open_job(self, key: ScopeKey) -> InFlight | None:
         """The newest job of the scope that is not closed."""
-        with Session(self._engine) as session:
+        with self._read() as session:
             row = session.exec(
                 select(Job)
                 .where(Job.source == key.source, Job.scope == key.scope, Job.closed_at == "")
@@ -216,12 +216,12 @@ class Catalog:
 
     def open_jobs(self) -> set[str]:
         """Our ids of all jobs that are not closed."""
-        with Session(self._engine) as session:
+        with self._read() as session:
             return set(session.exec(select(Job.id).where(Job.closed_at == "")))
 
     def job(self, job_id: str) -> InFlight:
         """A job by our id. Raises CatalogUnusable where it is not known."""
-        with Session(self._engine) as session:
+        with self._read() as session:
             row = session.get(Job, job_id)
             if row is None:
                 raise CatalogUnusable(f"job {job_id}: not in the catalog", hint="run again")
@@ -257,7 +257,7 @@ class Catalog:
 
         What is in flight stays as it is. A file that cannot be read raises, unless `damaged` is given to take it.
         """
-        with Session(self._engine) as session:
+        with self._read() as session:
             runs = set(session.exec(select(Run.id).where(Run.ended_at != "")))
             snapshots = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at == "")))
             forgotten = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at != "")))
@@ -288,16 +288,17 @@ class Catalog:
             query = query.where(Run.flow_run == flow_run)
         if key is not None:
             query = query.where(Run.source == key.source, Run.scope == key.scope)
-        with Session(self._engine, expire_on_commit=False) as session:
+        with self._read() as session:
             return list(session.exec(query))
 
-    def last_good(self, key: ScopeKey) -> datetime | None:
-        """When the newest verified, live snapshot of the scope was taken."""
-        with Session(self._engine) as session:
+    def last_good(self, key: ScopeKey, *, now: datetime) -> datetime | None:
+        """When the newest verified, live snapshot of the scope was taken; one dated after `now` tells nothing."""
+        with self._read() as session:
             row = session.exec(
                 select(SnapshotRow.taken_at)
                 .where(SnapshotRow.source == key.source, SnapshotRow.scope == key.scope)
                 .where(SnapshotRow.quality == "verified", SnapshotRow.forgotten_at == "")
+                .where(SnapshotRow.taken_at <= to_text(now))
                 .order_by(text("taken_at desc"))
             ).first()
             return None if row is None else from_text(row)
@@ -306,7 +307,12 @@ class Catalog:
 
     @contextmanager
     def _write(self) -> Iterator[Session]:
-        with Session(self._engine) as session, session.begin():
+        with _mapped(), Session(self._engine) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _read(self) -> Iterator[Session]:
+        with _mapped(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     def _change_job(self, job_id: str, change: Callable[[Job], None]) -> None:
@@ -349,6 +355,17 @@ class Catalog:
 
 # Schema steps, in order; step N takes the schema from N to N + 1 in the transaction that sets user_version.
 _STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all]
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """SQLite's errors become ours, without the values of a row: a file's name in one may be a secret."""
+    try:
+        yield
+    except DatabaseError as exc:
+        raise CatalogUnusable(
+            f"catalog: {exc.orig}", hint="look at free space and permissions, then run again"
+        ) from None
 
 
 def _prepare_connection(connection: Any, _: object) -> None:

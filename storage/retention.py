@@ -73,7 +73,9 @@ def decide(facts: Sequence[Fact], policy: Policy) -> list[Verdict]:
 
     Scanned from the newest; each rule keeps the newest snapshot of each bucket until its count is used up, and
     with slots left over the oldest one (restic's rule). Snapshots that do not count are kept until two verified
-    ones are newer than they are. The newest FLOOR_VERIFIED that count always stay, and so does the newest of all.
+    ones are newer than they are. The newest FLOOR_VERIFIED that count always stay, and so does the newest of all:
+    by the time they were taken, and by their number in the chain, so that a date from a wrong clock, far ahead,
+    cannot push the last real copies out.
     """
     ordered = sorted(facts, key=lambda fact: (fact.taken_at, fact.number), reverse=True)
     counted = [fact for fact in ordered if fact.counts]
@@ -82,6 +84,10 @@ def decide(facts: Sequence[Fact], policy: Policy) -> list[Verdict]:
         _apply(name, count, counted, ZoneInfo(policy.timezone), reasons)
     for place, fact in enumerate(counted[:FLOOR_VERIFIED], start=1):
         reasons[fact.id].append(f"floor: verified copy {place} of the newest {FLOOR_VERIFIED}")
+    by_number = sorted(counted, key=lambda fact: fact.number, reverse=True)
+    for place, fact in enumerate(by_number[:FLOOR_VERIFIED], start=1):
+        if fact not in counted[:FLOOR_VERIFIED]:
+            reasons[fact.id].append(f"floor: verified copy {place} of the last {FLOOR_VERIFIED} that were kept")
     if ordered:
         reasons[ordered[0].id].append("floor: the newest of all")
     verdicts = []

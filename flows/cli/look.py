@@ -130,7 +130,7 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> int:
         for source in settings.sources:
             for scope in source.scopes():
                 key = ScopeKey(source.name, scope.name)
-                good = catalog.last_good(key)
+                good = catalog.last_good(key, now=now)
                 last = next(iter(catalog.runs(key, limit=1)), None)
                 job = catalog.open_job(key)
                 rows.append(

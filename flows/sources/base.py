@@ -27,9 +27,15 @@ files       one ZIP; size, CRC-32   100,000 files and as many      one to severa
                                     named, not fetched
 open        job again, then its     download path with the token   job again, then its link, within
             link, with the key      JSON: made by the dialect      30 s, by a client without the key
+witness     the EXPORT event's     files and documents counted    nothing to ask
+            list of records         by the listing
 inspect     manifest.txt            page count of a PDF            CSV columns, row count
 cleanup     nothing                 delete the download entry      nothing
 ==========  ======================  =============================  ==================================
+
+A scope has one job at a time. Where a system has many small ones (a Mayan version export per document), a job
+here is the whole of them: `files` names what they will give, and `open` asks for one, waits for it and streams it,
+so that no file waits in the vendor's download area while others are made.
 """
 
 from __future__ import annotations
@@ -132,6 +138,12 @@ class Source(Protocol):
     def inspect(self, intent: Intent, status: Status, file: ExportFile, path: Path) -> list[Check]:
         """What the content of a file must show, beyond its bytes being right: structure, and that it is what was
         asked for. Local; never raises for what a file holds."""
+
+    def witness(self, intent: Intent, ref: JobRef, status: Status) -> list[Check]:
+        """What only the system can say of the whole job once it is ready, such as the records it put in.
+
+        Asked once per run, before the commit; what it cannot say is *not available*, with the reason. Retry: yes.
+        """
 
     def cancel(self, ref: JobRef) -> None:
         """Best effort; nothing where the system has no such call."""

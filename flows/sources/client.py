@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from flows.sources.base import Connection, Download
 
 PIECE = 1 << 20  # bytes handed on at a time: small pieces cost more than the network does
 MAX_ANSWER = 64 << 20  # bytes of an answer that is not a file; more is no answer of an API we know
+TRICKLE_S = 1.0  # what came in so long is handed on, however little it is
 TRIES = 3  # of a request that may be repeated
 GATEWAY = (502, 503, 504)  # said by a proxy while the system behind it is away
 USER_AGENT = "strongroom"
@@ -61,7 +64,8 @@ class Answer:
 class Client:
     """One system at one base URL. Credentials go to that origin and to no other.
 
-    Redirects are not followed: a dialect that knows of one opens it with `bare=True`.
+    Redirects are not followed. Links to other origins are opened by a second client that knows neither the
+    credentials nor the cookies of the first.
     """
 
     def __init__(self, connection: Connection, headers: Mapping[str, str]) -> None:
@@ -79,18 +83,22 @@ class Client:
             except (OSError, ssl.SSLError) as exc:
                 raise ConfigError(f"ca_file {connection.ca_file}: {exc}") from exc
         read_s, connect_s = connection.read_timeout_s, connection.connect_timeout_s
-        self._http = httpx.Client(
-            timeout=httpx.Timeout(read_s, connect=connect_s),
-            verify=verify,
-            proxy=connection.proxy,
-            trust_env=connection.proxy is None,
-            follow_redirects=False,
-            headers={"User-Agent": USER_AGENT},
+        self._http, self._bare = (
+            httpx.Client(
+                timeout=httpx.Timeout(read_s, connect=connect_s),
+                verify=verify,
+                proxy=connection.proxy,
+                trust_env=connection.proxy is None,
+                follow_redirects=False,
+                headers={"User-Agent": USER_AGENT},
+            )
+            for _ in range(2)
         )
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+        self._bare.close()
 
     def get(self, path: str, params: Mapping[str, str] | None = None, *, sleep: Callable[[float], None]) -> Answer:
         """GET, tried up to three times where no answer came, or a gateway's. Raises SourceUnavailable. Retry: yes.
@@ -124,12 +132,15 @@ class Client:
             ours = _origin(link) == self._origin
         except ValueError as exc:
             raise SourceUnexpected(f"{_where(self.base)}: the system gave a link that is no URL") from exc
+        if self._origin[0] == "https" and not link.startswith("https:"):
+            raise SourceUnexpected(f"{_where(self.base)}: the system gave a link that is not https")
+        http = self._http if ours else self._bare
         headers = {**(self._headers if ours else {}), "Accept": accept, "Accept-Encoding": "identity"}
-        with _mapped(_where(link)), self._http.stream("GET", link, headers=headers) as response:
+        with _mapped(_where(link)), http.stream("GET", link, headers=headers) as response:
             if response.status_code != 200:
                 raise refuse(_answer(response))
             length = response.headers.get("content-length", "")
-            total = int(length) if length.isdigit() else None
+            total = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
             yield Download(_pieces(response, _where(link)), 0, total)
 
     def _request(
@@ -179,15 +190,17 @@ def _answer(response: httpx.Response) -> Answer:
 
 
 def _pieces(response: httpx.Response, where: str) -> Iterator[bytes]:
+    """Pieces of at least PIECE bytes, or what came in a second: who counts them must see a trickle, too."""
     parts: list[bytes] = []
     length = 0
+    told_at = time.monotonic()
     with _mapped(where):
         for chunk in response.iter_raw():
             parts.append(chunk)
             length += len(chunk)
-            if length >= PIECE:
+            if length >= PIECE or time.monotonic() - told_at > TRICKLE_S:
                 yield b"".join(parts)
-                parts, length = [], 0
+                parts, length, told_at = [], 0, time.monotonic()
     if parts:
         yield b"".join(parts)
 

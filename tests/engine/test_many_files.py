@@ -9,13 +9,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from flows.config import SourceTable
+from flows.errors import RunFailed, SourceUnavailable
 from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
 from flows.lifecycle import Engine
 from flows.plan import Places, Plan
@@ -25,7 +26,7 @@ from storage.backend import Memory
 from storage.catalog import Catalog
 from storage.records import RunRecord
 from storage.retention import Policy
-from storage.verify import Check, Promise
+from storage.verify import Check, Outcome, Promise
 
 NOW = datetime(2026, 11, 21, 3, 30, tzinfo=UTC)
 
@@ -94,6 +95,10 @@ class Shelf:
         yield Download(iter([data]), 0, len(data))
 
     def inspect(self, intent: Intent, status: Status, file: ExportFile, path: Path) -> list[Check]:
+        bad = path.read_bytes().startswith(b"<html>")
+        return [Check("content", Outcome.FAILED, file.name, got="a web page")] if bad else []
+
+    def witness(self, intent: Intent, ref: JobRef, status: Status) -> list[Check]:
         return []
 
     def cancel(self, ref: JobRef) -> None: ...
@@ -109,10 +114,15 @@ def places(tmp_path: Path) -> Iterator[Places]:
         yield Places(Archive.create(Memory(), now=NOW), catalog, tmp_path / "spool")
 
 
-def night(places: Places, shelf: Shelf) -> RunRecord:
-    """One run from beginning to end."""
+def engine_of(places: Places, shelf: Shelf, clock: Still | None = None) -> Engine:
+    """A run's engine."""
     table = SourceTable(name="office", system="shelf", url="http://127.0.0.1:1")
-    engine = Engine(Plan(table, Scope("all", "documents"), Policy(), Pace()), shelf, places, Still())
+    return Engine(Plan(table, Scope("all", "documents"), Policy(), Pace()), shelf, places, clock or Still())
+
+
+def night(places: Places, shelf: Shelf, clock: Still | None = None) -> RunRecord:
+    """One run from beginning to end."""
+    engine = engine_of(places, shelf, clock)
     engine.begin(trigger="cli")
     engine.login()
     with engine.lease():
@@ -168,3 +178,98 @@ def test_what_is_named_but_missing_is_fetched_again(places: Places) -> None:
     newest = places.archive.snapshots()[-1]
     entry = min(places.archive.entries(newest), key=lambda e: e.path)
     assert b"".join(places.archive.reader(newest).chunks(entry)) == shelf.files_there["a.pdf"]
+
+
+def test_a_quarantined_file_does_not_become_good_by_being_held(places: Places) -> None:
+    """What failed its check last night fails it tonight: only verified snapshots are held against fetching."""
+    shelf = Shelf({"a.pdf": b"<html>sorry</html>"})
+
+    assert [night(places, shelf).ended for _ in range(2)] == ["quarantined", "quarantined"]
+
+
+def test_what_was_not_read_back_is_not_said_to_be(places: Places) -> None:
+    """Held files are counted apart: their bytes were proven when they came, and scrub reads them again."""
+    shelf = Shelf({"a.pdf": b"a" * 5000})
+    night(places, shelf)
+
+    checks = night(places, shelf).checks
+
+    told = {check.outcome.value: check.got for check in checks if check.name == "read back from the archive"}
+    assert told == {"passed": "every byte, before the commit", "not available": "1 files"}
+
+
+def test_a_pack_that_goes_between_listing_and_writing_costs_a_fetch(places: Places, tmp_path: Path) -> None:
+    """Held when the download began, gone when it is to be named: everything is fetched, and the night is kept."""
+    shelf = Shelf({"a.pdf": b"a" * 5000})
+    night(places, shelf)
+    packs = list(places.archive.backend.list("packs/"))
+
+    class Late(Shelf):
+        def inspect(self, intent: Intent, status: Status, file: ExportFile, path: Path) -> list[Check]:
+            for name in packs:
+                places.archive.backend.delete(name)
+            return []
+
+    assert night(places, Late(shelf.files_there)).ended == "verified"
+    newest = places.archive.snapshots()[-1]
+    reader = places.archive.reader(newest)
+    kept = {entry.path: b"".join(reader.chunks(entry)) for entry in places.archive.entries(newest)}
+    assert kept["a.pdf"] == shelf.files_there["a.pdf"]
+
+
+def test_a_scope_that_is_resolved_anew_goes_on_with_its_job(places: Places) -> None:
+    """What discovery adds does not make an open job somebody else's."""
+
+    class ByName(Shelf):
+        def discover(self, wanted: Scope) -> Scope:
+            return replace(wanted, id="4711")
+
+    shelf = ByName({"a.pdf": b"a"})
+    engine = engine_of(places, shelf)
+    engine.begin(trigger="cli")
+    engine.login()
+    with engine.lease():
+        first = engine.start()
+
+    again = engine_of(places, shelf)
+    again.begin(trigger="cli")
+    again.login()
+    with again.lease():
+        assert again.start().id == first.id
+
+
+def test_a_file_that_never_ends_is_cut_off(places: Places) -> None:
+    """Beyond its promise nothing is read: the spool stays small, and the run says what came."""
+
+    class Endless(Shelf):
+        @contextmanager
+        def open(
+            self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""
+        ) -> Iterator[Download]:
+            yield Download(iter(lambda: bytes(1 << 20), b""), 0, None)
+
+    shelf = Endless({"a.pdf": b"a" * 1000})
+
+    with pytest.raises(RunFailed, match="promised 1000"):
+        night(places, shelf)
+    assert sum(path.stat().st_size for path in places.spool.rglob("*") if path.is_file()) < 4 << 20
+
+
+def test_a_file_that_trickles_is_given_up(places: Places) -> None:
+    """However slowly it comes, one download has an end; the job is remembered."""
+    clock = Still()
+
+    class Trickle(Shelf):
+        @contextmanager
+        def open(
+            self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""
+        ) -> Iterator[Download]:
+            def drip() -> Iterator[bytes]:
+                while True:
+                    clock.sleep(600)
+                    yield b"."
+
+            yield Download(drip(), 0, None)
+
+    with pytest.raises(SourceUnavailable, match="took more than"):
+        night(places, Trickle({"a.pdf": b"a" * 10_000}), clock)

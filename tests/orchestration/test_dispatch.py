@@ -22,7 +22,7 @@ from prefect.settings import (
 from flows.orchestration import (
     STUCK_S,
     Ask,
-    Ended,
+    RunEnd,
     _Server,
     deployment_lives,
     dispatch,
@@ -77,7 +77,7 @@ def test_a_poll_is_fresh_for_thirty_seconds() -> None:
 def test_dispatch_keeps_the_order_of_each_credential_and_reports_failures(served: House) -> None:
     """Two credentials side by side; within one, the next starts after the last ended, well or not."""
     queues = {"key-1": [Ask("lab", "one"), Ask("lab", "bad"), Ask("lab", "two")], "key-2": [Ask("docs", "all")]}
-    seen: list[Ended] = []
+    seen: list[RunEnd] = []
 
     ended = dispatch(queues, poll_s=0.3, on_change=seen.append)
 
@@ -102,7 +102,7 @@ def test_a_retried_nightly_does_not_start_the_same_twice(served: House) -> None:
     ask = {"key": [Ask("again", "one")]}
 
     @flow(name="nightly-twice")
-    def nightly_twice() -> list[Ended]:
+    def nightly_twice() -> list[RunEnd]:
         return dispatch(ask, poll_s=0.3) + dispatch(ask, poll_s=0.3)
 
     first, second = nightly_twice()
@@ -144,7 +144,7 @@ def test_a_run_that_nobody_takes_is_called_off(house: House) -> None:
 def test_who_is_cancelled_cancels_what_it_asked_for(house: House) -> None:
     """Ctrl-C, or a cancelled nightly, leaves no run behind."""
     house.run("-c", "from tiny_flows import backup; backup.to_deployment('left').apply()")
-    seen: list[Ended] = []
+    seen: list[RunEnd] = []
 
     def interrupted(_: float) -> None:
         raise KeyboardInterrupt

@@ -168,14 +168,14 @@ def test_the_newest_verified_snapshot_is_the_last_good_one(tmp_path: Path) -> No
     """Quarantined ones and forgotten ones do not count."""
     archive = new_archive()
     with Catalog.open(tmp_path / "c.db") as catalog:
-        assert catalog.last_good(LAB) is None
+        assert catalog.last_good(LAB, now=START + 9 * NIGHT) is None
         for number in range(3):
             night(archive, catalog, number)
 
-        assert catalog.last_good(LAB) == START + NIGHT
+        assert catalog.last_good(LAB, now=START + 9 * NIGHT) == START + NIGHT
         drop(archive, archive.snapshots(LAB)[1], now=START)
         catalog.record_forgotten(archive.tombstones()[0])
-        assert catalog.last_good(LAB) == START
+        assert catalog.last_good(LAB, now=START + 9 * NIGHT) == START
 
 
 def test_the_first_answer_that_said_ready_stands(tmp_path: Path) -> None:

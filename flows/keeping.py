@@ -1,0 +1,84 @@
+"""From the spool into the archive: what is asked of the files, what a snapshot says of itself, the writing.
+
+Used by the engine for exports that were fetched, and by `importing.py` for files that somebody already has.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from importlib import metadata
+
+from flows import spool
+from flows.export import Intent, JobRef, Status
+from flows.sources.base import Source
+from flows.spool import Spooled
+from storage.errors import ObjectCorrupt, StorageError
+from storage.snapshot import Draft, Snapshot
+from storage.verify import Check, Outcome, measure
+from storage.writer import Writer
+
+
+def checks_of(
+    source: Source, intent: Intent, ref: JobRef, status: Status, spooled: Sequence[Spooled]
+) -> list[Check]:
+    """Every question to the files of a job, and its answer. Raises what `Source.witness` raises."""
+    checks: list[Check] = []
+    for item in spooled:
+        checks += item.checks
+        if item.held is None:  # else it was looked at when it came, and found good: only such files are held
+            checks += source.inspect(intent, status, item.file, item.path)
+    if not spooled:
+        checks.append(Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one"))
+    checks += source.witness(intent, ref, status)
+    held = sum(1 for item in spooled if item.held is not None)
+    return [*checks, *read_back(fetched=len(spooled) - held, held=held)]
+
+
+def read_back(*, fetched: int, held: int = 0) -> list[Check]:
+    """What the commit will have proven: a snapshot whose read-back fails is never written."""
+    name = "read back from the archive"
+    checks = []
+    if fetched or not held:
+        checks.append(Check(name, Outcome.PASSED, got="every byte, before the commit"))
+    if held:
+        reason = "held since an earlier snapshot and proven then; scrub reads them again"
+        checks.append(Check(name, Outcome.NOT_AVAILABLE, got=f"{held} files", reason=reason))
+    return checks
+
+
+def write(writer: Writer, draft: Draft, spooled: Sequence[Spooled], *, clock: Callable[[], datetime]) -> Snapshot:
+    """Put the files into the archive and commit. Raises StorageError; retry: yes, with a new writer."""
+    for item in spooled:
+        file = item.file
+        if item.held is not None:
+            entry = replace(item.held, path=file.name, promised=file.promised, media_type=file.media_type)
+            writer.keep(entry)
+            continue
+        writer.add(
+            file.name,
+            spool.read(item.path),
+            promised=file.promised,
+            media_type=file.media_type,
+            measured=item.measured,  # by the download: reading back proves these very bytes
+        )
+    try:
+        return writer.commit(draft, clock=clock)
+    except ObjectCorrupt:
+        for item in spooled:
+            if item.held is None and measure(spool.read(item.path)) != item.measured:
+                what = f"{item.path}: changed in the spool"
+                raise StorageError(what, hint="run again: it is fetched anew") from None
+        raise
+
+
+def notes(leaves_out: Sequence[str]) -> tuple[str, ...]:
+    """What a reader in ten years must know."""
+    return (f"not in this backup: {', '.join(leaves_out)}",) if leaves_out else ()
+
+
+def tool() -> dict[str, str]:
+    """What wrote a snapshot."""
+    return {"strongroom": metadata.version("strongroom"), "python": platform.python_version()}
