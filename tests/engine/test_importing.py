@@ -110,11 +110,23 @@ def test_a_given_time_is_held_against_the_export_date(bench: Bench, off_days: in
     """Within a day, for the sake of time zones; beyond it the file is not what was said."""
     at = bench.clock.now() + timedelta(days=off_days)
     file = _exported(bench, "user")
+    bench.clock.sleep(5 * 86400)  # imported later: a date ahead of the clock is refused before all
 
     (got,) = _imported(bench, "user", file, at=at)
 
     assert by_name(got.record.checks)["export date"] == outcome
     assert got.snapshot.manifest.draft.taken_at == at
+
+
+def test_a_time_in_the_future_is_refused(bench: Bench) -> None:
+    """It would make every night until then look superfluous."""
+    file = _exported(bench, "user")
+    before = bench.archive.snapshots()
+
+    with pytest.raises(ConfigError, match="lies in the future"):
+        _imported(bench, "user", file, at=bench.clock.now() + timedelta(days=1))
+
+    assert bench.archive.snapshots() == before
 
 
 def test_files_are_taken_in_by_their_own_dates(bench: Bench) -> None:

@@ -96,7 +96,7 @@ def test_a_spooled_file_is_not_fetched_again(bench: Bench) -> None:
 def test_a_damaged_spool_is_fetched_again(bench: Bench, damage: str) -> None:
     """A file that does not fit its note or its promise, or has no note, is worth nothing."""
     _killed_before(bench, "keep")
-    (path,) = [path for path in bench.spool.rglob("*") if path.name == "000000"]
+    (path,) = [path for path in bench.spool.rglob("*") if path.is_file() and not path.suffix]
     note = path.with_suffix(".json")
     match damage:
         case "flip":

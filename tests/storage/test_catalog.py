@@ -164,6 +164,30 @@ def test_a_damaged_file_stops_filling_only_where_nobody_takes_it(tmp_path: Path)
     assert entered == 9
 
 
+def test_a_date_ahead_of_the_clock_tells_nothing(tmp_path: Path) -> None:
+    """One night with a wrong clock must not make every later night look superfluous."""
+    archive = new_archive()
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        for night in (0, 3650):
+            found = write(archive, {"a": b"a"}, night=night)
+            catalog.record_snapshot(found, archive.entries(found))
+
+        assert catalog.last_good(LAB, now=START + NIGHT) == START
+
+
+def test_a_full_disk_is_told_without_the_rows_values(tmp_path: Path) -> None:
+    """SQLite's error becomes ours: where, why, and nothing of what was to be written."""
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        catalog._engine.dispose()
+        (tmp_path / "c.db").write_bytes(b"not a database at all, but long enough to be looked at" * 100)
+
+        with pytest.raises(CatalogUnusable) as caught:
+            catalog.save_intent("j1", LAB, {"name": "RSpace-secret-name.zip"}, now=START)
+
+    assert "secret-name" not in str(caught.value)
+    assert caught.value.hint
+
+
 def test_the_newest_verified_snapshot_is_the_last_good_one(tmp_path: Path) -> None:
     """Quarantined ones and forgotten ones do not count."""
     archive = new_archive()

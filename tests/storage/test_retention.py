@@ -229,3 +229,14 @@ def test_restics_verdicts_are_ours() -> None:
         judged += 1
 
     assert judged == 21
+
+
+@pytest.mark.parametrize("policy", [Policy(keep_last=2), Policy(keep_daily=2), Policy(keep_yearly=1)])
+def test_dates_from_a_wrong_clock_do_not_push_the_real_copies_out(policy: Policy) -> None:
+    """Two snapshots dated ten years ahead: the two that were kept last stay, whatever their dates."""
+    real = [Fact(f"real-{n}", n, START + n * NIGHT, True) for n in (1, 2, 5, 6)]
+    ahead = [Fact(f"ahead-{n}", n, START + timedelta(days=3650) + n * NIGHT, True) for n in (3, 4)]
+
+    kept = {verdict.fact.id for verdict in decide(real + ahead, policy) if verdict.keep}
+
+    assert {"real-5", "real-6"} <= kept
