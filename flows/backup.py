@@ -25,7 +25,7 @@ from flows.config import Settings
 from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
-from flows.orchestration import Ask, deployment_lives, dispatch
+from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch
 from flows.spool import Spooled
 from flows.workbench import open_archive, open_catalog, open_engine
 from storage.catalog import InFlight
@@ -149,7 +149,7 @@ def _nightly_name() -> str:
 
 
 @flow(name="nightly", flow_run_name=_nightly_name, persist_result=False)
-def nightly(source: str | None = None, config: str | None = None, at: datetime | None = None) -> State[None]:
+def nightly(source: str | None = None, config: str | None = None, at: datetime | None = None) -> State[list[str]]:
     """Back up every configured scope of one source, or of all.
 
     One deployment run per scope where a worker or `strongroom serve` lives; else directly, here. One after
@@ -171,23 +171,31 @@ def nightly(source: str | None = None, config: str | None = None, at: datetime |
     if left and deployment_lives():
         attempt = f"{prefect.runtime.flow_run.id}:{prefect.runtime.flow_run.run_count}"
         ends = dispatch(queues, config=path, at=_aware(at), due=since, parent=attempt)
-        lines += [pages.Line(e.ask.source, e.ask.scope, e.state_name, e.message) for e in ends if e.picked_up]
+        lines += [_line(e) for e in ends if e.picked_up]
         left = [end.ask for end in ends if not end.picked_up]
     for ask in left:
         state = backup(ask.source, ask.scope, path, at, since, return_state=True)
-        lines.append(pages.Line(ask.source, ask.scope, state.name or "", state.message or ""))
+        flow_run = str(state.state_details.flow_run_id or "")
+        lines.append(pages.Line(ask.source, ask.scope, state.name or "", state.message or "", flow_run))
     pages.night(lines)
     return _night_state(lines)
 
 
-def _night_state(lines: Sequence[pages.Line]) -> State[None]:
+def _line(end: RunEnd) -> pages.Line:
+    return pages.Line(end.ask.source, end.ask.scope, end.state_name, end.message, end.flow_run_id)
+
+
+def _night_state(lines: Sequence[pages.Line]) -> State[list[str]]:
+    """How the night looks in Prefect; its data are the flow runs that it was made of, for who started it."""
+    runs = [line.flow_run for line in lines if line.flow_run]
+    skipped = sum(1 for line in lines if line.ended == "Skipped")
     bad = [line for line in lines if line.ended not in ("Verified", "Skipped")]
     if not bad:
-        return Completed(message=f"{len(lines)} scopes, every one verified or not due")
+        rest = f", {skipped} not due" if skipped else ""
+        return Completed(message=f"{len(lines)} scopes: {len(lines) - skipped} verified{rest}", data=runs)
     names = ", ".join(f"{line.source}/{line.scope} {line.ended.lower()}" for line in bad)
-    return Failed(
-        name="Partly" if len(bad) < len(lines) else "Failed", message=f"{len(bad)} of {len(lines)}: {names}"
-    )
+    name = "Partly" if len(bad) < len(lines) else "Failed"
+    return Failed(name=name, message=f"{len(bad)} of {len(lines)}: {names}", data=runs)
 
 
 def _due(settings: Settings, source: str | None, since: datetime | None) -> tuple[dict[str, list[Ask]], list[Ask]]:

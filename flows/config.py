@@ -291,6 +291,16 @@ def _check_sources(path: Path, file: File) -> None:
             names.add(scope.name)
 
 
+_SECRETS = ("api_key", "token", "password", "username")
+_ADDRESS = "expected http://… or https://…, without user, password or query"
+# What pydantic says of a pattern is for programmers.
+_WORDS = {
+    ("string_pattern_mismatch", "url"): _ADDRESS,
+    ("string_pattern_mismatch", "proxy"): _ADDRESS,
+    ("string_pattern_mismatch", "name"): "expected lower-case letters, digits, - and _, at most 40",
+}
+
+
 def _problem(error: Any) -> str:
     """One pydantic error as thing, got, expected. A value under a secret's key is not repeated."""
     loc = [part for part in error["loc"] if not (isinstance(part, str) and part[:1].isupper())]
@@ -303,8 +313,12 @@ def _problem(error: Any) -> str:
     key = ".".join(parts)
     if error["type"] == "extra_forbidden":
         return f"{key}: not a key that is known here"
-    message = error["msg"].removeprefix("Value error, ")
-    secret = any(part in ("api_key", "token", "password", "username") for part in loc)
+    message = _WORDS.get((error["type"], str(loc[-1]) if loc else ""), error["msg"].removeprefix("Value error, "))
+    if error["type"] == "missing":
+        message = "is missing"
+    elif error["type"] in ("model_type", "dict_type"):
+        message = "expected a table, such as { … }"
+    secret = any(part in _SECRETS for part in loc)
     given = error["input"]
     plain = isinstance(given, str | int | float) and not secret  # a whole table may hold a secret
     got = f" = {_shown(given)}" if plain and error["type"] not in ("missing", "value_error") else ""

@@ -15,6 +15,13 @@ from flows.sources.base import Connection
 COMMAND_TIMEOUT_S = 60
 
 
+def check(settings: Settings, source: SourceTable) -> None:
+    """Raises ConfigError where a secret is not there. Those in Prefect blocks are not asked for."""
+    for key, ref in source.secret_refs().items():
+        if isinstance(ref, SecretRef) and ref.prefect_secret is None:
+            _resolve(ref, f"source {source.name!r}: {key}", settings.folder)
+
+
 def connection(settings: Settings, source: SourceTable) -> Connection:
     """A connection with its secrets resolved. Raises ConfigError that names the key, never the value."""
     secrets = {

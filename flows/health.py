@@ -12,7 +12,7 @@ import psutil
 from flows.config import Settings, SourceTable
 from flows.credentials import connection
 from flows.download import MARGIN
-from flows.errors import ConfigError, RunFailed
+from flows.errors import ConfigError, RunFailed, SourceUnavailable
 from flows.workbench import open_catalog
 from storage.archive import Archive, Damaged
 from storage.errors import BackendFailed, ObjectCorrupt
@@ -79,14 +79,18 @@ def source(settings: Settings, table: SourceTable) -> str:
     system = table.dialect.connect(connection(settings, table))
     try:
         account = system.login()
+    except SourceUnavailable as exc:
+        raise SourceUnavailable(str(exc), hint=f"is {table.url} right, and does the server answer?") from exc
     finally:
         system.close()
+    clocks = "its clock is not told"
     if account.server_time is not None:
         skew_s = abs((datetime.now(UTC) - account.server_time).total_seconds())
-        if skew_s > CLOCK_TOLERANCE_S and not table.url.startswith("http://127."):
+        clocks = f"clocks differ by {skew_s:.0f} s"
+        if skew_s > CLOCK_TOLERANCE_S and not table.url.startswith("http://127."):  # a demo's clock is its own
             raise RunFailed(f"{table.url}: its clock and ours differ by {skew_s:.0f} s", hint="set both by NTP")
     scopes = ", ".join(scope.name for scope in table.scopes()) or "none"
-    return f"{table.url}, {table.system} {account.version}, as {account.user}; scopes: {scopes}"
+    return f"{table.url}, {table.system} {account.version}, as {account.user}; {clocks}; scopes: {scopes}"
 
 
 def _file_system(path: Path) -> str:

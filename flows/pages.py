@@ -42,6 +42,7 @@ class Line:
     scope: str
     ended: str  # the name of its flow run's state
     message: str
+    flow_run: str = ""  # Prefect's id of it
 
 
 P = ParamSpec("P")

@@ -48,6 +48,7 @@ class RunLog:
         self._beginning: Beginning | None = None
         self.job_id = ""
         self.bytes_fetched = 0
+        self._phase_now = ""
 
     @property
     def run_id(self) -> str:
@@ -73,6 +74,7 @@ class RunLog:
     def phase(self, phase: str, job_id: str = "") -> None:
         """Note what the run does now, and for which job."""
         self.job_id = job_id or self.job_id
+        self._phase_now = phase
         self._catalog.note_phase(self.run_id, phase, self.job_id)
 
     def end(self, end: End) -> RunRecord:
@@ -84,6 +86,8 @@ class RunLog:
         ended, code, hint = verdict(error)
         known = isinstance(error, SourceError | StorageError | ConfigError)
         reason = str(error) if known else f"{type(error).__name__}: {error}".rstrip(": ")
+        if not isinstance(error, Exception):  # Ctrl-C, a cancel in Prefect, a supervisor's signal
+            reason = f"interrupted, phase: {self._phase_now or 'beginning'}"
         checks = tuple(fold(getattr(error, "checks", ())))
         record = self._record(End(ended, code, " ".join(reason.split()), hint, checks=checks))
         try:

@@ -20,6 +20,7 @@ from flows.lifecycle import Engine
 from flows.plan import Places, Plan
 from storage.archive import Archive, Damaged, open_url
 from storage.catalog import Catalog
+from storage.errors import ArchiveMissing
 
 log = logging.getLogger(__name__)
 ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
@@ -28,6 +29,22 @@ ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
 def open_archive(settings: Settings) -> Archive:
     """The configured archive. Raises ArchiveMissing, BackendFailed, FormatUnknown."""
     return Archive.open(open_url(settings.file.archive.url, base=settings.folder))
+
+
+def refuse_second_archive(settings: Settings) -> None:
+    """Raises ConfigError where the archive is gone but a catalog knows of one: its disk may not be mounted."""
+    try:
+        open_archive(settings)
+    except ArchiveMissing:
+        if not settings.catalog_path.exists():
+            return
+        with Catalog.open(settings.catalog_path) as catalog:
+            known = catalog.fact(ARCHIVE_FACT)
+        if known:
+            raise ConfigError(
+                f"{settings.file.archive.url}: no archive, but {settings.catalog_path} knows one ({known[:8]})",
+                hint="mount its disk, or correct [archive] url; for a new archive name another [state] folder",
+            ) from None
 
 
 @contextmanager

@@ -146,34 +146,40 @@ class Archive:
                 continue
         return number, None
 
-    def find(self, ref: str, key_filter: ScopeKey | None = None, *, source: str = "") -> Snapshot:
-        """The snapshot that `ref` names: an id, a unique beginning of one, or `latest`.
+    def find(self, ref: str, *, source: str = "", scope: str = "") -> Snapshot:
+        """The snapshot that `ref` names, of that source and scope: an id, a unique beginning of one, or `latest`.
 
         `latest` is the newest verified one; where there is none, the newest at all. Damage elsewhere does not
         matter; a newest manifest that is damaged does, for `latest`. Raises SnapshotUnknown, ObjectCorrupt.
         """
         damaged: list[Damaged] = []
-        live = self.snapshots(key_filter, damaged=damaged)
-        chosen = [s for s in live if not source or s.key.source == source]
+        live = self.snapshots(damaged=damaged)
+        chosen = [
+            s for s in live if s.key.source == (source or s.key.source) and s.key.scope == (scope or s.key.scope)
+        ]
+        among = "".join(f" of {kind} {name}" for kind, name in (("source", source), ("scope", scope)) if name)
         if ref == "latest":
-            self._refuse_damaged_heads(damaged, key_filter, source)
+            self._refuse_damaged_heads(damaged, source, scope)
             if not chosen:
-                raise SnapshotUnknown("latest: the archive holds no snapshot that fits")
+                raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
             verified = [s for s in chosen if s.manifest.draft.quality == "verified"]
             return (verified or chosen)[-1]
         hits = [s for s in chosen if len(ref) >= _MIN_PREFIX and s.id.startswith(ref.lower())]
         if len(hits) != 1:
-            found = "no snapshot has" if not hits else f"{len(hits)} snapshots have"
+            found = f"no snapshot{among} has" if not hits else f"{len(hits)} snapshots{among} have"
             raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {_MIN_PREFIX} characters)")
         return hits[0]
 
-    def _refuse_damaged_heads(self, damaged: list[Damaged], key: ScopeKey | None, source: str) -> None:
+    def _refuse_damaged_heads(self, damaged: list[Damaged], source: str, scope: str) -> None:
         heads: dict[ScopeKey, int] = {}
-        for link in self.links(key):
+        for link in self.links():
             heads[link.key] = max(link.number, heads.get(link.key, 0))
         for bad in damaged:
-            named = snapshot.parse_name(bad.name)
-            if named and named.number == heads.get(named.key) and (not source or named.key.source == source):
+            link_or_none = snapshot.parse_name(bad.name)
+            if link_or_none is None or link_or_none.number != heads.get(link_or_none.key):
+                continue
+            key = link_or_none.key
+            if source in ("", key.source) and scope in ("", key.scope):
                 raise ObjectCorrupt(
                     f"latest: {bad.problem}",
                     hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",

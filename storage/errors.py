@@ -29,7 +29,7 @@ class StorageError(Exception):
 class ArchiveMissing(StorageError):
     """There is no archive at the place named."""
 
-    default_hint = "`strongroom init` makes one; or correct [archive] url, or --archive"
+    default_hint = "is its disk mounted, and its URL right? a first archive is made by `strongroom init`"
 
 
 class FormatUnknown(StorageError):

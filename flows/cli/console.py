@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,9 @@ from rich.table import Table
 
 SCHEMA = 1  # of every JSON object; a field may be added without raising it
 
-out = Console(highlight=False)
+WIDE = 200  # columns where nobody looks: what is piped must not be broken into lines
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False)
 
 ConfigOption = Annotated[
@@ -41,7 +44,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         right = column.endswith(("bytes", "size", "number", "files"))
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
+        whole = column not in ("file", "sha256", "got", "promised", "why", "reason", "scope")
+        table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*[painted(cell) for cell in row])
     out.print(table)

@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 def restore(
     snapshot: Annotated[str, typer.Argument(help="An id, a unique beginning of one, or latest.")],
     to: Annotated[Path, typer.Option(help="Folder to restore into; made where missing.")] = Path("restored"),
-    source: Annotated[str, typer.Option(help="For latest: of this source.")] = "",
+    source: Annotated[str, typer.Option(help="Only of this source.")] = "",
+    scope: Annotated[str, typer.Option(help="Only of this scope.")] = "",
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -33,7 +34,7 @@ def restore(
     from storage.restore import restore as give_back
 
     store = the_archive(archive, config)
-    found = store.find(snapshot, source=source)
+    found = store.find(snapshot, source=source, scope=scope)
     with _bar(quiet=json) as bar:
         task = bar.add_task("restore", total=found.manifest.size)
         results = give_back(store, found, to, on_bytes=lambda count: bar.update(task, advance=count))

@@ -76,14 +76,15 @@ def snapshots(
 
 def show(
     snapshot: Annotated[str, typer.Argument(help="An id, a unique beginning of one, or latest.")] = "latest",
-    source: Annotated[str, typer.Option(help="For latest: of this source.")] = "",
+    source: Annotated[str, typer.Option(help="Only of this source.")] = "",
+    scope: Annotated[str, typer.Option(help="Only of this scope.")] = "",
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
     """Show one snapshot: its files, what was promised, every check and its outcome."""
     store = the_archive(archive, config)
-    found = store.find(snapshot, source=source)
+    found = store.find(snapshot, source=source, scope=scope)
     entries = store.entries(found)
     if json:
         print_json("show", {"snapshot": snapshot_json(found, entries)})

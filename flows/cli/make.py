@@ -38,21 +38,21 @@ def run(
     Through a worker or `strongroom serve` where one lives, else directly; either way a Prefect server shows it.
     """
     from flows import config as configuration
+    from flows.credentials import check
 
     settings = configuration.load(configuration.find(config))
     source, _, scope = (target or "").partition("/")
     if source and scope:
         settings.scope(settings.source(source), scope)  # a wrong name is told before anything is started
-    elif source:
-        settings.source(source)
-    elif not any(table.scope for table in settings.sources):
+    if not source and not any(table.scope for table in settings.sources):
         raise ConfigError(
             f"{settings.path}: no scope is configured", hint="add a [[source]] with a [[source.scope]]"
         )
-    begun = datetime.now(UTC)
+    for table in [settings.source(source)] if source else settings.sources:
+        check(settings, table)  # and so is a secret that is not there
     ui = join_prefect(settings)
-    trouble = _run_one(settings, source, scope) if scope else _run_many(settings, source or None)
-    return report(settings, begun, source, scope, trouble=trouble, json=json, ui=ui)
+    flow_runs, trouble = _run_one(settings, source, scope) if scope else _run_many(settings, source or None)
+    return report(settings, flow_runs, trouble=trouble, json=json, ui=ui)
 
 
 def join_prefect(settings: Settings) -> str:
@@ -76,8 +76,8 @@ def leave_prefect() -> None:
     flush()
 
 
-def _run_one(settings: Settings, source: str, scope: str) -> str:
-    """Run it; what Prefect says where no run of ours could be recorded."""
+def _run_one(settings: Settings, source: str, scope: str) -> tuple[list[str], str]:
+    """Run it: its flow run, and what Prefect says where no run of ours could be recorded."""
     from flows.backup import backup
     from flows.orchestration import deployment_lives, run_on_worker
 
@@ -86,38 +86,32 @@ def _run_one(settings: Settings, source: str, scope: str) -> str:
         say("a worker lives: it runs the backup")
         end = run_on_worker(source, scope, path, on_change=lambda now: say(f"{source}/{scope}: {now.state_name}"))
         if end.picked_up:
-            return end.message
+            return [end.flow_run_id], end.message
     state = backup(source, scope, path, return_state=True)
-    return state.message or ""
+    return [str(state.state_details.flow_run_id)], state.message or ""
 
 
-def _run_many(settings: Settings, source: str | None) -> str:
+def _run_many(settings: Settings, source: str | None) -> tuple[list[str], str]:
     from flows.backup import nightly
 
-    return nightly(source, str(settings.path), return_state=True).message or ""
+    state = nightly(source, str(settings.path), return_state=True)
+    return list(getattr(state.data, "result", None) or []), state.message or ""
 
 
-def report(
-    settings: Settings, begun: datetime, source: str, scope: str, *, trouble: str, json: bool, ui: str
-) -> int:
-    """Print how the runs since `begun` ended, as the catalog has it; the exit code for all of them."""
+def report(settings: Settings, flow_runs: Sequence[str], *, trouble: str, json: bool, ui: str) -> int:
+    """Print how these flow runs ended, as the catalog has it; the exit code for all of them."""
     from flows.workbench import open_archive, open_catalog
-    from storage.snapshot import ScopeKey, from_text
 
     with open_catalog(settings, open_archive(settings)) as catalog:
-        key = ScopeKey(source, settings.scope(settings.source(source), scope).name) if source and scope else None
-        runs = [r for r in catalog.runs(key, limit=2000) if from_text(r.started_at) >= begun and r.ended]
-        runs = [r for r in reversed(runs) if r.source == (source or r.source)]
+        runs = [row for flow_run in flow_runs for row in catalog.runs(flow_run=flow_run, limit=1) if row.ended]
     if json:
         print_json("run", {"runs": [_run_json(row) for row in runs], "prefect": ui})
     for row in runs:
         if not json:
-            kept = (
-                f"snapshot {row.snapshot[:8]}, {number(row.bytes_fetched)} bytes fetched" if row.snapshot else ""
-            )
+            kept = f"snapshot {row.snapshot[:8]}, {number(row.bytes_fetched)} bytes" if row.snapshot else ""
             out.print(f"{painted(row.ended)}  {row.source}/{row.scope}  {kept}".rstrip(), soft_wrap=True)
         if row.exit_code:
-            complain(row.reason, row.hint)
+            complain(f"{row.source}/{row.scope}: {row.reason}", row.hint)
     if not runs:
         complain(f"no run was recorded: {trouble}")
     return overall([row.exit_code or 0 for row in runs])
@@ -188,10 +182,13 @@ def serve(
 ) -> int:
     """Run the schedules in one process, with a Prefect server and its UI on loopback, until Ctrl-C."""
     from flows import config as configuration
+    from flows.credentials import check
     from flows.server_at_hand import stop_server
 
     settings = configuration.load(configuration.find(config))
-    join_prefect(settings)
+    for table in settings.sources:
+        check(settings, table)
+    server = join_prefect(settings)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     from flows.serving import Timetable
     from flows.serving import serve as serve_flows
@@ -201,8 +198,11 @@ def serve(
         for table in settings.sources
         if table.schedule is not None
     ]
+    for night in nights:
+        say(f"{night.source}: every night by {night.cron!r}, {night.timezone}")
     if not nights:
         say("no source has a schedule: runs are started by hand only")
+    say(f"serving until Ctrl-C; the UI is at {server}")
     upkeep = Timetable("30 12 * * 0", settings.file.policy.timezone)
     try:
         serve_flows(str(settings.path), nightly=nights, upkeep=upkeep, limit=limit)

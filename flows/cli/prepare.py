@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,9 +62,12 @@ def init(
 ) -> int:
     """Write a commented strongroom.toml and make the archive beside it. What is there already stays."""
     from flows import config as configuration
+    from flows.workbench import refuse_second_archive
     from storage.archive import Archive, open_url
 
     path = configuration.find(config)
+    if not yes and not path.exists() and not sys.stdin.isatty():
+        raise ConfigError(f"{path}: is not there, and there is no terminal to ask on", hint="--yes asks nothing")
     if (
         not yes
         and not path.exists()
@@ -80,6 +84,7 @@ def init(
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}") from exc
     settings = configuration.load(path)
+    refuse_second_archive(settings)
     archive = Archive.create(open_url(settings.file.archive.url, base=settings.folder), now=datetime.now(UTC))
     if json:
         facts = {

@@ -191,8 +191,8 @@ def test_latest_is_the_newest_verified_one() -> None:
 
     assert archive.find("latest") == good
     assert archive.find("latest", source="lab") == good
-    assert archive.find("latest", OFFICE) == bad
-    with pytest.raises(SnapshotUnknown, match="fits"):
+    assert archive.find("latest", source=OFFICE.source, scope=OFFICE.scope) == bad
+    with pytest.raises(SnapshotUnknown, match="no snapshot of source nowhere"):
         archive.find("latest", source="nowhere")
 
 
@@ -206,7 +206,7 @@ def test_damage_elsewhere_hides_no_snapshot() -> None:
     assert archive.find(one.id[:8]) == one
     assert archive.find("latest", source="office") == other
     with pytest.raises(ObjectCorrupt, match="latest"):
-        archive.find("latest", LAB)
+        archive.find("latest", source=LAB.source, scope=LAB.scope)
 
 
 def test_damage_in_the_middle_of_a_chain_does_not_matter_to_latest() -> None:
