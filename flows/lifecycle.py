@@ -308,7 +308,6 @@ class Engine:
             except SourceError as exc:  # what is left there expires by itself; the night is kept all the same
                 log.warning("%s: not cleaned up on the server: %s", self.key, exc)
         self._close(job.id, f"kept as snapshot {found.id[:8]}")
-        shutil.rmtree(self._spool / job.id, ignore_errors=True)
         return record
 
     def _holdings(self, sha256: str) -> Entry | None:

@@ -7,56 +7,18 @@ from __future__ import annotations
 
 import json
 import signal
-import ssl
 import subprocess
 import sys
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from flows.demo import DemoServer, Faults, World
+from flows.demo import Faults
 from flows.demo.faults import SWITCHES
-
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # http only: loading certificates would cost 50 ms a test
-
-
-class Lab:
-    """A demo server, a client with the PI's key, and the two calls every test makes."""
-
-    def __init__(self, server: DemoServer, client: httpx.Client) -> None:
-        self.server, self.world, self.client = server, server.world, client
-        self.faults = server.world.faults
-
-    def start(self, what: str = "xml/user") -> httpx.Response:
-        return self.client.post(f"/api/v1/export/{what}")
-
-    def poll(self, id_: int = 23) -> httpx.Response:
-        return self.client.get(f"/api/v1/jobs/{id_}")
-
-    def finished(self, what: str = "xml/user") -> dict[str, Any]:
-        id_ = self.start(what).json()["id"]
-        self.world.advance(1)
-        job: dict[str, Any] = self.poll(id_).json()
-        return job
-
-    def download(self, job: dict[str, Any]) -> httpx.Response:
-        return self.client.get(job["_links"][0]["link"])
-
-    def control(self, **wishes: Any) -> httpx.Response:
-        return self.client.post("/demo/control", json=wishes)
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    world = World(seed=1, ticks=lambda: 0.0)
-    headers = {"apiKey": world.user("mrossi").api_key}
-    with DemoServer(world) as server, httpx.Client(base_url=server.url, headers=headers, verify=NO_TLS) as client:
-        yield Lab(server, client)
-
+from tests.demo.lab import Lab
 
 # -- the switches themselves ----------------------------------------------------------------------------------
 

@@ -5,72 +5,32 @@ Exports are in test_demo.py.
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Iterator
-from typing import Any
-
-import httpx
-import pytest
-
-from flows.demo import DemoServer, World
-
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # http only: loading certificates would cost 50 ms a test
-
-
-class Lab:
-    """A demo server and a client that keeps its connection open."""
-
-    def __init__(self, server: DemoServer, client: httpx.Client) -> None:
-        self.server, self.world, self.client = server, server.world, client
-
-    def key(self, username: str) -> dict[str, str]:
-        return {"apiKey": self.world.user(username).api_key}
-
-    def get(self, path: str, user: str = "mrossi", **headers: str) -> httpx.Response:
-        return self.client.get(f"/api/v1/{path}", headers=self.key(user) | headers)
-
-    def start(self, what: str, user: str = "mrossi") -> httpx.Response:
-        return self.client.post(f"/api/v1/export/{what}", headers=self.key(user))
-
-    def finished(self, what: str, user: str = "mrossi") -> dict[str, Any]:
-        """Start, let the world's clock pass the end, poll once."""
-        started = self.start(what, user)
-        assert started.status_code == 202, started.text
-        self.world.advance(1)
-        job: dict[str, Any] = self.get(f"jobs/{started.json()['id']}", user).json()
-        return job
-
-
-@pytest.fixture
-def lab() -> Iterator[Lab]:
-    world = World(seed=1, ticks=lambda: 0.0)
-    with DemoServer(world) as server, httpx.Client(base_url=server.url, verify=NO_TLS) as client:
-        yield Lab(server, client)
+from tests.demo.lab import Lab
 
 
 def test_wrong_key_unknown_address_and_wrong_method(lab: Lab) -> None:
     """A bad key is 401 with its first letters, an unknown address a web page, a wrong method 405."""
-    refused = lab.client.get("/api/v1/status", headers={"apiKey": "abcdefgh"})
+    refused = lab.keyless.get("/api/v1/status", headers={"apiKey": "abcdefgh"})
 
     assert refused.json()["message"] == "User could not be authenticated for token abcd..."
     assert refused.json()["errors"] == ["Authorisation error"]
-    assert lab.client.get("/api/v1/status").status_code == 401
+    assert lab.keyless.get("/api/v1/status").status_code == 401
     assert lab.get("nothing/here").headers["content-type"] == "text/html;charset=utf-8"
     assert lab.get("nothing/here").status_code == 404
-    assert lab.client.delete("/api/v1/jobs/23", headers=lab.key("mrossi")).json()["internalCode"] == 40501
+    assert lab.keyless.delete("/api/v1/jobs/23", headers=lab.key("mrossi")).json()["internalCode"] == 40501
 
 
 def test_bearer_tokens_work_and_the_key_wins(lab: Lab) -> None:
     """A token from the password grant is accepted; when both are sent only the key counts."""
     form = {"grant_type": "password", "username": "lnguyen", "password": "lnguyen-demo"}
-    token = lab.client.post("/oauth/token", data=form).json()
+    token = lab.keyless.post("/oauth/token", data=form).json()
     bearer = {"Authorization": f"Bearer {token['access_token']}"}
 
     assert set(token) == {"access_token", "refresh_token", "expires_in", "scope", "token_type"}
-    assert lab.client.get("/api/v1/userDetails/whoami", headers=bearer).json()["username"] == "lnguyen"
-    both = lab.client.get("/api/v1/userDetails/whoami", headers=bearer | lab.key("mrossi"))
+    assert lab.keyless.get("/api/v1/userDetails/whoami", headers=bearer).json()["username"] == "lnguyen"
+    both = lab.keyless.get("/api/v1/userDetails/whoami", headers=bearer | lab.key("mrossi"))
     assert both.json()["username"] == "mrossi"
-    assert lab.client.post("/oauth/token", data=form | {"password": "x"}).status_code == 401
+    assert lab.keyless.post("/oauth/token", data=form | {"password": "x"}).status_code == 401
 
 
 def test_people_and_groups(lab: Lab) -> None:
@@ -140,7 +100,7 @@ def test_date_is_the_world_s_and_requests_are_logged(lab: Lab) -> None:
     lab.world.advance(86400)
 
     assert lab.get("status?x=1").headers["date"] == "Tue, 17 Nov 2026 02:30:00 GMT"
-    lab.client.post("/api/v1/export/xml/user/")
+    lab.keyless.post("/api/v1/export/xml/user/")
     assert lab.server.requests == [
         ("GET", "/api/v1/status", True, 200),
         ("POST", "/api/v1/export/xml/user/", False, 401),
