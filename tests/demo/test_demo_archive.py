@@ -6,6 +6,7 @@ How they are asked for is in test_demo.py.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import zipfile
 import zlib
@@ -167,7 +168,8 @@ def test_bulk_is_a_sound_zip_and_the_same_each_night(lab: Lab, tmp_path: Path) -
             out.write(chunk)
 
     assert str(zlib.crc32(target.read_bytes())) == job["result"]["checksum"]
-    assert subprocess.run(["unzip", "-tqq", str(target)], check=False).returncode == 0
+    if shutil.which("unzip"):  # beside zipfile, where the machine has it
+        assert subprocess.run(["unzip", "-tqq", str(target)], check=False).returncode == 0
     with zipfile.ZipFile(target) as archive:
         members = [i for i in archive.infolist() if i.filename.endswith(".raw")]
         assert [i.file_size for i in members] == [lab.world.bulk_bytes]
