@@ -55,14 +55,15 @@ def run(
     return report(settings, flow_runs, trouble=trouble, json=json, ui=ui)
 
 
-def join_prefect(settings: Settings) -> str:
+def join_prefect(settings: Settings, *, passing: bool = False) -> str:
     """Make this process a client of the Prefect server at hand; its UI's address. Before Prefect is imported."""
     from flows.server_at_hand import adopt, ensure_server
     from flows.workbench import open_archive
 
     open_archive(settings)  # a missing archive is told before a server is started
     server = ensure_server(settings.state)
-    say(server.describe())
+    # A demo's server ends with it: it is not said to go on running.
+    say(f"a Prefect server of the demo's own is at {server.ui_url}" if passing else server.describe())
     adopt(server, settings.state)
     # The run's log is in Prefect, tracebacks included; the terminal gets the result, the reason and the hint.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
