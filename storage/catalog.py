@@ -250,6 +250,7 @@ class Catalog:
             row = session.get_one(SnapshotRow, tomb.id)
             row.forgotten_at, row.forgotten_because = to_text(tomb.forgotten_at), tomb.reason
             session.add(row)
+            # mypy takes the comparison of a SQLModel column for a bool; at run time it is SQL.
             session.exec(delete(File).where(File.snapshot == tomb.id))  # type: ignore[arg-type]
 
     def reindex(self, archive: Archive, *, damaged: list[Damaged] | None = None) -> int:

@@ -6,6 +6,7 @@ The pages link each other as the real ones do; they do not copy the product's lo
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from random import Random
 
@@ -17,6 +18,10 @@ from flows.demo.lab import Folder, GalleryFile
 _ICONS = ("audioIcon", "document", "folder", "mainLogoN2", "notebook", "video")
 
 
+def _icon(name: str) -> bytes:
+    return prose.png(Random(name), 2500)
+
+
 def entries(plan: Plan, naming: Naming, manifest: str) -> Iterator[Entry]:
     at = plan.planned_at
     yield Entry.text("index.html", _index(plan, naming, manifest), at)
@@ -25,7 +30,7 @@ def entries(plan: Plan, naming: Naming, manifest: str) -> Iterator[Entry]:
     for sheet in ("document.css", "index.css"):
         yield Entry.text(f"resources/{sheet}", "body { font-family: sans-serif; margin: 2em }\n" * 12, at)
     for icon in _ICONS:
-        yield Entry(f"resources/{icon}.png", lambda icon=icon: prose.png(Random(icon), 2500), at)  # type: ignore[misc]
+        yield Entry(f"resources/{icon}.png", partial(_icon, icon), at)
     for folder in plan.folders:
         yield Entry.text(_folder_name(folder), _folder_page(plan, naming, folder), at)
     parents = {f.id: _folder_name(f) for f in plan.folders}

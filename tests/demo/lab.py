@@ -6,6 +6,7 @@ import io
 import re
 import ssl
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -63,3 +64,9 @@ class Lab:
 
     def control(self, **wishes: Any) -> httpx.Response:
         return self.client.post("/demo/control", json=wishes)
+
+    def built(self, id_: int) -> Path:
+        """The archive of a job, as it lies on the server's disk."""
+        file = self.world.jobs[id_].built
+        assert file is not None
+        return file.path

@@ -177,5 +177,5 @@ def test_bulk_is_a_sound_zip_and_the_same_each_night(lab: Lab, tmp_path: Path) -
         assert archive.testzip() is None
     lab.world.pass_nights()
     lab.finished("xml/user")
-    with zipfile.ZipFile(lab.world.jobs[24].built.path) as archive:  # type: ignore[union-attr]
+    with zipfile.ZipFile(lab.built(24)) as archive:
         assert [i.CRC for i in archive.infolist() if i.filename.endswith(".raw")] == [members[0].CRC]

@@ -146,7 +146,7 @@ def test_a_document_may_be_missing_in_silence(lab: Lab) -> None:
     lab.faults.set(missing_document=gone)
     job = lab.finished()
     assert str(zlib.crc32(lab.download(job).content)) == job["result"]["checksum"]
-    names = zipfile.ZipFile(lab.world.jobs[23].built.path).namelist()  # type: ignore[union-attr]
+    names = zipfile.ZipFile(lab.built(23)).namelist()
     assert not any(f"-{gone}/" in n for n in names)
     payload = lab.client.get("/api/v1/activity?actions=EXPORT").json()["activities"][0]["payload"]
     assert gone not in {row["id"] for row in payload["exported"]}
@@ -156,7 +156,7 @@ def test_an_empty_export_completes(lab: Lab) -> None:
     """A small valid zip with a manifest and no document."""
     lab.faults.set(empty_export=True)
     job = lab.finished()
-    names = zipfile.ZipFile(lab.world.jobs[23].built.path).namelist()  # type: ignore[union-attr]
+    names = zipfile.ZipFile(lab.built(23)).namelist()
     assert any(n.endswith("/manifest.txt") for n in names)
     assert not any("/doc_" in n for n in names)
     assert job["result"]["size"] < 10_000

@@ -172,6 +172,7 @@ def test_a_deployment_that_is_not_there_is_an_error_with_a_hint(house: House) ->
 def test_what_fails_while_the_server_is_well_is_not_repeated_for_ever(house: House) -> None:
     """Refused parameters are told at once; anything else is tried three times."""
     with pytest.raises(PrefectTrouble, match="was refused"):
+        # A number where the flow wants text: what Prefect's own validation refuses is the point.
         dispatch({"k": [Ask("lab", 7)]}, deployment="backup/nobody")  # type: ignore[arg-type]
 
     waits: list[float] = []

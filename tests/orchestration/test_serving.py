@@ -8,6 +8,7 @@ import signal
 import pytest
 from prefect.client.orchestration import get_client
 
+from flows import orchestration
 from flows.orchestration import (
     deployment_lives,
 )
@@ -55,4 +56,24 @@ def test_serve_takes_over_what_was_deployed_to_a_pool(deployed: House) -> None:
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("backup/pooled")
     assert deployment.work_pool_name is None
-    assert [each.schedule.cron for each in deployment.schedules] == ["30 4 * * *"]  # type: ignore[union-attr]
+    assert [getattr(each.schedule, "cron", None) for each in deployment.schedules] == ["30 4 * * *"]
+
+
+@pytest.mark.server
+def test_a_run_whose_server_is_gone_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who served it was killed with all its children: the run is crashed after a while, and the caller goes on."""
+    monkeypatch.setattr(orchestration, "GONE_S", 1.0)  # five minutes in life, after thirty seconds of silence
+    with house.running("serve_tiny.py", "gone") as server:
+        wait_until(lambda: orchestration.deployment_lives("backup/gone"), "serve() polls")
+
+        def kill_when_it_runs(now: orchestration.RunEnd) -> None:
+            if now.state_name == "Running":
+                wait_until(lambda: bool(house.starts_and_ends("gone")), "the flow starts")
+                os.killpg(server.pid, signal.SIGKILL)
+
+        asks = {"key": [orchestration.Ask("gone", "long")]}
+        (end,) = orchestration.dispatch(asks, deployment="backup/gone", poll_s=0.5, on_change=kill_when_it_runs)
+
+    assert end.state_type == "CRASHED"
+    assert "has been gone" in end.message
+    assert end.picked_up
