@@ -28,8 +28,8 @@ from flows.lifecycle import Engine
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch
 from flows.spool import Spooled
 from flows.workbench import open_archive, open_catalog, open_engine
-from storage.catalog import InFlight
 from storage.errors import StorageError
+from storage.jobs import InFlight
 from storage.records import Ended, RunRecord
 from storage.snapshot import ScopeKey, Snapshot
 

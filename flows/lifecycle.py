@@ -38,9 +38,9 @@ from flows.sources.base import Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
 from storage.archive import Damaged
-from storage.catalog import InFlight
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
+from storage.jobs import InFlight
 from storage.listing import Entry
 from storage.prune import forget, plan_forget
 from storage.records import Ended, RunRecord
@@ -103,7 +103,7 @@ class Engine:
         assert self.account is not None, "login comes first"  # noqa: S101
         self.log.phase("start")
         self._sweep_spool()
-        job = self._catalog.open_job(self.key)
+        job = self._catalog.jobs.open(self.key)
         done = None if job is None else self._committed(job)
         if done is not None:  # by a run that died before it said so
             self._catalog.record_snapshot(done, self._archive.entries(done))
@@ -119,7 +119,7 @@ class Engine:
         """
         folders = {path.name: path for path in self._spool.iterdir()} if self._spool.is_dir() else {}
         old = new_id(self.clock.now() - timedelta(days=SPOOL_DAYS))  # ids begin with their date
-        for name in folders.keys() - {job_id for job_id in self._catalog.open_jobs() if job_id > old}:
+        for name in folders.keys() - {job_id for job_id in self._catalog.jobs.open_ids() if job_id > old}:
             shutil.rmtree(folders[name], ignore_errors=True)
 
     # -- wait
@@ -171,8 +171,8 @@ class Engine:
 
     def _arrived(self, job: InFlight, status: Status) -> Status:
         if status.state.ready:
-            self._catalog.save_status(job.id, status.to_json())
-            return Status.from_json(self._catalog.job(job.id).status or {})
+            self._catalog.jobs.save_status(job.id, status.to_json())
+            return Status.from_json(self._catalog.jobs.get(job.id).status or {})
         detail = status.detail or status.raw
         self._close(job.id, f"{status.state.value}: {detail}")
         match status.state:
@@ -349,6 +349,6 @@ class Engine:
 
     def _close(self, job_id: str, because: str) -> None:
         because = without_secrets(because, self._secrets)
-        self._catalog.close_job(job_id, because, now=self.clock.now())
+        self._catalog.jobs.close(job_id, because, now=self.clock.now())
         shutil.rmtree(self._spool / job_id, ignore_errors=True)
         log.info("job %s closed: %s", job_id, because)

@@ -16,7 +16,7 @@ from flows.errors import SourceBusy, SourceError, SourceUnavailable, SourceUnexp
 from flows.export import Account, Intent, JobRef, Resume, plan_resume
 from flows.plan import Places, Plan
 from flows.sources.base import Source
-from storage.catalog import InFlight
+from storage.jobs import InFlight
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,8 @@ class Starting:
             case Resume.RECOVER:
                 ref = self._source.recover(intent, asked_at=job.asked_at or job.opened_at)
                 if ref is not None:
-                    self._catalog.save_ref(job.id, ref.to_json())
-                    return self._catalog.job(job.id)
+                    self._catalog.jobs.save_ref(job.id, ref.to_json())
+                    return self._catalog.jobs.get(job.id)
                 return self._ask(job, intent, patient=True)
             case Resume.GO_ON:
                 return job if self._of_use(job) else None
@@ -100,15 +100,15 @@ class Starting:
         if scope != self._plan.scope:
             intent = replace(intent, asked_for=self._plan.scope)
         job_id = new_id(now)
-        self._catalog.save_intent(job_id, self._plan.key, intent.to_json(), now=now)
-        return self._ask(self._catalog.job(job_id), intent)
+        self._catalog.jobs.save_intent(job_id, self._plan.key, intent.to_json(), now=now)
+        return self._ask(self._catalog.jobs.get(job_id), intent)
 
     def _ask(self, job: InFlight, intent: Intent, *, patient: bool = False) -> InFlight:
         """Send the question. `patient`: an earlier one may run, so that being refused as busy is waited out."""
         deadline = self._clock.now() + timedelta(seconds=self._plan.pace.ceiling_s)
         asked = 0
         while True:
-            self._catalog.mark_asked(job.id, now=self._clock.now())
+            self._catalog.jobs.mark_asked(job.id, now=self._clock.now())
             try:
                 ref = self._source.start(intent, now=self._clock.now())
             except SourceBusy as exc:
@@ -126,6 +126,6 @@ class Starting:
                 self._close(job.id, str(exc))
                 raise
             else:
-                self._catalog.save_ref(job.id, ref.to_json())
+                self._catalog.jobs.save_ref(job.id, ref.to_json())
                 self.started_here = True
-                return self._catalog.job(job.id)
+                return self._catalog.jobs.get(job.id)

@@ -6,7 +6,6 @@ archive (`reindex`); what is in flight cannot, and losing it costs at most one m
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,27 +22,15 @@ from storage import records, snapshot
 from storage.archive import Archive, Damaged
 from storage.errors import CatalogUnusable, StorageError
 from storage.holder import Holder
+from storage.jobs import Jobs
 from storage.listing import Entry
 from storage.records import RunRecord
 from storage.rows import check_rows, file_rows, run_row, snapshot_row, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import Fact, File, Job, Lease, Run, Scope, SnapshotRow, Source
+from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow, Source
 
 BUSY_S = 30  # how long a write waits for another process's
 SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """A job that is not closed: an intent, and what is known of the export it led to."""
-
-    id: str
-    key: ScopeKey
-    intent: Mapping[str, Any]
-    opened_at: datetime
-    asked_at: datetime | None
-    ref: Mapping[str, Any] | None
-    status: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +52,7 @@ class Catalog:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.jobs = Jobs(self._read, self._write)  # what is in flight
 
     @classmethod
     def open(cls, path: Path) -> Catalog:
@@ -177,56 +165,6 @@ class Catalog:
             ).all()
             return [row for row in rows if Holder.decode(row.holder).dead()]
 
-    def save_intent(self, job_id: str, key: ScopeKey, intent: Mapping[str, Any], *, now: datetime) -> None:
-        """Save what is about to be asked, before it is asked."""
-        with self._write() as session:
-            session.add(
-                Job(id=job_id, source=key.source, scope=key.scope, intent=to_json(intent), opened_at=to_text(now))
-            )
-
-    def mark_asked(self, job_id: str, *, now: datetime) -> None:
-        """From here on, an export may exist at the vendor."""
-        self._change_job(job_id, lambda row: setattr(row, "asked_at", to_text(now)))
-
-    def save_ref(self, job_id: str, ref: Mapping[str, Any]) -> None:
-        """Save the vendor's handle, as soon as it is known."""
-        self._change_job(job_id, lambda row: setattr(row, "ref", to_json(ref)))
-
-    def save_status(self, job_id: str, status: Mapping[str, Any]) -> None:
-        """Save the answer that said ready. The first one stands: later ones may promise less."""
-        self._change_job(job_id, lambda row: setattr(row, "status", row.status or to_json(status)))
-
-    def close_job(self, job_id: str, because: str, *, now: datetime) -> None:
-        """The job needs no more work: its file is kept, or will never be had."""
-
-        def close(row: Job) -> None:
-            row.closed_at, row.closed_because = row.closed_at or to_text(now), row.closed_because or because
-
-        self._change_job(job_id, close)
-
-    def open_job(self, key: ScopeKey) -> InFlight | None:
-        """The newest job of the scope that is not closed."""
-        with self._read() as session:
-            row = session.exec(
-                select(Job)
-                .where(Job.source == key.source, Job.scope == key.scope, Job.closed_at == "")
-                .order_by(text("opened_at desc, id desc"))
-            ).first()
-            return None if row is None else _in_flight(row)
-
-    def open_jobs(self) -> set[str]:
-        """Our ids of all jobs that are not closed."""
-        with self._read() as session:
-            return set(session.exec(select(Job.id).where(Job.closed_at == "")))
-
-    def job(self, job_id: str) -> InFlight:
-        """A job by our id. Raises CatalogUnusable where it is not known."""
-        with self._read() as session:
-            row = session.get(Job, job_id)
-            if row is None:
-                raise CatalogUnusable(f"job {job_id}: not in the catalog", hint="run again")
-            return _in_flight(row)
-
     # -- finished things: rows made of manifests and records, here and when reindexing
 
     def record_run(self, record: RunRecord) -> None:
@@ -316,14 +254,6 @@ class Catalog:
         with _mapped(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
-    def _change_job(self, job_id: str, change: Callable[[Job], None]) -> None:
-        with self._write() as session:
-            row = session.get(Job, job_id)
-            if row is None:
-                raise CatalogUnusable(f"job {job_id}: not in the catalog", hint="run again")
-            change(row)
-            session.add(row)
-
     def _know_scope(
         self, session: Session, key: ScopeKey, system: str, request: Mapping[str, Any], at: str
     ) -> None:
@@ -385,15 +315,3 @@ def _tolerant(name: str, damaged: list[Damaged] | None) -> Iterator[None]:
         if damaged is None:
             raise
         damaged.append(Damaged(name, str(exc)))
-
-
-def _in_flight(row: Job) -> InFlight:
-    return InFlight(
-        id=row.id,
-        key=ScopeKey(row.source, row.scope),
-        intent=json.loads(row.intent),
-        opened_at=from_text(row.opened_at),
-        asked_at=from_text(row.asked_at) if row.asked_at else None,
-        ref=json.loads(row.ref) if row.ref else None,
-        status=json.loads(row.status) if row.status else None,
-    )

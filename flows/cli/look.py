@@ -133,7 +133,7 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> int:
                 key = ScopeKey(source.name, scope.name)
                 good = catalog.last_good(key, now=now)
                 last = next(iter(catalog.runs(key, limit=1)), None)
-                job = catalog.open_job(key)
+                job = catalog.jobs.open(key)
                 rows.append(
                     {
                         "source": key.source,

@@ -137,7 +137,8 @@ def test_nights_that_were_missed_are_made_up_for_once(home: Home, api: httpx.Cli
             "tags": ["auto-scheduled"],
             "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": due}},
         }
-        late.append(api.post(f"/deployments/{found['id']}/create_flow_run", json=body).json()["id"])
+        made = api.post(f"/deployments/{found['id']}/create_flow_run", json=body)
+        late.append(made.raise_for_status().json()["id"])
 
     with home.process("serve", "--limit", "1"):
         until("all nights ended", lambda: all(ended(api, run) for run in late), timeout=240)

@@ -27,7 +27,8 @@ from flows.spool import Spooled
 from storage import records
 from storage.archive import Archive
 from storage.backend import LocalDisk
-from storage.catalog import Catalog, InFlight
+from storage.catalog import Catalog
+from storage.jobs import InFlight
 from storage.records import Ended, RunRecord
 from storage.snapshot import Snapshot, record_name
 from storage.tables import Run
@@ -187,7 +188,7 @@ class Bench:
 
     def assert_tidy(self, record: RunRecord) -> None:
         """Assert that a run that kept something left no open job and no spool."""
-        assert self.catalog.open_job(record.key) is None
+        assert self.catalog.jobs.open(record.key) is None
         assert list(self.spool.glob("*")) == []
 
     def again(self, scope: str = "user", **given: Any) -> RunRecord:
@@ -203,7 +204,7 @@ class Bench:
 
     def job(self, scope: str = "user") -> InFlight | None:
         """The open job of a scope."""
-        return self.catalog.open_job(self.engine(scope).key)
+        return self.catalog.jobs.open(self.engine(scope).key)
 
 
 def _toml(value: Any) -> str:

@@ -138,9 +138,9 @@ def test_filling_anew_leaves_what_is_in_flight(tmp_path: Path) -> None:
     archive = new_archive()
     with Catalog.open(tmp_path / "c.db") as catalog:
         history(archive, catalog)
-        catalog.save_intent("job", LAB, {"kind": "group"}, now=START)
+        catalog.jobs.save_intent("job", LAB, {"kind": "group"}, now=START)
         catalog.reindex(archive)
-        job = catalog.open_job(LAB)
+        job = catalog.jobs.open(LAB)
 
     assert job is not None
     assert (job.id, job.intent, job.asked_at, job.ref) == ("job", {"kind": "group"}, None, None)
@@ -182,7 +182,7 @@ def test_a_full_disk_is_told_without_the_rows_values(tmp_path: Path) -> None:
         (tmp_path / "c.db").write_bytes(b"not a database at all, but long enough to be looked at" * 100)
 
         with pytest.raises(CatalogUnusable) as caught:
-            catalog.save_intent("j1", LAB, {"name": "RSpace-secret-name.zip"}, now=START)
+            catalog.jobs.save_intent("j1", LAB, {"name": "RSpace-secret-name.zip"}, now=START)
 
     assert "secret-name" not in str(caught.value)
     assert caught.value.hint
@@ -205,18 +205,18 @@ def test_the_newest_verified_snapshot_is_the_last_good_one(tmp_path: Path) -> No
 def test_the_first_answer_that_said_ready_stands(tmp_path: Path) -> None:
     """A later one may promise less."""
     with Catalog.open(tmp_path / "c.db") as catalog:
-        catalog.save_intent("job", LAB, {}, now=START)
-        catalog.mark_asked("job", now=START)
-        catalog.save_ref("job", {"id": 1})
-        catalog.save_status("job", {"size": 9})
-        catalog.save_status("job", {"size": 1})
-        job = catalog.job("job")
+        catalog.jobs.save_intent("job", LAB, {}, now=START)
+        catalog.jobs.mark_asked("job", now=START)
+        catalog.jobs.save_ref("job", {"id": 1})
+        catalog.jobs.save_status("job", {"size": 9})
+        catalog.jobs.save_status("job", {"size": 1})
+        job = catalog.jobs.get("job")
         assert (job.status, job.ref, job.asked_at) == ({"size": 9}, {"id": 1}, START)
-        catalog.close_job("job", "kept", now=START)
+        catalog.jobs.close("job", "kept", now=START)
 
-        assert catalog.open_job(LAB) is None
+        assert catalog.jobs.open(LAB) is None
         with pytest.raises(CatalogUnusable, match="not in the catalog"):
-            catalog.job("other")
+            catalog.jobs.get("other")
 
 
 def test_runs_whose_process_is_gone_are_told(tmp_path: Path) -> None:
