@@ -5,6 +5,7 @@ It does not configure or start any backup.
 
 import argparse
 
+from flows.demo.roster import SMALLEST
 from flows.demo.server import serve_forever
 
 if __name__ == "__main__":
@@ -12,5 +13,11 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another laboratory")
     parser.add_argument("--poll-free", action="store_true", help="jobs are finished at the first poll")
-    given = parser.parse_args()
-    serve_forever(given.port, given.seed, poll_free=given.poll_free)
+    parser.add_argument("--users", type=int, default=SMALLEST, help="people besides the sysadmin")
+    parser.add_argument("--groups", type=int, default=1, help="lab groups, each with a leader")
+    parser.add_argument("--never-logged-in", type=int, default=0, help="more people, without a home folder")
+    parser.add_argument(
+        "--system-folders", action="store_true", help="Templates, Examples and Shared in each home"
+    )
+    given = vars(parser.parse_args())
+    serve_forever(given.pop("port"), given.pop("seed"), **given)

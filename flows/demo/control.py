@@ -2,21 +2,22 @@
 
 It speaks plain JSON of its own, not the dialect of any real system. POST /demo/control takes:
 `advance_s` (move the clock), `nights` (move it by days on which people work), `faults` (see faults.py; null
-resets), `bulk_bytes` (added to each later export), `serve_file` (path the next completed export serves),
-`queue_s` and `run_s` (seconds of a job's life), `wipe_jobs` (true forgets the history).
+resets, aimed ones too), `faults_for` (target -> switches for its exports alone; null for one target or for all
+clears), `bulk_bytes` (added to each later export), `serve_file` (path the next completed export serves),
+`queue_s` and `run_s` (seconds of a job's life), `wipe_jobs` (true forgets the history), `close_zombies` (true: an
+administrator sets them to FAILED), `rotate_log` (true: what is older is no longer in the activity log).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flows.demo.message import Request, Response
 from flows.demo.world import World
 from flows.demo.worldclock import iso_millis
-
-_KEYS = ("advance_s", "nights", "faults", "bulk_bytes", "serve_file", "queue_s", "run_s", "wipe_jobs")
 
 
 def handle(world: World, request: Request, log: dict[str, Any]) -> Response:
@@ -31,33 +32,72 @@ def handle(world: World, request: Request, log: dict[str, Any]) -> Response:
             raise ValueError("wants a JSON object")
         if unknown := sorted(set(wishes) - set(_KEYS)):
             raise ValueError(f"unknown key {unknown[0]}, known are {', '.join(_KEYS)}")
-        for key in _KEYS:
+        for key, apply in _KEYS.items():
             if key in wishes:
-                _apply(world, key, wishes[key])
-    except (ValueError, TypeError) as problem:
+                apply(world, wishes[key])
+    except (ValueError, TypeError, AttributeError) as problem:
         return _answer({"error": str(problem)}, 400)
-    return _answer({"now": iso_millis(world.now()), "faults": world.faults.active()})
+    return _answer(
+        {"now": iso_millis(world.now()), "faults": world.faults.active(), "faults_for": world.faults.aimed()}
+    )
 
 
-def _apply(world: World, key: str, value: Any) -> None:
-    if key == "advance_s":
-        world.advance(float(value))
-    elif key == "nights":
-        world.pass_nights(int(value))
-    elif key == "faults" and value is None:
+def _faults(world: World, value: Any) -> None:
+    if value is None:
         world.faults.reset()
-    elif key == "faults":
+    else:
         world.faults.set(**value)
-    elif key == "bulk_bytes":
-        world.bulk_bytes = int(value)
-    elif key == "serve_file":
-        world.serve_file = _readable(value)
-    elif key == "queue_s":
-        world.queue_s = float(value)
-    elif key == "run_s":
-        world.run_s = float(value)
-    elif key == "wipe_jobs" and value:
-        world.wipe_jobs()
+
+
+def _faults_for(world: World, value: Any) -> None:
+    if value is None:
+        world.faults.stop_aiming()
+        return
+    for target, switches in value.items():
+        if switches is None:
+            world.faults.stop_aiming(target)
+        else:
+            world.faults.aim(target, **switches)
+
+
+def _serve_file(world: World, value: Any) -> None:
+    world.serve_file = _readable(value)
+
+
+def _bulk_bytes(world: World, value: Any) -> None:
+    world.bulk_bytes = int(value)
+
+
+def _queue_s(world: World, value: Any) -> None:
+    world.queue_s = float(value)
+
+
+def _run_s(world: World, value: Any) -> None:
+    world.run_s = float(value)
+
+
+def _if_true(act: Callable[[World], object]) -> Callable[[World, Any], None]:
+    def apply(world: World, value: Any) -> None:
+        if value:
+            act(world)
+
+    return apply
+
+
+# in the order in which they are applied
+_KEYS: dict[str, Callable[[World, Any], None]] = {
+    "advance_s": lambda world, value: world.advance(float(value)),
+    "nights": lambda world, value: world.pass_nights(int(value)),
+    "faults": _faults,
+    "faults_for": _faults_for,
+    "bulk_bytes": _bulk_bytes,
+    "serve_file": _serve_file,
+    "queue_s": _queue_s,
+    "run_s": _run_s,
+    "wipe_jobs": _if_true(World.wipe_jobs),
+    "close_zombies": _if_true(World.close_zombies),
+    "rotate_log": _if_true(World.rotate_log),
+}
 
 
 def _readable(value: Any) -> Path | None:

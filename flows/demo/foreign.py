@@ -30,7 +30,7 @@ def handle(world: World, request: Request) -> Response:
             return _error(416, "InvalidRange", "The requested range is not satisfiable")
         answer.status, answer.offset = 206, first
         answer.headers["Content-Range"] = f"bytes {first}-{built.size - 1}/{built.size}"
-    if cut := world.faults.take("truncate_after"):
+    if cut := world.faults.take("truncate_after", job.plan.target if job else ""):
         answer.cut_after = cut
     return answer
 

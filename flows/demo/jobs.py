@@ -48,6 +48,7 @@ class Plan:
     files: tuple[GalleryFile, ...]
     folders: tuple[Folder, ...]
     with_revisions: bool
+    target: str = ""  # as in the request's path: user, user/<id>, group, group/<id>, selection
     bulk_bytes: int = 0
 
     @property
@@ -77,6 +78,7 @@ class Job:
     wrong_crc: bool = False
     purge_at_once: bool = False
     foreign_enclosure: bool = False
+    event_lost: bool = False
     serve_file: Path | None = None
     built: BuiltFile | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -1,6 +1,7 @@
-"""The demo laboratory: users, one group, folders, documents, gallery files, built from a seed.
+"""The demo laboratory: users, groups, folders, documents, gallery files, built from a seed.
 
-It knows who may read whose work, but nothing of time passing, of jobs, or of HTTP.
+It knows who may read whose work, but nothing of time passing, of jobs, or of HTTP. What is there beyond the
+first group is added by roster.py.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class User:
     last_name: str
     api_key: str  # 32 characters of [A-Za-z0-9_]
     password: str  # for POST /oauth/token only
-    home_folder_id: int
+    home_folder_id: int | None  # None: never logged in
+    created_at: datetime
     is_pi: bool = False
     is_sysadmin: bool = False
 
@@ -59,6 +61,7 @@ class Folder:
     owner_id: int
     created_at: datetime
     system: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class Lab:
     files: dict[int, GalleryFile] = field(default_factory=dict)
     documents: dict[int, Document] = field(default_factory=dict)
     older: dict[int, tuple[Document, ...]] = field(default_factory=dict)  # document id -> earlier versions
+    tags: dict[int, tuple[str, ...]] = field(default_factory=dict)  # document id -> tags; not part of archives
+    former: dict[int, User] = field(default_factory=dict)  # removed users; their lines stay in the activity log
     last_id: int = 100
 
     def copy(self) -> Lab:
@@ -118,6 +123,7 @@ class Lab:
         return replace(
             self, users=dict(self.users), groups=dict(self.groups), folders=dict(self.folders),
             files=dict(self.files), documents=dict(self.documents), older=dict(self.older),
+            tags=dict(self.tags), former=dict(self.former),
         )  # fmt: skip
 
     def new_id(self) -> int:
@@ -133,6 +139,10 @@ class Lab:
     def documents_of(self, owner_id: int) -> list[Document]:
         return [d for d in self.documents.values() if d.owner_id == owner_id]
 
+    def work_of(self, owner_id: int) -> list[Document]:
+        """The documents somebody works on: not those in Templates, Examples and Shared."""
+        return [d for d in self.documents_of(owner_id) if not self.folders[d.parent_id].system]
+
     def files_folder(self, owner_id: int, kind: str) -> int:
         wanted = "Images" if kind in ("png", "jpg") else "Documents"
         return next(
@@ -147,25 +157,39 @@ def build(seed: int, start: datetime, documents_per_user: int) -> Lab:
     for number, (username, first, last) in enumerate(_PEOPLE):
         lab.users[number + 1] = User(
             id=number + 1, username=username, first_name=first, last_name=last,
-            api_key="".join(rng.choice(_KEY_LETTERS) for _ in range(32)), password=f"{username}-demo",
-            home_folder_id=lab.new_id(), is_pi=number == 0, is_sysadmin=username == "sysadmin1",
+            api_key=new_key(rng), password=f"{username}-demo",
+            home_folder_id=lab.new_id(), created_at=opened_at(start), is_pi=number == 0,
+            is_sysadmin=username == "sysadmin1",
         )  # fmt: skip
-        _add_home(lab, lab.users[number + 1], start - timedelta(days=400))
+        add_home(lab, lab.users[number + 1])
     members = tuple(u.id for u in lab.users.values() if not u.is_sysadmin)
     lab.groups[11] = Group(11, "Rossi Lab", "RossiLab1a2B", lab.new_id(), members[0], members)
     for user_id in members:
-        for number in range(documents_per_user):
-            add_document(
-                lab,
-                rng,
-                user_id,
-                start - timedelta(days=380 - number * 20.5 % 370, minutes=rng.randint(0, 600)),
-            )
+        add_work(lab, rng, user_id, start, documents_per_user)
     return lab
 
 
-def _add_home(lab: Lab, user: User, created_at: datetime) -> None:
-    home = user.home_folder_id
+def opened_at(start: datetime) -> datetime:
+    """When the accounts that are there on night 0 were opened."""
+    return start - timedelta(days=400)
+
+
+def new_key(rng: Random) -> str:
+    return "".join(rng.choice(_KEY_LETTERS) for _ in range(32))
+
+
+def add_work(lab: Lab, rng: Random, owner_id: int, start: datetime, count: int) -> None:
+    """The documents that somebody wrote in the year before `start`."""
+    for number in range(count):
+        days = 380 - number * 20.5 % 370
+        add_document(lab, rng, owner_id, start - timedelta(days=days, minutes=rng.randint(0, 600)))
+
+
+def add_home(lab: Lab, user: User) -> None:
+    """The folders of a new account; nothing for somebody who never logged in."""
+    home, created_at = user.home_folder_id, user.created_at
+    if home is None:
+        return
     lab.folders[home] = Folder(home, user.username, "FOLDER", None, user.id, created_at)
 
     def add(name: str, parent_id: int, kind: str = "FOLDER", *, system: bool = False) -> int:
@@ -198,7 +222,7 @@ def add_document(lab: Lab, rng: Random, owner_id: int, created_at: datetime) -> 
     """One document with text, some attachments and, now and then, a link or a rendered picture."""
     places = [f for f in lab.folders.values() if f.owner_id == owner_id and not f.system]
     files = [add_file(lab, rng, owner_id, created_at) for _ in range(rng.choice((0, 1, 1, 2, 3)))]
-    earlier = lab.documents_of(owner_id)
+    earlier = lab.work_of(owner_id)
     links = (rng.choice(earlier).id,) if earlier and rng.random() < 0.2 else ()
     names = ("Data",) if rng.random() < 0.7 else ("Objective", "Method", "Results")
     fields = tuple(

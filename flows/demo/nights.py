@@ -26,10 +26,10 @@ class Change:
 def work_a_day(lab: labs.Lab, night: int, now: datetime) -> list[Change]:
     """Let every owner work on the day before `now`. Depends only on the lab, its seed and `night`."""
     rng = Random(f"{lab.seed}:night:{night}")
-    owners = sorted({d.owner_id for d in lab.documents.values()})
+    owners = [i for i in sorted({d.owner_id for d in lab.documents.values()}) if lab.work_of(i)]
     changes = []
     for owner_id in owners:
-        own = lab.documents_of(owner_id)
+        own = lab.work_of(owner_id)
         for document in rng.sample(own, min(len(own), max(1, round(len(own) * _EDITED_SHARE)))):
             changes.append(Change("WRITE", _edit(lab, rng, document, _moment(rng, now))))
     if owners:
@@ -55,7 +55,7 @@ def _edit(lab: labs.Lab, rng: Random, document: labs.Document, at: datetime) -> 
 def _grow(lab: labs.Lab, rng: Random, owner_id: int, at: datetime, *, with_document: bool) -> Change:
     if with_document:
         return Change("CREATE", labs.add_document(lab, rng, owner_id, at))
-    document = rng.choice(lab.documents_of(owner_id))
+    document = rng.choice(lab.work_of(owner_id))
     new = labs.add_file(lab, rng, owner_id, at)
     changed = replace(document, file_ids=(*document.file_ids, new.id), modified_at=at)
     return Change("WRITE", _store(lab, document, changed))

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from flows.demo.events import Event
 from flows.demo.lab import User
 from flows.demo.rspace_call import Call, day_range, page, words
-from flows.demo.rspace_errors import invalid
-from flows.demo.world import Event
+from flows.demo.rspace_errors import invalid, plain_refusal
 from flows.demo.worldclock import iso_millis
 
 _ACTIONS = frozenset(
@@ -25,17 +25,22 @@ _LOG_DAYS = 183  # the log reaches no further back
 
 
 def _activity(call: Call) -> Any:
+    if status := call.world.faults.take("activity_status"):
+        raise plain_refusal(status, "The activity log could not be searched")
+    if call.world.faults.take("activity_rotated"):
+        call.world.rotate_log()
     actions = words(call, "actions")
     if unknown := sorted(actions - _ACTIONS):
         raise invalid([("actions", ",".join(unknown), "must be known actions")], "activitySearchCriteria")
     domains, names, oid = words(call, "domains"), words(call, "usernames"), call.request.parameter("oid")
     first, last = day_range(f"{call.request.parameter('dateFrom')};{call.request.parameter('dateTo')}")
     first = max(first, call.world.now() - timedelta(days=_LOG_DAYS))
-    people = {u.username: u for u in call.world.lab.users.values()}
+    lab = call.world.lab
+    people = {u.username: u for u in [*lab.former.values(), *lab.users.values()]}
     found = [
         e for e in call.world.events()
         if first <= e.at < last
-        and call.world.lab.can_read(call.user, people[e.username].id)
+        and lab.can_read(call.user, people[e.username].id)
         and (not actions or e.action in actions)
         and (not domains or e.domain in domains)
         and (not names or e.username in names)

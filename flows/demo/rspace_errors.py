@@ -12,8 +12,11 @@ from flows.demo.message import Response, json_response, web_page
 
 _NAMES = {
     400: "BAD_REQUEST", 401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED",
-    422: "UNPROCESSABLE_ENTITY", 429: "TOO_MANY_REQUESTS", 500: "INTERNAL_SERVER_ERROR",
+    422: "UNPROCESSABLE_ENTITY", 429: "TOO_MANY_REQUESTS", 500: "INTERNAL_SERVER_ERROR", 502: "BAD_GATEWAY",
+    503: "SERVICE_UNAVAILABLE", 504: "GATEWAY_TIMEOUT",
 }  # fmt: skip
+# the usual internalCode of a status
+_CODES = {400: 40002, 401: 40101, 403: 50301, 404: 50301, 405: 40501, 422: 42201, 429: 42901}
 _ERRORS = {
     40101: "Authorisation error", 50301: "", 42901: "", 50001: "General server error", 50002: "I/O error",
     50004: "Export batch job launch failure",
@@ -37,6 +40,12 @@ class Refusal(Exception):
 def unauthorized(message: str) -> Refusal:
     """Bad keys and every permission refusal alike: RSpace answers 401 where others use 403 or 404."""
     return Refusal(401, 40101, message)
+
+
+def plain_refusal(status: int, message: str) -> Refusal:
+    """A status chosen by a switch, with the code that usually comes with it; one that is not known becomes 500."""
+    known = status if status in _NAMES else 500
+    return Refusal(known, _CODES.get(known, 50001), message)
 
 
 def invalid(problems: list[tuple[str, Any, str]], object_name: str) -> Refusal:

@@ -30,19 +30,20 @@ def start(call: Call, format_: str, scope: str, id_: str | None = None) -> Respo
     covered = rspace_plan.permit(world, user, wish)
     if world.running_job(user.id):
         raise Refusal(429, 42901, "There is already a running export job")
-    if faults.take("no_disk_space"):
+    target = wish.target
+    if faults.take("no_disk_space", target):
         raise Refusal(500, 50001, "Insufficient disk space to begin export")
-    if delay_s := faults.take("planning_delay_s"):
+    if delay_s := faults.take("planning_delay_s", target):
         world.wait(delay_s)
     origin = links_origin(world, request)
     plan = rspace_plan.plan(world, user, wish, covered, origin)
-    if faults.take("launch_refused"):
+    if faults.take("launch_refused", target):
         raise Refusal(500, 50004, "couldn't launch export job")
     job = world.start_job(plan)
     # the launcher has handed the job over but not looked again: STARTING, or FAILED if it was not accepted
     status = "FAILED" if job.outcome is Outcome.LAUNCH_FAILED else "STARTING"
     answer = json_response(_body(job, status, -1.0, link=(f"{origin}/api/v1/jobs/{job.id}", "self")), 202)
-    answer.drop = bool(faults.take("lose_start_answer"))
+    answer.drop = bool(faults.take("lose_start_answer", target))
     return answer
 
 
@@ -58,7 +59,7 @@ def poll(call: Call, id_: str) -> Response:
         raise unauthorized(f"Unauthorized attempt by {user.username} to retrieve job by id")
     now = world.now()
     progress = jobs.progress(job, now)
-    if progress.status == "STARTED" and world.faults.take("comma_locale"):
+    if progress.status == "STARTED" and world.faults.take("comma_locale", job.plan.target):
         raise Refusal(422, 42201, 'For input string: "8,33"')
     if progress.status == "FAILED":
         reason = Refusal(500, 50001, "The job failed with an internal error", errors=_step_errors(job))
@@ -82,7 +83,7 @@ def download(call: Call, name: str) -> Response:
     world = call.world
     job = world.job_of_file(zip_name)
     built = world.file_of(job) if job else None
-    if built is None:
+    if job is None or built is None:
         message = (
             "Export could not be downloaded because the file does not exist: it may have already been removed"
             " by the server's clean-up: Archive file does not exist."
@@ -90,10 +91,10 @@ def download(call: Call, name: str) -> Response:
         raise Refusal(500, 50001, message)
     headers = {"Content-Disposition": f'attachment; filename="{zip_name}"'}
     answer = Response(200, b"", "application/octet-stream", headers, file=built.path)
-    if page := world.faults.take("html_page"):
+    if page := world.faults.take("html_page", job.plan.target):
         answer.file, answer.headers, answer.content_type = None, {}, "text/html;charset=utf-8"
         answer.body = _PAGE.ljust(built.size) if page == "padded" else _PAGE
-    if cut := world.faults.take("truncate_after"):
+    if cut := world.faults.take("truncate_after", job.plan.target):
         answer.cut_after = cut
     return answer
 
@@ -133,4 +134,5 @@ def _enclosure(world: World, request: Request, job: Job) -> str:
 
 
 def _step_errors(job: Job) -> list[str]:
-    return [] if job.outcome is Outcome.LAUNCH_FAILED else [job.failure]
+    """One per step that told why; a job whose state was set by hand has none."""
+    return [] if job.outcome is Outcome.LAUNCH_FAILED or not job.failure else [job.failure]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.demo.lab import Group, User
-from flows.demo.rspace_call import Call, missing, page, to_number
+from flows.demo.rspace_call import Call, day_range, missing, page, to_number
 from flows.demo.rspace_errors import unauthorized
 from flows.demo.rspace_plan import VERSION
 from flows.demo.world import World
@@ -57,8 +57,9 @@ def _all_users(call: Call) -> Any:
     if not call.user.is_sysadmin:
         raise unauthorized(f"{call.user.username} has no system administrator role")
     wants_all = call.request.parameter("tempAccountsOnly", "true").lower() == "false"
-    people = [person(u) for u in call.world.lab.users.values()] if wants_all else []
-    return page(call, "users", people)
+    _, before = day_range(f";{call.request.parameter('createdBefore')}")
+    found = [u for u in call.world.lab.users.values() if wants_all and u.created_at < before]
+    return page(call, "users", [person(u) for u in found])
 
 
 def _groups_of(world: World, user: User) -> list[Group]:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from flows.demo import roster
 from flows.demo.jobs import Plan, Revision
 from flows.demo.lab import Document, Folder, GalleryFile, User
 from flows.demo.message import Request
@@ -39,6 +40,11 @@ class Wish:
     selections: tuple[int, ...]
     with_revisions: bool
     max_link_level: int
+
+    @property
+    def target(self) -> str:
+        """What switches can be aimed at; a selection's id means nothing."""
+        return self.scope if self.id is None or self.scope == "selection" else f"{self.scope}/{self.id}"
 
 
 def read_wish(request: Request, format_: str, scope: str, id_: str | None) -> Wish:
@@ -77,36 +83,41 @@ class Covered:
 
 def permit(world: World, user: User, wish: Wish) -> Covered:
     """Raises Refusal 401 when the caller may not export this scope, 422 for an unusable selection."""
+    refused = bool(world.faults.take("refused", wish.target))
     if wish.scope == "selection":
-        return _permit_selection(world, user, wish)
+        return _permit_selection(world, user, wish, refused)
     if wish.scope == "group":
-        return _permit_group(world, user, wish)
+        return _permit_group(world, user, wish, refused)
     owner = world.lab.users.get(wish.id) if wish.id is not None else user
     if owner is None:
         raise _not_there("User", wish.id)
-    if not world.lab.can_read(user, owner.id):
+    if refused or not world.lab.can_read(user, owner.id):
         raise unauthorized(
             f"Unauthorized attempt by {user.username} to export records belonging to {owner.username}"
         )
-    if world.faults.no_home == owner.username and world.faults.take("no_home"):
-        message = f"User {owner.username}'s account has not been initialised - there is nothing to archive!"
-        raise Refusal(500, 50001, message)
+    if world.faults.peek("no_home", wish.target) == owner.username and world.faults.take("no_home", wish.target):
+        raise _not_initialised(owner)
+    if owner.home_folder_id is None:
+        raise _not_initialised(owner)
     # named after whoever exports, also when it is somebody else's work
     return Covered(owners=(owner.id,), who=_plain(user.username))
 
 
-def _permit_group(world: World, user: User, wish: Wish) -> Covered:
+def _permit_group(world: World, user: User, wish: Wish, refused: bool) -> Covered:
     groups = world.lab.groups
     own = next((g for g in groups.values() if g.pi_id == user.id), None)
     group = groups.get(wish.id) if wish.id is not None else own
     if group is None and wish.id is not None:
         raise _not_there("Group", wish.id)
-    if group is None or not (user.is_sysadmin or group.pi_id == user.id):
+    if refused or group is None or not (user.is_sysadmin or group.pi_id == user.id):
         raise unauthorized(f"Unauthorized attempt by {user.username} to export a user or group")
+    members = [world.lab.users[i] for i in group.member_ids]
+    if newcomer := next((m for m in members if m.home_folder_id is None), None):
+        raise _not_initialised(newcomer)
     return Covered(owners=group.member_ids, who=_plain(group.name))
 
 
-def _permit_selection(world: World, user: User, wish: Wish) -> Covered:
+def _permit_selection(world: World, user: User, wish: Wish, refused: bool) -> Covered:
     if not wish.selections:
         raise Refusal(422, 42201, "Please include one or more IDs to export")
     if len(wish.selections) > _MOST_IDS:
@@ -117,7 +128,7 @@ def _permit_selection(world: World, user: User, wish: Wish) -> Covered:
         )
     lab = world.lab
     known = tuple(i for i in wish.selections if i in lab.documents or i in lab.folders or i in lab.files)
-    if not known:
+    if refused or not known:
         raise unauthorized(f"Unauthorized attempt by {user.username} to export a selection")
     if any(i in lab.folders and not lab.can_read(user, lab.folders[i].owner_id) for i in known):
         raise unauthorized(f"Unauthorized attempt by {user.username} to export a selection")
@@ -129,35 +140,44 @@ def plan(world: World, user: User, wish: Wish, covered: Covered, source_url: str
     """Raises Refusal 500/50004 when one document of a selection may not be read: the whole export is refused."""
     lab = world.lab
     if covered.owners:
-        folders = [f for f in lab.folders.values() if f.owner_id in covered.owners]
-        documents = [d for d in lab.documents.values() if d.owner_id in covered.owners]
+        outside = roster.left_out(lab, covered.owners, wish.format)
+        folders = [f for f in lab.folders.values() if f.owner_id in covered.owners and f.id not in outside]
+        documents = [
+            d for d in lab.documents.values() if d.owner_id in covered.owners and d.parent_id not in outside
+        ]
         files = [f for f in lab.files.values() if f.owner_id in covered.owners]
     else:
-        folders, documents, files = _selected(world, user, covered.selected)
+        folders, documents, files = _selected(world, user, covered.selected, wish.target)
     documents = _with_links(world, user, documents, wish.max_link_level)
     file_ids = {f.id for f in files} | {i for d in documents for i in d.file_ids}
     return Plan(
         format=wish.format, scope=wish.scope, exporter=user, who=covered.who, version=VERSION,
         source_url=source_url,
         planned_at=world.now(), users=tuple(lab.users.values()), with_revisions=wish.with_revisions,
+        target=wish.target,
         revisions=tuple(r for d in documents for r in _revisions(world, d, wish.with_revisions)),
         files=tuple(lab.files[i] for i in sorted(file_ids)), folders=tuple(folders),
     )  # fmt: skip
 
 
 def _selected(
-    world: World, user: User, ids: tuple[int, ...]
+    world: World, user: User, ids: tuple[int, ...], target: str
 ) -> tuple[list[Folder], list[Document], list[GalleryFile]]:
     lab = world.lab
     folders: list[Folder] = []
     waiting = [lab.folders[i] for i in ids if i in lab.folders]
     while waiting:
+        if waiting[0].shared:  # left out in every scope, with all below it
+            waiting.pop(0)
+            continue
         folders.append(waiting.pop(0))
         waiting += [f for f in lab.folders.values() if f.parent_id == folders[-1].id]
     inside = {f.id for f in folders}
     documents = [d for d in lab.documents.values() if d.id in ids or d.parent_id in inside]
     files = [f for f in lab.files.values() if f.id in ids or f.folder_id in inside]
-    switched = world.faults.take("unreadable_id") if world.faults.unreadable_id in ids else 0
+    switched = 0
+    if world.faults.peek("unreadable_id", target) in ids:
+        switched = world.faults.take("unreadable_id", target)
     records: list[Document | GalleryFile] = [*documents, *files]
     for record in records:
         if record.id == switched or not lab.can_read(user, record.owner_id):
@@ -186,6 +206,11 @@ def _revisions(world: World, document: Document, all_of_them: bool) -> list[Revi
         return [Revision(document)]
     history = [*world.lab.older.get(document.id, ()), document]
     return [Revision(d, f"-rev{number}") for number, d in enumerate(history, 1)]
+
+
+def _not_initialised(user: User) -> Refusal:
+    message = f"User {user.username}'s account has not been initialised - there is nothing to archive!"
+    return Refusal(500, 50001, message)
 
 
 def _not_there(what: str, id_: int | None) -> Refusal:

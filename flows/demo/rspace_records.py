@@ -5,15 +5,14 @@ It lists what a caller may read and changes nothing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
-from flows.demo import prose
+from flows.demo import prose, rspace_search
 from flows.demo.archive_names import FORMS, form_id
 from flows.demo.lab import Document, Folder, GalleryFile
-from flows.demo.rspace_call import Call, day_range, missing, page, to_number
-from flows.demo.rspace_errors import invalid, unauthorized
+from flows.demo.rspace_call import Call, missing, page, to_number
+from flows.demo.rspace_errors import unauthorized
 from flows.demo.rspace_people import person
 from flows.demo.world import World
 from flows.demo.worldclock import iso_millis
@@ -27,7 +26,7 @@ def _record(world: World, record: Folder | Document | GalleryFile) -> dict[str, 
         kind, prefix = "MEDIA", "GL"
     elif isinstance(record, Folder):
         kind, prefix = record.kind, "NB" if record.kind == "NOTEBOOK" else "FL"
-        extra = {"systemFolder": record.system, "sharedFolder": False}
+        extra = {"systemFolder": record.system, "sharedFolder": record.shared}
     modified = record.modified_at if isinstance(record, Document) else record.created_at
     return {
         "id": record.id,
@@ -46,7 +45,8 @@ def _record(world: World, record: Folder | Document | GalleryFile) -> dict[str, 
 def _tree(call: Call, id_: str | None = None) -> Any:
     """One level per call; without an id the caller's home folder."""
     lab = call.world.lab
-    folder = lab.folders.get(to_number(id_) if id_ else call.user.home_folder_id)
+    wanted_id = to_number(id_) if id_ else call.user.home_folder_id
+    folder = None if wanted_id is None else lab.folders.get(wanted_id)
     if folder is None:
         raise missing("Folder", id_)
     if not lab.can_read(call.user, folder.owner_id):
@@ -63,6 +63,7 @@ def _tree(call: Call, id_: str | None = None) -> Any:
 
 def _document(world: World, document: Document) -> dict[str, Any]:
     number = form_id(document)
+    tags = ",".join(world.lab.tags.get(document.id, ()))
     grandparent = world.lab.folders[document.parent_id].parent_id
     form = {
         "id": number,
@@ -81,8 +82,8 @@ def _document(world: World, document: Document) -> dict[str, Any]:
         "parentFolderId": document.parent_id,
         "grandParentId": grandparent,
         "signed": False,
-        "tags": "",
-        "tagMetaData": "",
+        "tags": tags,
+        "tagMetaData": tags,
         "form": form | {"tags": "", "iconId": None, "_links": []},
         "owner": person(world.lab.users[document.owner_id]),
         "_links": [],
@@ -92,19 +93,9 @@ def _document(world: World, document: Document) -> dict[str, Any]:
 def _documents(call: Call) -> Any:
     """Everything the caller can read, newest change first unless ordered otherwise."""
     found = [d for d in call.world.lab.documents.values() if call.world.lab.can_read(call.user, d.owner_id)]
-    for term in _terms(call.request.parameter("advancedQuery")):
-        kind, text = str(term.get("queryType")), str(term.get("query"))
-        if kind == "lastModified":
-            first, last = day_range(text)
-            found = [d for d in found if first <= d.modified_at < last]
-        elif kind == "owner":
-            found = [d for d in found if call.world.lab.users[d.owner_id].username in text.split(",")]
-        elif kind == "records":
-            found = [d for d in found if f"SD{d.id}" in text.split(",") or str(d.id) in text.split(",")]
-    rows = [
-        _document(call.world, d) for d in _sorted(found, call.request.parameter("orderBy", "lastModified desc"))
-    ]
-    return page(call, "documents", rows)
+    found = rspace_search.search(call, found)
+    found = rspace_search.ordered(found, call.request.parameter("orderBy", "lastModified desc"))
+    return page(call, "documents", [_document(call.world, d) for d in found])
 
 
 def _one_document(call: Call, id_: str) -> Any:
@@ -130,44 +121,31 @@ def _files(call: Call) -> Any:
     found = [f for f in call.world.lab.files.values() if f.owner_id == call.user.id]
     if media := call.request.parameter("mediaType"):
         found = [f for f in found if media == ("image" if f.kind in ("png", "jpg") else "document")]
-    rows: list[dict[str, Any]] = [
-        {
-            "id": f.id,
-            "globalId": f"GL{f.id}",
-            "name": f.name,
-            "caption": None,
-            "contentType": prose.KINDS[f.kind][0],
-            "created": iso_millis(f.created_at),
-            "size": len(f.data()),
-            "version": 1,
-            "parentFolderId": f.folder_id,
-            "_links": [],
-        }
-        for f in found
-    ]
-    return page(call, "files", rows)
+    return page(call, "files", [_file(f) for f in found])
 
 
-def _sorted(documents: list[Document], order: str) -> list[Document]:
-    name, _, direction = order.partition(" ")
-    keys: dict[str, Callable[[Document], tuple[Any, int]]] = {
-        "lastModified": lambda d: (d.modified_at, d.id),
-        "created": lambda d: (d.created_at, d.id),
-        "name": lambda d: (d.name, d.id),
+def _one_file(call: Call, id_: str) -> Any:
+    file = call.world.lab.files.get(to_number(id_))
+    if file is None:
+        raise missing("File", id_)
+    if not call.world.lab.can_read(call.user, file.owner_id):
+        raise unauthorized(f"Unauthorized attempt by {call.user.username} to read file {file.id}")
+    return _file(file)
+
+
+def _file(file: GalleryFile) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "globalId": f"GL{file.id}",
+        "name": file.name,
+        "caption": None,
+        "contentType": prose.KINDS[file.kind][0],
+        "created": iso_millis(file.created_at),
+        "size": len(file.data()),
+        "version": 1,
+        "parentFolderId": file.folder_id,
+        "_links": [],
     }
-    if name not in keys or direction not in ("", "asc", "desc"):
-        raise invalid([("orderBy", order, "must be name, created or lastModified, asc or desc")], "pagination")
-    return sorted(documents, key=keys[name], reverse=direction == "desc")
-
-
-def _terms(query: str) -> list[dict[str, Any]]:
-    if not query:
-        return []
-    try:
-        terms = json.loads(query)["terms"]
-    except (ValueError, KeyError, TypeError):
-        raise invalid([("advancedQuery", query, "must be a search with terms")], "advancedQuery") from None
-    return [t for t in terms if isinstance(t, dict)]
 
 
 # path below /api/v1, as a pattern -> the function that answers
@@ -177,4 +155,5 @@ ENDPOINTS: dict[str, Callable[..., Any]] = {
     "documents": _documents,
     "documents/([^/]+)": _one_document,
     "files": _files,
+    "files/([^/]+)": _one_file,
 }

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from flows.demo import control, foreign
 from flows.demo.message import Request, Response
+from flows.demo.roster import SMALLEST
 from flows.demo.rspace import RSpace
 from flows.demo.world import World
 
@@ -103,10 +104,19 @@ def announce(server: DemoServer) -> dict[str, Any]:
     }
 
 
-def serve_forever(port: int, seed: int = 1, *, poll_free: bool = False) -> None:
+def serve_forever(
+    port: int,
+    seed: int = 1,
+    *,
+    poll_free: bool = False,
+    users: int = SMALLEST,
+    groups: int = 1,
+    never_logged_in: int = 0,
+    system_folders: bool = False,
+) -> None:
     """Print one JSON line (see `announce`), then serve until SIGTERM or SIGINT. Call from the main thread.
 
-    With `poll_free` a job is finished by the time of the first poll.
+    With `poll_free` a job is finished by the time of the first poll; the others are the world's.
     """
     stop = threading.Event()
 
@@ -115,7 +125,9 @@ def serve_forever(port: int, seed: int = 1, *, poll_free: bool = False) -> None:
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    world = World(seed, queue_s=0.0, run_s=0.0) if poll_free else World(seed)
+    world = World(seed, users=users, groups=groups, never_logged_in=never_logged_in, system_folders=system_folders)
+    if poll_free:
+        world.queue_s = world.run_s = 0.0
     with DemoServer(world, port) as server:
         print(json.dumps(announce(server)), flush=True)
         stop.wait()

@@ -8,18 +8,19 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
 
-from flows.demo import archive, jobs, lab
+from flows.demo import archive, endings, events, jobs, lab, roster
 from flows.demo.archive_names import random_text
+from flows.demo.events import Event
 from flows.demo.faults import Faults
 from flows.demo.jobs import BuiltFile, Job, Outcome, Plan
-from flows.demo.lab import User
+from flows.demo.lab import Document, Lab, User
 from flows.demo.nights import work_a_day
 from flows.demo.throttle import Throttle
 from flows.demo.worldclock import START, WorldClock
@@ -28,19 +29,13 @@ _FIRST_JOB = 23
 _POOL = 2  # exports at a time for the whole server: a Java pool grows past its core only when the queue is full
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the activity log."""
-
-    at: datetime
-    username: str
-    action: str
-    payload: dict[str, Any] = field(default_factory=dict)
-    domain: str = "RECORD"
-
-
 class World:
-    """Thread-safe. Content depends on `seed`, `documents_per_user` and the nights passed, on nothing else."""
+    """Thread-safe. Content depends on the arguments before `queue_s` and on what is done to it, on nothing else.
+
+    `users` are those besides the sysadmin, `never_logged_in` more who have no home folder. Whatever is asked
+    for beyond the defaults is added: the first three users' records of night 0 stay the same.
+    Raises ValueError on fewer than three users or more groups than there are people to lead them.
+    """
 
     def __init__(
         self,
@@ -48,6 +43,10 @@ class World:
         *,
         nights: int = 0,
         documents_per_user: int = 15,
+        users: int = roster.SMALLEST,
+        groups: int = 1,
+        never_logged_in: int = 0,
+        system_folders: bool = False,
         queue_s: float = 0.05,
         run_s: float = 0.15,
         ticks: Callable[[], float] = time.monotonic,
@@ -55,6 +54,12 @@ class World:
         self.seed = seed
         self.clock = WorldClock(START, ticks)
         self.lab = lab.build(seed, START, documents_per_user)
+        self._system_folders = system_folders
+        roster.extend(self.lab, START, documents_per_user, users=users, groups=groups)
+        for _ in range(never_logged_in):
+            roster.add_person(self.lab, START, logged_in=False)
+        for user in self.lab.users.values() if system_folders else ():
+            roster.add_system_folders(self.lab, user)
         self.faults = Faults()
         self.throttle = Throttle()
         self.queue_s = queue_s  # seconds a job stays STARTING
@@ -67,6 +72,7 @@ class World:
         self._forgotten: list[Job] = []  # wiped from the history; their files and events stay
         self._tokens: dict[str, int] = {}
         self._events: list[Event] = []
+        self._log_begins = datetime.min.replace(tzinfo=UTC)
         self._night = 0
         self._last_job = _FIRST_JOB - 1
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -87,15 +93,62 @@ class World:
             for _ in range(count):
                 self._night += 1
                 self.clock.advance(timedelta(days=1).total_seconds())
-                # readers in other threads keep the lab of the day before until this one is complete
-                tomorrow = self.lab.copy()
-                changes = work_a_day(tomorrow, self._night, self.clock.base())
-                self.lab = tomorrow
+                with self._changing() as tomorrow:
+                    changes = work_a_day(tomorrow, self._night, self.clock.base())
                 for change in changes:
-                    document = change.document
-                    username = self.lab.users[document.owner_id].username
-                    payload = {"id": f"SD{document.id}", "name": document.name, "type": "DOCUMENT"}
-                    self._events.append(Event(document.modified_at, username, change.action, payload))
+                    self._log_document(change.action, change.document, change.document.modified_at)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Lab]:
+        """A copy to change: readers in other threads keep the lab as it was until this one is complete."""
+        with self._lock:
+            changed = self.lab.copy()
+            yield changed
+            self.lab = changed
+
+    # -- what people and administrators do ----------------------------------------------------------------
+
+    def create_document(self, username: str) -> Document:
+        """Somebody writes a document now."""
+        with self._changing() as changed:
+            rng = Random(f"{self.seed}:written:{changed.last_id}")
+            document = lab.add_document(changed, rng, self.user(username).id, self.now())
+        self._log_document("CREATE", document, document.created_at)
+        return document
+
+    def delete_document(self, document_id: int) -> None:
+        """Its owner deletes a document: it is no longer listed or exported. Raises KeyError on an unknown id."""
+        with self._changing() as changed:
+            document = roster.remove_document(changed, document_id)
+        self._log_document("DELETE", document, self.now())
+
+    def tag(self, document_id: int, *tags: str) -> None:
+        """Give a document these tags instead of those that it has. They are listed, and not in any archive."""
+        with self._changing() as changed:
+            changed.tags[changed.documents[document_id].id] = tags
+
+    def add_user(self, name: str = "", *, group_id: int | None = None, logged_in: bool = True) -> User:
+        """A new account: `name` is first and last name, made up if empty. A group takes it as a plain member."""
+        with self._changing() as changed:
+            user = roster.add_person(changed, self.now(), name, logged_in=logged_in)
+            if group_id is not None:
+                roster.join(changed, group_id, user)
+            if self._system_folders:
+                roster.add_system_folders(changed, user)
+        return user
+
+    def remove_user(self, username: str) -> None:
+        """An account is deleted with all its work. Raises ValueError for the leader of a group."""
+        with self._changing() as changed:
+            roster.remove_person(changed, self.user(username))
+
+    def close_zombies(self) -> int:
+        """Set every zombie to FAILED in the database, so that its user can export again; how many there were."""
+        with self._lock:
+            zombies = [j for j in self.jobs.values() if j.outcome is Outcome.ZOMBIE]
+            for job in zombies:
+                endings.close(job, self.now())
+            return len(zombies)
 
     # -- people -------------------------------------------------------------------------------------------
 
@@ -138,12 +191,16 @@ class World:
             minute, secret = f"{plan.planned_at:%Y-%m-%d-%H-%M}", random_text(Random(seed))
             name = f"RSpace-{minute}-{plan.format}-{plan.who}-{secret}.zip"
             now = self.now()
-            start_at = self._start_at(now + timedelta(seconds=self.faults.take("queue_delay_s") or self.queue_s))
+            queue_s = self.faults.take("queue_delay_s", plan.target) or self.queue_s
+            start_at = self._start_at(now + timedelta(seconds=queue_s))
             job = Job(
                 self._last_job, plan.exporter.id, plan, name, f"{seed}:content",
                 now, start_at, start_at + timedelta(seconds=self.run_s),
             )  # fmt: skip
-            self._decide(job)
+            job.plan = replace(plan, bulk_bytes=self.bulk_bytes)
+            endings.decide(job, self.faults)
+            if job.outcome is Outcome.COMPLETED:
+                job.serve_file, self.serve_file = self.serve_file, None
             self.jobs[job.id] = job
             return job
 
@@ -154,23 +211,6 @@ class World:
             if j.end_at > wanted and j.outcome in (Outcome.COMPLETED, Outcome.FAILED)
         )
         return busy[-_POOL] if len(busy) >= _POOL else wanted
-
-    def _decide(self, job: Job) -> None:
-        faults = self.faults
-        for switch, outcome in _ENDINGS.items():
-            if taken := faults.take(switch):
-                job.outcome, job.failure = outcome, str(taken)
-                return
-        job.wrong_crc = faults.take("wrong_crc")
-        job.purge_at_once = faults.take("purge_at_once")
-        job.foreign_enclosure = faults.take("foreign_enclosure")
-        job.serve_file, self.serve_file = self.serve_file, None
-        job.plan = replace(job.plan, bulk_bytes=self.bulk_bytes)
-        if missing := faults.take("missing_document"):
-            gone = job.plan.revisions[0].document.id if missing == 1 and job.plan.revisions else missing
-            job.plan = replace(job.plan, revisions=tuple(r for r in job.plan.revisions if r.document.id != gone))
-        if faults.take("empty_export"):
-            job.plan = replace(job.plan, revisions=(), files=(), folders=(), bulk_bytes=0)
 
     def wipe_jobs(self) -> None:
         """Forget the job history, as the 2.25 upgrade did. Nothing runs any more; files stay for download."""
@@ -220,33 +260,19 @@ class World:
         with self._lock:
             self._events.append(Event(self.now(), user.username, action))
 
+    def rotate_log(self) -> None:
+        """What is older than now is no longer found, as when the server moves its log files away."""
+        with self._lock:
+            self._log_begins = self.now()
+
     def events(self) -> list[Event]:
         """Oldest first. An export is in the log only once it has succeeded."""
         now = self.now()
         with self._lock:
-            done = [
-                j for j in [*self.jobs.values(), *self._forgotten]
-                if j.outcome is Outcome.COMPLETED and now >= j.end_at
-            ]  # fmt: skip
-            return sorted([*self._events, *map(_export_event, done)], key=lambda e: e.at)
+            done = [j for j in [*self.jobs.values(), *self._forgotten] if events.is_logged(j, now)]
+            found = sorted([*self._events, *map(events.of_export, done)], key=lambda e: e.at)
+            return [e for e in found if e.at >= self._log_begins]
 
-
-# switch -> how a job with it ends
-_ENDINGS = {
-    "launch_failed": Outcome.LAUNCH_FAILED,
-    "zombie": Outcome.ZOMBIE,
-    "job_500": Outcome.NO_RESULT,
-    "job_fails": Outcome.FAILED,
-}
-
-
-def _export_event(job: Job) -> Event:
-    plan = job.plan
-    documents = {r.document.id: r.document.name for r in plan.revisions}
-    files = {f.id: f.name for f in plan.files}
-    payload = {
-        "configuration": {"archiveType": plan.format, "exportScope": plan.scope.upper()},
-        "exportPath": {"name": job.zip_name},
-        "exported": [{"id": i, "name": name} for i, name in (documents | files).items()],
-    }
-    return Event(job.end_at, plan.exporter.username, "EXPORT", payload)
+    def _log_document(self, action: str, document: Document, at: datetime) -> None:
+        with self._lock:
+            self._events.append(events.of_document(action, document, self.lab.users[document.owner_id], at))

@@ -275,6 +275,15 @@ def test_next_status_hits_a_path_for_a_number_of_times(lab: Lab) -> None:
     assert [lab.poll().status_code for _ in range(3)] == [502, 502, 200]
 
 
+def test_next_status_may_wait_for_a_method(lab: Lab) -> None:
+    """Only a POST gets the proxy's page, and no job is started by it."""
+    lab.faults.set(next_status={"value": 503, "times": 1}, next_status_method="POST")
+    assert lab.client.get("/api/v1/status").status_code == 200
+    assert lab.start().status_code == 503
+    assert lab.world.jobs == {}
+    assert lab.start().status_code == 202
+
+
 @pytest.mark.parametrize("after_work", [False, True])
 def test_a_connection_can_be_dropped_before_or_after_the_work(lab: Lab, after_work: bool) -> None:
     """The second matching request gets no answer; whether a job exists then depends on the switch."""
