@@ -22,9 +22,11 @@ from flows import config as configuration
 from flows import pages
 from flows.clock import SystemClock
 from flows.config import Settings
+from flows.discovery import NightPlan, plan_night
 from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
+from flows.night import Line, Night
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch
 from flows.spool import Spooled
 from flows.workbench import open_archive, open_catalog, open_engine
@@ -37,12 +39,14 @@ from storage.snapshot import ScopeKey, Snapshot
 for _name in ("flows", "storage"):
     logging.getLogger(_name).setLevel(logging.INFO)
 log = logging.getLogger(__name__)
+NEWER = "a newer snapshot exists"
 
 
 @task(name="login", task_run_name="login", cache_policy=NO_CACHE, persist_result=False)
 def login(engine: Engine) -> None:
     """Prove the credential, and say who we are there."""
-    account = engine.login()
+    # Who runs it by hand wants to know at once that the address is wrong; a night waits for a server to come back.
+    account = engine.login(patient=_trigger() != "cli")
     log.info("%s: %s %s as %s", engine.key, engine.plan.table.system, account.version, account.user)
 
 
@@ -113,6 +117,8 @@ def _run(engine: Engine, due: datetime | None) -> State[None]:
             good = engine.last_good()
             if due is not None and good is not None and good >= due:
                 return _state(engine.skip(f"a verified snapshot of {good:%Y-%m-%d %H:%M} UTC is there"))
+            if reason := engine.unchanged():
+                return _state(engine.skip(reason, ended=Ended.UNCHANGED))
             job = start(engine)
             status = wait(engine, job)
             spooled = download(engine, job, status)
@@ -136,7 +142,7 @@ def _state(kept: RunRecord) -> State[None]:
     name = kept.ended.value.capitalize()
     if kept.ended is Ended.VERIFIED:
         return Completed(name=name, message=f"snapshot {kept.snapshot[:8]}, {kept.bytes_fetched} bytes fetched")
-    if kept.ended is Ended.SKIPPED:
+    if kept.ended in (Ended.SKIPPED, Ended.UNCHANGED):
         return Completed(name=name, message=kept.reason)
     if kept.ended is Ended.PARTIAL:
         return Completed(name=name, message=f"snapshot {kept.snapshot[:8]}: {kept.reason}")
@@ -149,71 +155,78 @@ def _nightly_name() -> str:
 
 
 @flow(name="nightly", flow_run_name=_nightly_name, persist_result=False)
-def nightly(source: str | None = None, config: str | None = None, at: datetime | None = None) -> State[list[str]]:
-    """Back up every configured scope of one source, or of all.
+def nightly(source: str | None = None, config: str | None = None, at: datetime | None = None) -> State[Night]:
+    """Back up every configured scope of one source, or of all; every-scopes stand for whoever is there tonight.
 
     One deployment run per scope where a worker or `strongroom serve` lives; else directly, here. One after
     another per credential in either case. A scheduled run, or a retried one, leaves out scopes that have a
     verified snapshot newer than the time it was due: nights missed while the machine was off are made up for
-    once, and a retry does only what is missing.
+    once, and a retry does only what is missing. The state's data tell who started it what became of each scope.
     """
     try:
         settings = configuration.load(configuration.find(config))
         since = _due_at()
-        queues, fresh = _due(settings, source, since)
+        with open_catalog(settings, open_archive(settings)) as catalog:
+            patient = _trigger() != "cli"
+            plan = plan_night(settings, catalog, source, since=since, clock=SystemClock(), patient=patient)
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))
-    path = str(settings.path)
-    lines: list[pages.Line] = [
-        pages.Line(ask.source, ask.scope, "Skipped", "a newer snapshot exists") for ask in fresh
-    ]
-    left = [ask for queue in queues.values() for ask in queue]
-    if left and deployment_lives():
+    for found in plan.found:
+        for remark in found.remarks():
+            log.info("%s", remark)
+    ends = _run_all(plan, str(settings.path), at=_aware(at), since=since)
+    lines = [Line(a.source, a.scope, Ended.SKIPPED, reason=NEWER, label=plan.labels[a]) for a in plan.fresh]
+    lines += _lines(settings, plan, ends)
+    lines += [line for found in plan.found for line in found.lines()]
+    night = Night(tuple(lines), plan.found)
+    for line in night.bad:
+        log.warning("%s: %s: %s", line.shown, line.word, line.reason)
+    pages.night(night)
+    return _night_state(night)
+
+
+def _run_all(plan: NightPlan, config: str, *, at: datetime | None, since: datetime | None) -> list[RunEnd]:
+    """Run what is planned; how each run ended, in the plan's order."""
+    ends: dict[Ask, RunEnd] = {}
+    if plan.asks and deployment_lives():
         attempt = f"{prefect.runtime.flow_run.id}:{prefect.runtime.flow_run.run_count}"
-        ends = dispatch(queues, config=path, at=_aware(at), due=since, parent=attempt)
-        lines += [_line(e) for e in ends if e.picked_up]
-        left = [end.ask for end in ends if not end.picked_up]
-    for ask in left:
-        state = backup(ask.source, ask.scope, path, at, since, return_state=True)
-        flow_run = str(state.state_details.flow_run_id or "")
-        lines.append(pages.Line(ask.source, ask.scope, state.name or "", state.message or "", flow_run))
-    pages.night(lines)
-    return _night_state(lines)
+        dispatched = dispatch(plan.queues, config=config, at=at, due=since, parent=attempt)
+        ends = {end.ask: end for end in dispatched if end.picked_up}
+    for ask in plan.asks:
+        if ask not in ends:
+            state = backup(ask.source, ask.scope, config, at, since, return_state=True)
+            flow_run = str(state.state_details.flow_run_id or "")
+            ends[ask] = RunEnd(ask, flow_run, state.type.value, state.name or "", state.message or "")
+    return [ends[ask] for ask in plan.asks]
 
 
-def _line(end: RunEnd) -> pages.Line:
-    return pages.Line(end.ask.source, end.ask.scope, end.state_name, end.message, end.flow_run_id)
+def _lines(settings: Settings, plan: NightPlan, ends: Sequence[RunEnd]) -> list[Line]:
+    """What became of each scope: as its run was recorded, else as Prefect has it."""
+    ended: dict[Ask, Line] = {}
+    try:
+        with open_catalog(settings, open_archive(settings)) as catalog:
+            for end in ends:
+                for run in catalog.runs(flow_run=end.flow_run_id, limit=1) if end.flow_run_id else ():
+                    if run.ended:
+                        ended[end.ask] = Line.of(run, plan.labels[end.ask])
+    except (ConfigError, StorageError) as error:  # what was kept is kept: the night must still be told
+        log.warning("the catalog cannot be asked how the runs ended: %s", error)
+    return [ended.get(end.ask) or _line(end, plan.labels[end.ask]) for end in ends]
 
 
-def _night_state(lines: Sequence[pages.Line]) -> State[list[str]]:
-    """How the night looks in Prefect; its data are the flow runs that it was made of, for who started it."""
-    runs = [line.flow_run for line in lines if line.flow_run]
-    skipped = sum(1 for line in lines if line.ended == "Skipped")
-    bad = [line for line in lines if line.ended not in ("Verified", "Skipped")]
-    if not bad:
-        rest = f", {skipped} not due" if skipped else ""
-        return Completed(message=f"{len(lines)} scopes: {len(lines) - skipped} verified{rest}", data=runs)
-    names = ", ".join(f"{line.source}/{line.scope} {line.ended.lower()}" for line in bad)
-    name = "Partly" if len(bad) < len(lines) else "Failed"
-    return Failed(name=name, message=f"{len(bad)} of {len(lines)}: {names}", data=runs)
+def _line(end: RunEnd, label: str) -> Line:
+    """A run of which nothing was recorded: it was never begun, or its process died."""
+    code = Exit.DONE if end.completed else Exit.UNEXPECTED
+    word, ask = end.state_name.lower(), end.ask
+    return Line(ask.source, ask.scope, word, code, end.message, label=label, flow_run=end.flow_run_id)
 
 
-def _due(settings: Settings, source: str | None, since: datetime | None) -> tuple[dict[str, list[Ask]], list[Ask]]:
-    """What to run, queued per credential; and what has a verified snapshot taken since it was due."""
-    tables = settings.sources if source is None else (settings.source(source),)
-    queues: dict[str, list[Ask]] = {}
-    fresh: list[Ask] = []
-    with open_catalog(settings, open_archive(settings)) as catalog:
-        for table in tables:
-            credential = f"{table.url} {sorted(str(ref) for ref in table.secret_refs().values())}"
-            for scope in table.scopes():
-                ask = Ask(table.name, scope.name)
-                good = catalog.last_good(ScopeKey(table.name, scope.name), now=SystemClock().now())
-                if since is not None and good is not None and good >= since:
-                    fresh.append(ask)
-                else:
-                    queues.setdefault(credential, []).append(ask)
-    return queues, fresh
+def _night_state(night: Night) -> State[Night]:
+    """How the night looks in Prefect; its data are for who started it."""
+    if not night.bad:
+        return Completed(message=night.sentence(), data=night)
+    some_well = any(line.well for line in night.lines)
+    return Failed(name="Partly" if some_well else "Failed", message=night.sentence(), data=night)
 
 
 def _due_at() -> datetime | None:

@@ -10,6 +10,8 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -18,8 +20,10 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from flows.configwords import problem
 from flows.errors import ConfigError
 from flows.export import Pace, Scope
+from flows.roster import member_called
 from flows.sources import DIALECTS
 from flows.sources.base import Dialect
 from storage.retention import Policy
@@ -128,7 +132,11 @@ class SourceTable(_Table):
     ceiling_s: Seconds = 12 * 3600  # an export that runs longer ends the run
     patience_s: Seconds = 1800  # so long without a good answer ends the run
     lease_wait_s: Seconds = 4 * 3600  # how long to wait for another run with the same credential
+    busy_wait_s: Seconds = 1800  # how long to wait while the system runs an export for this credential already
     fresh_for_s: Seconds = 20 * 3600  # a finished export older than this is not tonight's
+    # A scope that the system says is unchanged is skipped, but at least every so many days it is exported all the
+    # same; 0: never skip.
+    skip_unchanged_days: Annotated[int, Field(ge=0, le=90)] = 0
     download_tries: Annotated[int, Field(ge=1, le=20)] = 4
     scope: tuple[Mapping[str, Any], ...] = ()
 
@@ -151,8 +159,15 @@ class SourceTable(_Table):
         return DIALECTS[self.system]
 
     def scopes(self) -> list[Scope]:
-        """The configured scopes."""
+        """The configured scopes, every-scopes as they stand."""
         return [self.dialect.scope(table) for table in self.scope]
+
+    def called(self, name: str) -> Scope | None:
+        """The configured scope of that name, else the member of an every-scope that would have it, else None."""
+        scopes = self.scopes()
+        members = (member_called(partial(self.dialect.member, scope), name) for scope in scopes if scope.every)
+        named = (scope for scope in scopes if scope.name == name)
+        return next((scope for scope in chain(named, members) if scope is not None), None)
 
     def secret_refs(self) -> dict[str, SecretRef | str]:
         """The secrets that are named, by their key."""
@@ -223,15 +238,24 @@ class Settings:
         raise ConfigError(f"{self.path}: no source {name!r}; there are: {names}")
 
     def scope(self, source: SourceTable, text: str) -> Scope:
-        """The configured scope of that name, or the one that `text` describes. Raises ConfigError."""
-        for scope in source.scopes():
-            if scope.name == text:
-                return scope
-        try:
-            return source.dialect.parse_scope(text)
-        except ValueError as exc:
-            names = ", ".join(scope.name for scope in source.scopes()) or "none"
-            raise ConfigError(str(exc), hint=f"scopes configured for {source.name}: {names}") from exc
+        """The scope to run: a configured one by its name, a member of an every-scope, or what `text` describes.
+
+        Raises ConfigError, also for an every-scope, which stands for several.
+        """
+        names = ", ".join(scope.name for scope in source.scopes()) or "none"
+        found = source.called(text)
+        if found is None:
+            try:
+                parsed = source.dialect.parse_scope(text)
+            except ValueError as exc:
+                raise ConfigError(str(exc), hint=f"scopes configured for {source.name}: {names}") from exc
+            found = source.called(parsed.name) or parsed  # the same number may be written in several ways
+        if found.every:
+            raise ConfigError(
+                f"scope {text!r}: stands for every {found.kind}, and is not run by itself",
+                hint=f"`strongroom run {source.name}` runs all scopes of {source.name}; or name one {found.kind}",
+            )
+        return found
 
     def policy(self, source: str) -> Policy:
         """The retention policy of a source; the default one for a source that is not configured."""
@@ -259,8 +283,8 @@ def load(path: Path) -> Settings:
     try:
         file = File.model_validate(data)
     except ValidationError as exc:
-        problems = [_problem(error) for error in exc.errors()]
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in problems)) from exc
+        problems = [problem(error) for error in exc.errors()]
+        raise ConfigError("\n".join(f"{path}: {line}" for line in problems)) from exc
     _check_sources(path, file)
     return Settings(path.absolute(), file)
 
@@ -287,49 +311,24 @@ def _check_sources(path: Path, file: File) -> None:
                 raise ConfigError(f"{where}: scope {number}: {exc}") from exc
             if scope.name in names:
                 hint = "give one of them another name = …"
+                if scope.every:
+                    hint += ", which then stands before the names of its members"
                 raise ConfigError(f"{where}: two scopes are called {scope.name!r}", hint=hint)
             names.add(scope.name)
+        _check_members(where, source)
 
 
-_SECRETS = ("api_key", "token", "password", "username")
-_ADDRESS = "expected http://… or https://…, without user, password or query"
-# What pydantic says of a pattern is for programmers.
-_WORDS = {
-    ("string_pattern_mismatch", "url"): _ADDRESS,
-    ("string_pattern_mismatch", "proxy"): _ADDRESS,
-    ("string_pattern_mismatch", "name"): "expected lower-case letters, digits, - and _, at most 40",
-}
-
-
-def _problem(error: Any) -> str:
-    """One pydantic error as thing, got, expected. A value under a secret's key is not repeated."""
-    loc = [part for part in error["loc"] if not (isinstance(part, str) and part[:1].isupper())]
-    parts: list[str] = []
-    for part in loc:
-        if isinstance(part, int) and parts:
-            parts[-1] += f" {part + 1}"
-        else:
-            parts.append(str(part))
-    key = ".".join(parts)
-    if error["type"] == "extra_forbidden":
-        return f"{key}: not a key that is known here"
-    message = _WORDS.get((error["type"], str(loc[-1]) if loc else ""), error["msg"].removeprefix("Value error, "))
-    if error["type"] == "missing":
-        message = "is missing"
-    elif error["type"] in ("model_type", "dict_type"):
-        message = "expected a table, such as { … }"
-    secret = any(part in _SECRETS for part in loc)
-    given = error["input"]
-    plain = isinstance(given, str | int | float) and not secret  # a whole table may hold a secret
-    got = f" = {_shown(given)}" if plain and error["type"] not in ("missing", "value_error") else ""
-    hint = ' (a secret is named, never written here: { env = "NAME" })' if secret else ""
-    return f"{key}{got}: {message}{hint}"
-
-
-def _shown(value: object) -> str:
-    """A value as a message repeats it: short, and without a password that an address may hold."""
-    text = re.sub(r"//[^/@]*@", "//***@", value) if isinstance(value, str) else value
-    return repr(text)[:80]
+def _check_members(where: str, source: SourceTable) -> None:
+    """No scope may take the name, and so the snapshots, of somebody whom an every-scope stands for."""
+    scopes = source.scopes()
+    for every in (scope for scope in scopes if scope.every):
+        member = partial(source.dialect.member, every)
+        for scope in (scope for scope in scopes if not scope.every):
+            one = member_called(member, scope.name)
+            if one is not None and (one.kind, one.id) != (scope.kind, scope.id):
+                hint = "give it another name = …"
+                named = f"{every.name!r} calls {one.kind} {one.id} so"
+                raise ConfigError(f"{where}: a scope is called {scope.name!r}, and {named}", hint=hint)
 
 
 def _known_zone(value: str) -> str:

@@ -4,8 +4,10 @@ SourceError
 ├── SourceUnavailable   no answer, or one that may be better later: retry
 │   └── SourceBusy      the system runs an export for this credential already: retry after it
 ├── SourceRefused       the credential is not allowed to do that: fix it or its rights
-│   └── RequestWrong    nobody is: fix the scope in the configuration
+│   ├── RequestWrong    nobody is: fix the scope in the configuration
+│   └── Narrowed        it may be done without a part, and the scope allows that: ask so
 ├── SourceUnexpected    an answer that the contract does not know: tell us, with the message
+├── NothingThere        the scope names nothing that could be exported now
 ├── FileGone            the export file is no longer there: start a new export
 └── RunFailed           a run's end that is not an accident, with its verdict: never retried by itself
 
@@ -16,10 +18,14 @@ a secret, a link or the name of an export file that would serve as one.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from storage import errors as storage_errors
 from storage.records import Ended
 from storage.verify import Check
+
+if TYPE_CHECKING:
+    from flows.export import Intent
 
 
 class Exit(IntEnum):
@@ -79,16 +85,24 @@ class SourceError(Exception):
 class SourceUnavailable(SourceError):
     """No answer, a broken one, or a server error. Retry: yes.
 
-    `answered` tells a server that says 5xx from a network that says nothing.
+    `answered` tells a server that says 5xx from a network that says nothing; `sent` is false where the request
+    cannot have reached anybody.
     """
 
     default_hint = "run again later; the job is remembered and no second export is started"
 
     def __init__(
-        self, message: str, *, answered: bool = False, hint: str = "", retry_after_s: float | None = None
+        self,
+        message: str,
+        *,
+        answered: bool = False,
+        sent: bool = True,
+        hint: str = "",
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint, retry_after_s=retry_after_s)
         self.answered = answered
+        self.sent = sent
 
 
 class SourceBusy(SourceUnavailable):
@@ -110,6 +124,25 @@ class RequestWrong(SourceRefused):
 
     default_hint = "correct the scope in strongroom.toml"
     exit = Exit.USAGE
+
+
+class Narrowed(RequestWrong):
+    """The question was refused whole because of a part that the scope allows to leave out. Nothing was started.
+
+    Retry: with `instead`, the question without that part.
+    """
+
+    def __init__(self, message: str, instead: Intent) -> None:
+        super().__init__(message)
+        self.instead = instead
+
+
+class NothingThere(SourceError):
+    """The scope names nothing that could be exported now, such as a search without a hit. Retry: another night."""
+
+    default_hint = "look there whether the scope holds anything"
+    exit = Exit.PARTLY
+    ended = Ended.EMPTY
 
 
 class SourceUnexpected(SourceError):

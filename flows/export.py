@@ -14,6 +14,7 @@ from typing import Any, Literal
 from storage.snapshot import from_text, to_text
 from storage.verify import Promise
 
+EVERY = "*"  # the id of a scope that stands for all of its kind
 Json = Any  # str, int, bool, None, lists and dicts of them: never a URL, never a secret
 
 
@@ -49,6 +50,11 @@ class Scope:
     id: str = ""  # "": the credential's own
     options: Mapping[str, Json] = field(default_factory=dict)
 
+    @property
+    def every(self) -> bool:
+        """Whether it stands for all of its kind that the credential may export: never run itself."""
+        return self.id == EVERY
+
     def to_json(self) -> dict[str, Json]:
         """As manifests and rows hold it, without the name."""
         return {"kind": self.kind, "id": self.id, **self.options}
@@ -77,6 +83,8 @@ class Intent:
     prepared_at: datetime
     baseline: Mapping[str, Json] = field(default_factory=dict)  # what was there before: the dialect's memory
     asked_for: Scope | None = None  # as configured; None: the same as `scope`
+    left_out: tuple[str, ...] = ()  # what the scope names and this question does not ask for, a sentence each
+    notes: tuple[str, ...] = ()  # what a reader of the snapshot must know of it, such as whose work it is
 
     @property
     def wanted(self) -> Scope:
@@ -91,6 +99,8 @@ class Intent:
             "account": self.account.to_json(),
             "prepared_at": to_text(self.prepared_at),
             "baseline": dict(self.baseline),
+            "left_out": list(self.left_out),
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -104,6 +114,8 @@ class Intent:
             account=Account(account["user"], account["version"], from_text(at) if at else None),
             prepared_at=from_text(value["prepared_at"]),
             baseline=value["baseline"],
+            left_out=tuple(value["left_out"]),
+            notes=tuple(value["notes"]),
         )
 
 

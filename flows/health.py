@@ -13,6 +13,8 @@ from flows.config import Settings, SourceTable
 from flows.credentials import connection
 from flows.download import MARGIN
 from flows.errors import ConfigError, RunFailed, SourceUnavailable
+from flows.export import Scope
+from flows.sources.base import Source
 from flows.workbench import open_catalog
 from storage.archive import Archive, Damaged
 from storage.errors import BackendFailed, ObjectCorrupt
@@ -75,10 +77,11 @@ def disk(settings: Settings) -> str:
 
 
 def source(settings: Settings, table: SourceTable) -> str:
-    """The credential resolves and is accepted, and the clocks agree."""
+    """The credential resolves and is accepted, the clocks agree, and every-scopes stand for somebody."""
     system = table.dialect.connect(connection(settings, table))
     try:
         account = system.login()
+        scopes = [_scope(system, scope) for scope in table.scopes()]
     except SourceUnavailable as exc:
         raise SourceUnavailable(str(exc), hint=f"is {table.url} right, and does the server answer?") from exc
     finally:
@@ -89,8 +92,22 @@ def source(settings: Settings, table: SourceTable) -> str:
         clocks = f"clocks differ by {skew_s:.0f} s"
         if skew_s > CLOCK_TOLERANCE_S and not table.url.startswith("http://127."):  # a demo's clock is its own
             raise RunFailed(f"{table.url}: its clock and ours differ by {skew_s:.0f} s", hint="set both by NTP")
-    scopes = ", ".join(scope.name for scope in table.scopes()) or "none"
-    return f"{table.url}, {table.system} {account.version}, as {account.user}; {clocks}; scopes: {scopes}"
+    return (
+        f"{table.url}, {table.system} {account.version}, as {account.user}; {clocks}; "
+        f"scopes: {', '.join(scopes) or 'none'}"
+    )
+
+
+def _scope(system: Source, scope: Scope) -> str:
+    """A scope's name; of an every-scope also how many it stands for now, and whom it leaves out."""
+    if not scope.every:
+        return scope.name
+    roster = system.roster(scope)
+    if not roster.scopes:
+        raise RunFailed(
+            f"{scope.name}: nobody is listed", hint="check whom the credential may export, and `except`"
+        )
+    return f"{scope.name} ({'; '.join([f'{len(roster.scopes)} now', *roster.notes])})"
 
 
 def _file_system(path: Path) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from importlib import metadata
 
 from flows import spool
-from flows.export import Intent, JobRef, Status
+from flows.export import Intent, Status
 from flows.sources.base import Source
 from flows.spool import Spooled
 from storage.errors import ObjectCorrupt, StorageError
@@ -22,9 +22,9 @@ from storage.writer import Writer
 
 
 def checks_of(
-    source: Source, intent: Intent, ref: JobRef, status: Status, spooled: Sequence[Spooled]
+    source: Source, intent: Intent, status: Status, spooled: Sequence[Spooled], witnessed: Sequence[Check]
 ) -> list[Check]:
-    """Every question to the files of a job, and its answer. Raises what `Source.witness` raises."""
+    """Every question to the files of a job, and its answer; `witnessed` is what the system says of the whole."""
     checks: list[Check] = []
     for item in spooled:
         checks += item.checks
@@ -32,7 +32,7 @@ def checks_of(
             checks += source.inspect(intent, status, item.file, item.path)
     if not spooled:
         checks.append(Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one"))
-    checks += source.witness(intent, ref, status)
+    checks += witnessed
     held = sum(1 for item in spooled if item.held is not None)
     return [*checks, *read_back(fetched=len(spooled) - held, held=held)]
 
@@ -74,9 +74,10 @@ def write(writer: Writer, draft: Draft, spooled: Sequence[Spooled], *, clock: Ca
         raise
 
 
-def notes(leaves_out: Sequence[str]) -> tuple[str, ...]:
-    """What a reader in ten years must know."""
-    return (f"not in this backup: {', '.join(leaves_out)}",) if leaves_out else ()
+def notes(leaves_out: Sequence[str], more: Sequence[str] = ()) -> tuple[str, ...]:
+    """What a reader in ten years must know: what such exports never hold, and what is to be said of this one."""
+    never = (f"not in this backup: {', '.join(leaves_out)}",) if leaves_out else ()
+    return (*never, *more)
 
 
 def tool() -> dict[str, str]:

@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from flows import keeping, lease, spool
+from flows import keeping, lease, spool, waiting
 from flows.clock import Clock, new_id
 from flows.errors import (
     Exit,
     FileGone,
     RunFailed,
     SourceError,
-    SourceUnavailable,
 )
 from flows.export import (
     Account,
@@ -32,9 +31,10 @@ from flows.export import (
     Status,
     without_secrets,
 )
+from flows.patience import patiently
 from flows.plan import Places, Plan
 from flows.runlog import End, RunLog
-from flows.sources.base import Receipt, Source
+from flows.sources.base import Kept, Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
 from storage.archive import Damaged
@@ -44,8 +44,8 @@ from storage.jobs import InFlight
 from storage.listing import Entry
 from storage.prune import forget, plan_forget
 from storage.records import Ended, RunRecord
-from storage.snapshot import Draft, Snapshot
-from storage.verify import Outcome, Quality, fold, judge
+from storage.snapshot import Draft, Snapshot, from_text
+from storage.verify import Check, Outcome, Quality, fold, judge
 from storage.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -77,11 +77,37 @@ class Engine:
         self.log.begin(self.key, self.plan.table.system, self.plan.scope, trigger=trigger, flow_run=flow_run)
         return self.log.run_id
 
-    def login(self) -> Account:
-        """Prove the credential. Raises SourceRefused, SourceUnavailable."""
+    def login(self, *, patient: bool = True) -> Account:
+        """Prove the credential. `patient`: wait while nobody answers. Raises SourceRefused, SourceUnavailable."""
         self.log.phase("login")
-        self.account = self._source.login()
+        self.account = (
+            patiently(self._source.login, self.clock, self.plan.pace) if patient else self._source.login()
+        )
         return self.account
+
+    def unchanged(self) -> str:
+        """Why this run is not needed: the system shows no change since the newest verified snapshot; "" else.
+
+        Never trusts silence for longer than `skip_unchanged_days`, and never where a job is open.
+        """
+        assert self.account is not None, "login comes first"  # noqa: S101
+        days = timedelta(days=self.plan.table.skip_unchanged_days)
+        if not days or self._catalog.jobs.open(self.key) is not None:
+            return ""
+        live = self._archive.snapshots(self.key, damaged=[])
+        newest = next((s for s in reversed(live) if s.manifest.draft.quality is Quality.VERIFIED), None)
+        if newest is None or newest.manifest.draft.request != self.plan.scope.to_json():
+            return ""
+        draft = newest.manifest.draft
+        if self.clock.now() + timedelta(days=1) - draft.taken_at > days:  # tomorrow would be too late
+            return ""
+        told = draft.vendor.get("server_time")
+        names = tuple(entry.path for entry in self._archive.entries(newest))
+        kept = Kept(draft.taken_at, from_text(told) if told else None, names)
+        account = self.account
+        return patiently(
+            lambda: self._source.unchanged(self.plan.scope, account, kept), self.clock, self.plan.pace
+        )
 
     @contextmanager
     def lease(self, on_wait: Callable[[Holder], None] = lambda _: None) -> Iterator[None]:
@@ -128,74 +154,17 @@ class Engine:
         """Ask until the job has ended; its answer if that is *ready*.
 
         Raises RunFailed or FileGone for any other end (the job is closed); RunFailed at the ceiling and
-        SourceUnavailable when patience runs out (the job stays open).
+        SourceUnavailable or SourceUnexpected when patience runs out (the job stays open).
         """
         self.log.phase("waiting for the export", job.id)
         ref = JobRef.from_json(job.ref or {})
-        good_at = self.clock.now()
-        errors_since: datetime | None = None
-        asked = 0
-        while True:
-            retry_after_s: float | None = None
-            try:
-                status = self._source.poll([ref])[ref.key]
-                good_at, errors_since = self.clock.now(), None
-            except SourceUnavailable as exc:
-                now = self.clock.now()
-                errors_since = (errors_since or now) if exc.answered else None
-                status = self._lasting_error(exc, errors_since, now) or Status(State.RUNNING, str(exc))
-                if now - good_at > timedelta(seconds=self.plan.pace.patience_s) and status.state.waits:
-                    raise
-                retry_after_s = exc.retry_after_s
-            on_status(status)
-            if not status.state.waits:
-                return self._arrived(job, status)
-            age = self.clock.now() - ref.started_at
-            if age > timedelta(seconds=self.plan.pace.ceiling_s):
-                raise RunFailed(
-                    f"{self.key}: the export says {status.raw} for {age}, at most "
-                    f"{timedelta(seconds=self.plan.pace.ceiling_s)} were allowed",
-                    ended=Ended.LOST,
-                    hint="the server may have been restarted during the export; its administrator can tell, and "
-                    "must close the job where it blocks new ones. The job is remembered: a later end is used",
-                )
-            wait_s = retry_after_s or status.retry_after_s
-            self.clock.sleep(self.plan.pace.gap(asked, jitter=self.clock.dice(), retry_after_s=wait_s))
-            asked += 1
-
-    def _lasting_error(self, exc: SourceUnavailable, since: datetime | None, now: datetime) -> Status | None:
-        limit = self._source.capabilities.error_is_end_s
-        if limit is None or since is None or now - since < timedelta(seconds=limit):
-            return None
-        return Status(State.FAILED, str(exc), f"the job has answered with an error since {since:%H:%M:%S}: {exc}")
-
-    def _arrived(self, job: InFlight, status: Status) -> Status:
+        status = waiting.until_ended(self._source, ref, self.key, self.plan.pace, self.clock, on_status)
         if status.state.ready:
             self._catalog.jobs.save_status(job.id, status.to_json())
             return Status.from_json(self._catalog.jobs.get(job.id).status or {})
-        detail = status.detail or status.raw
-        self._close(job.id, f"{status.state.value}: {detail}")
-        match status.state:
-            case State.EXPIRED:
-                raise FileGone(f"{self.key}: {detail}")
-            case State.EMPTY:
-                raise RunFailed(
-                    f"{self.key}: nothing to export",
-                    ended=Ended.EMPTY,
-                    exit=Exit.PARTLY,
-                    hint="look there whether the scope holds anything",
-                )
-            case State.LOST:
-                raise RunFailed(
-                    f"{self.key}: the job is lost: {detail}",
-                    ended=Ended.LOST,
-                    hint="run again: it starts a new export",
-                )
-            case _:
-                raise RunFailed(
-                    f"{self.key}: the export failed: {detail}",
-                    hint="the reason is the system's; run again to retry",
-                )
+        error = waiting.end_of(self.key, status)
+        self._close(job.id, str(error))
+        raise error
 
     # -- download
 
@@ -256,7 +225,8 @@ class Engine:
 
     def _keep(self, job: InFlight, status: Status, spooled: list[Spooled], *, reuse: bool) -> Snapshot:
         intent, ref = Intent.from_json(job.intent), JobRef.from_json(job.ref or {})
-        checks = keeping.checks_of(self._source, intent, ref, status, spooled)
+        witnessed = self._witness(intent, ref, status, spooled)
+        checks = keeping.checks_of(self._source, intent, status, spooled, witnessed)
         request = self.plan.scope.to_json()
         if intent.scope != intent.wanted:
             request["resolved"] = intent.scope.to_json()
@@ -269,12 +239,22 @@ class Engine:
             job={**ref.handle, "adopted": ref.adopted},
             vendor={**intent.account.to_json(), "url": self.plan.table.url, "said": status.raw},
             taken_at=ref.started_at,
-            quality=judge(checks, partial=status.state is State.READY_PARTIAL),
+            quality=judge(checks, partial=status.state is State.READY_PARTIAL or bool(intent.left_out)),
             checks=tuple(fold(checks)),
-            notes=keeping.notes(self._source.capabilities.leaves_out),
+            notes=keeping.notes(self._source.leaves_out(intent.scope), (*intent.notes, *intent.left_out)),
             tool=keeping.tool(),
         )
         return keeping.write(Writer(self._archive, reuse=reuse), draft, spooled, clock=self.clock.now)
+
+    def _witness(self, intent: Intent, ref: JobRef, status: Status, spooled: list[Spooled]) -> list[Check]:
+        """What the system says of the whole. A file in hand is not given up because nobody answers."""
+        fetched = {item.file.name: item.path for item in spooled if item.held is None}
+        try:
+            return patiently(
+                lambda: self._source.witness(intent, ref, status, fetched), self.clock, self.plan.pace
+            )
+        except SourceError as exc:
+            return [Check("completeness", Outcome.NOT_AVAILABLE, reason=f"the system cannot be asked: {exc}")]
 
     def _committed(self, job: InFlight) -> Snapshot | None:
         if self._starting.started_here:
@@ -288,13 +268,14 @@ class Engine:
         """Record the run, close the job, clean up here and at the vendor, apply retention. Retry: yes."""
         self.log.phase("recording", job.id)
         quality = found.manifest.draft.quality
+        left_out = Intent.from_json(job.intent).left_out
         failed = [check for check in found.manifest.draft.checks if check.outcome is Outcome.FAILED]
         code = {Quality.QUARANTINED: Exit.QUARANTINED, Quality.PARTIAL: Exit.PARTLY}.get(quality, Exit.DONE)
         record = self.log.end(
             End(
                 Ended(quality.value),
                 code,
-                reason="; ".join(check.sentence() for check in failed[:3]),
+                reason="; ".join([*(check.sentence() for check in failed[:3]), *left_out[:3]]),
                 hint="it is kept, and does not count as a backup: see `strongroom show`" if failed else "",
                 snapshot=found.id,
                 checks=found.manifest.draft.checks,
@@ -326,9 +307,9 @@ class Engine:
         """When the newest verified snapshot of the scope was taken."""
         return self._catalog.last_good(self.key, now=self.clock.now())
 
-    def skip(self, reason: str) -> RunRecord:
-        """Record that nothing was asked for, and why."""
-        return self.log.end(End(Ended.SKIPPED, reason=reason))
+    def skip(self, reason: str, *, ended: Ended = Ended.SKIPPED) -> RunRecord:
+        """Record that nothing was asked for, and why: *skipped* or *unchanged*."""
+        return self.log.end(End(ended, reason=reason))
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot."""

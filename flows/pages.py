@@ -10,7 +10,6 @@ import logging
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import wraps
 from types import TracebackType
 from typing import ParamSpec
@@ -25,6 +24,7 @@ from prefect.artifacts import (
 
 from flows.errors import without_traceback
 from flows.export import shown
+from flows.night import Line, Night
 from storage.listing import Entry
 from storage.records import RunRecord
 from storage.snapshot import ScopeKey, Snapshot, to_text
@@ -32,17 +32,6 @@ from storage.snapshot import ScopeKey, Snapshot, to_text
 log = logging.getLogger(__name__)
 EVERY_S = 2.0  # a progress update is a request to the server
 MAX_ROWS = 500  # of a table; Prefect has no limit of its own that would help
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One scope of a night."""
-
-    source: str
-    scope: str
-    ended: str  # the name of its flow run's state
-    message: str
-    flow_run: str = ""  # Prefect's id of it
 
 
 P = ParamSpec("P")
@@ -157,10 +146,26 @@ def trouble(key: ScopeKey, error: Exception) -> None:
 
 
 @_best_effort
-def night(lines: Sequence[Line]) -> None:
-    """One row per scope."""
-    rows = [{"source": x.source, "scope": x.scope, "ended": x.ended, "message": x.message} for x in lines]
-    create_table_artifact(rows[:MAX_ROWS], key="night", description=f"{len(lines)} scopes")
+def night(told: Night) -> None:
+    """One row per scope, those that somebody should look at first; then what is worth saying of every-scopes."""
+    lines = sorted(told.lines, key=lambda line: line.well)
+    rows = [
+        {
+            "source": line.source,
+            "scope": line.scope,
+            "who": line.label,
+            "ended": line.word,
+            "message": _said(line),
+        }
+        for line in lines[:MAX_ROWS]
+    ]
+    notes = [{"source": "", "scope": "", "who": "", "ended": "note", "message": remark} for remark in told.remarks]
+    create_table_artifact(rows + notes[:MAX_ROWS], key="night", description=told.sentence())
+
+
+def _said(line: Line) -> str:
+    kept = f"snapshot {line.snapshot[:8]}, {line.bytes_fetched:,} bytes fetched" if line.snapshot else ""
+    return "; ".join(part for part in (kept, line.reason, line.hint and f"hint: {line.hint}") if part)
 
 
 @_best_effort

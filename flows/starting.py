@@ -1,7 +1,8 @@
 """The first phase of a run: the job that an earlier run left open, as far as it can be used, or a new one.
 
 The intent is saved before the question goes out and the vendor's handle right after: whoever is killed in between
-leaves behind what the next run needs to know.
+leaves behind what the next run needs to know. A question whose answer was lost is not simply repeated: an export
+may run because of it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ from dataclasses import replace
 from datetime import timedelta
 
 from flows.clock import Clock, new_id
-from flows.errors import SourceBusy, SourceError, SourceUnavailable, SourceUnexpected
+from flows.errors import Exit, Narrowed, RunFailed, SourceBusy, SourceError, SourceUnavailable, SourceUnexpected
 from flows.export import Account, Intent, JobRef, Resume, plan_resume
+from flows.patience import patiently
 from flows.plan import Places, Plan
-from flows.sources.base import Source
+from flows.sources.base import Capabilities, Source
 from storage.jobs import InFlight
+from storage.records import Ended
 
 log = logging.getLogger(__name__)
+
+
+class AnswerLost(Exception):
+    """The question went out and no usable answer came: an export may have been started."""
 
 
 class Starting:
@@ -30,6 +37,7 @@ class Starting:
         self._plan = plan
         self._source = source
         self._catalog = places.catalog
+        self._jobs = places.catalog.jobs
         self._clock = clock
         self._close = close
         self.started_here = False  # this very run asked for the export
@@ -37,13 +45,12 @@ class Starting:
     def job(self, account: Account, left: InFlight | None) -> InFlight:
         """The job to wait for. `left`: what an earlier run left open.
 
-        Raises SourceBusy, SourceRefused, RunFailed (nothing was started, the job is closed), SourceUnavailable
-        (nobody knows: the job stays open, and the next run finds out).
+        Raises SourceBusy, SourceRefused, NothingThere, RunFailed (nothing was started, the job is closed);
+        SourceUnavailable, and RunFailed that says *lost* (the job stays open, and the next run finds out).
         """
         if left is not None:
-            intent = Intent.from_json(left.intent)
             plan = plan_resume(
-                same_request=intent.wanted == self._plan.scope,
+                same_request=_intent(left).wanted == self._plan.scope,
                 asked=left.asked_at is not None,
                 known=left.ref is not None,
                 ready=left.status is not None,
@@ -52,22 +59,18 @@ class Starting:
                 fresh_for=self._plan.table.fresh_for,
             )
             log.info("open job %s from %s: %s", left.id, left.opened_at, plan.value)
-            resumed = self._resume(left, intent, plan)
+            resumed = self._resume(left, plan)
             if resumed is not None:
                 return resumed
         return self._start_new(account)
 
-    def _resume(self, job: InFlight, intent: Intent, plan: Resume) -> InFlight | None:
+    def _resume(self, job: InFlight, plan: Resume) -> InFlight | None:
         """The job, ready to be waited for; None, and the job closed, where it is of no use any more."""
         match plan:
             case Resume.ASK:
-                return self._ask(job, intent)
+                return self._ask(job)
             case Resume.RECOVER:
-                ref = self._source.recover(intent, asked_at=job.asked_at or job.opened_at)
-                if ref is not None:
-                    self._catalog.jobs.save_ref(job.id, ref.to_json())
-                    return self._catalog.jobs.get(job.id)
-                return self._ask(job, intent, patient=True)
+                return self._find(job)
             case Resume.GO_ON:
                 return job if self._of_use(job) else None
             case Resume.RENEW:
@@ -83,7 +86,7 @@ class Starting:
             return True  # waiting will ask again, with more patience
         except SourceUnexpected as exc:
             if self._clock.now() - job.opened_at <= self._plan.table.fresh_for:
-                raise  # it may get better; nights on end of the same answer must not stop all others
+                return True  # it may get better; nights on end of the same answer must not stop all others
             self._close(job.id, str(exc))
             return False
         old = self._clock.now() - job.opened_at > self._plan.table.fresh_for
@@ -94,38 +97,149 @@ class Starting:
         return False
 
     def _start_new(self, account: Account) -> InFlight:
-        scope = self._source.discover(self._plan.scope)
-        now = self._clock.now()
-        intent = self._source.prepare(scope, account, now=now)
-        if scope != self._plan.scope:
+        pace, clock = self._plan.pace, self._clock
+        scope = patiently(lambda: self._source.discover(self._plan.scope), clock, pace)
+        intent = patiently(lambda: self._source.prepare(scope, account, now=clock.now()), clock, pace)
+        if intent.scope != self._plan.scope:
             intent = replace(intent, asked_for=self._plan.scope)
+        now = clock.now()
         job_id = new_id(now)
-        self._catalog.jobs.save_intent(job_id, self._plan.key, intent.to_json(), now=now)
-        return self._ask(self._catalog.jobs.get(job_id), intent)
+        self._jobs.save_intent(job_id, self._plan.key, intent.to_json(), now=now)
+        return self._ask(self._jobs.get(job_id))
 
-    def _ask(self, job: InFlight, intent: Intent, *, patient: bool = False) -> InFlight:
-        """Send the question. `patient`: an earlier one may run, so that being refused as busy is waited out."""
-        deadline = self._clock.now() + timedelta(seconds=self._plan.pace.ceiling_s)
+    # -- asking
+
+    def _ask(self, job: InFlight) -> InFlight:
+        """Send the question; wait while the system is away, or busy with another export of the credential."""
+        since = self._clock.now()
         asked = 0
         while True:
-            self._catalog.jobs.mark_asked(job.id, now=self._clock.now())
             try:
-                ref = self._source.start(intent, now=self._clock.now())
+                return self._send(self._jobs.get(job.id))
+            except AnswerLost as exc:
+                log.warning("%s: %s; looking for the export that it may have started", job.key, exc)
+                return self._find(self._jobs.get(job.id))
             except SourceBusy as exc:
-                if not patient:
-                    self._close(job.id, str(exc))
-                    raise
-                if self._clock.now() >= deadline:
-                    raise
                 gap = self._plan.pace.gap(asked, jitter=self._clock.dice(), retry_after_s=exc.retry_after_s)
+                waited = self._clock.now() - since
+                if waited + timedelta(seconds=gap) > self._busy_wait():
+                    self._close(job.id, str(exc))
+                    raise self._blocked(exc) from exc
+                log.info("%s: %s; asked again in %.0f s", job.key, exc, gap)
                 self._clock.sleep(gap)
                 asked += 1
+
+    def _send(self, job: InFlight, *, lost: bool = False) -> InFlight:
+        """The question, asked again only where it cannot have arrived. `lost`: an earlier one may have.
+
+        Raises AnswerLost, SourceBusy, SourceUnavailable (it never arrived); else the job is closed.
+        """
+        intent = _intent(job)
+
+        def send() -> JobRef:
+            self._jobs.mark_asked(job.id, now=self._clock.now())
+            try:
+                return self._source.start(intent, now=self._clock.now())
+            except SourceUnavailable as exc:
+                if exc.sent and not isinstance(exc, SourceBusy):
+                    raise AnswerLost(str(exc)) from exc
+                if not lost:
+                    self._jobs.unmark_asked(job.id)
+                raise
+
+        while True:
+            try:
+                ref = patiently(send, self._clock, self._plan.pace)
+            except Narrowed as exc:
+                log.warning("%s: %s; asked for without it", job.key, exc)
+                intent = exc.instead
+                self._jobs.save_instead(job.id, intent.to_json())
             except SourceUnavailable:
-                raise  # the question may have arrived: the job stays open, and the next run finds out
+                raise
             except SourceError as exc:
                 self._close(job.id, str(exc))
                 raise
             else:
-                self._catalog.jobs.save_ref(job.id, ref.to_json())
+                self._jobs.save_ref(job.id, ref.to_json())
                 self.started_here = True
-                return self._catalog.jobs.get(job.id)
+                return self._jobs.get(job.id)
+
+    def _find(self, job: InFlight) -> InFlight:
+        """What a question started whose answer was lost; where that shows nothing, the question once more.
+
+        While the system may still be planning the first one, a second would start a second export (contract
+        rspace.md section 1): that long it is only looked for. After that asking is harmless: where the first one
+        runs, a system that refuses a second says *busy*, and one that repeats gives the same job.
+        """
+        clock, pace, capabilities = self._clock, self._plan.pace, self._source.capabilities
+        asked_at = min(job.asked_at or job.opened_at, clock.now())
+        grace = timedelta(seconds=self._plan.table.start_timeout_s)
+        ask_at = asked_at if capabilities.second_start == "same job" else asked_at + grace
+        end = asked_at + timedelta(seconds=pace.ceiling_s)
+        looked = 0
+        while True:
+            ref = patiently(lambda: self._source.recover(_intent(job), asked_at=asked_at), clock, pace)
+            if ref is not None:
+                log.info("%s: found the export whose answer was lost", job.key)
+                self._jobs.save_ref(job.id, ref.to_json())
+                return self._jobs.get(job.id)
+            if clock.now() >= ask_at:
+                try:
+                    return self._send(self._jobs.get(job.id), lost=True)
+                except AnswerLost as exc:
+                    log.warning("%s: %s", job.key, exc)
+                except SourceBusy as exc:
+                    if clock.now() >= end:
+                        raise self._never_ended(exc, clock.now() - asked_at) from exc
+                ask_at = clock.now() + grace
+            clock.sleep(pace.gap(looked, jitter=clock.dice()))
+            looked += 1
+
+    # -- blocked
+
+    def _busy_wait(self) -> timedelta:
+        """How long to wait for another export of the credential: not at all where that was in vain just now."""
+        last = self._catalog.last_ended(self._plan.table.name)
+        in_vain = last is not None and last.exit_code == Exit.BUSY
+        return timedelta(seconds=0 if in_vain or self._stuck() else self._plan.table.busy_wait_s)
+
+    def _stuck(self) -> tuple[InFlight, JobRef] | None:
+        """A job of ours of another scope of this source that runs for longer than any export may."""
+        for job in self._jobs.open_of(self._plan.table.name):
+            if job.ref is None or job.key == self._plan.key:
+                continue
+            ref = JobRef.from_json(job.ref)
+            if self._clock.now() - ref.started_at > timedelta(seconds=self._plan.pace.ceiling_s):
+                return job, ref
+        return None
+
+    def _blocked(self, exc: SourceBusy) -> SourceError:
+        stuck = self._stuck()
+        if stuck is None:
+            return exc
+        job, ref = stuck
+        return RunFailed(
+            f"{exc}: that of {job.key.scope}, since {ref.started_at:%Y-%m-%d %H:%M} UTC",
+            exit=Exit.BUSY,
+            hint=stuck_hint(self._source.capabilities, ref),
+        )
+
+    def _never_ended(self, exc: SourceBusy, waited: timedelta) -> SourceError:
+        return RunFailed(
+            f"{self._plan.key}: the answer to the question was lost, and for {waited} the system says: {exc}",
+            ended=Ended.LOST,
+            exit=Exit.BUSY,
+            hint=exc.hint,
+        )
+
+
+def _intent(job: InFlight) -> Intent:
+    return Intent.from_json(job.intent)
+
+
+def stuck_hint(capabilities: Capabilities, ref: JobRef) -> str:
+    """What to do about a job that never ends: the dialect's words, with the job's handle."""
+    try:
+        return capabilities.stuck.format(**ref.handle) or "ask the system's administrator what became of it"
+    except KeyError:
+        return "ask the system's administrator what became of it"

@@ -6,6 +6,7 @@ archive (`reindex`); what is in flight cannot, and losing it costs at most one m
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from storage.errors import CatalogUnusable, StorageError
 from storage.holder import Holder
 from storage.jobs import Jobs
 from storage.listing import Entry
-from storage.records import RunRecord
+from storage.records import KnownScope, RunRecord
 from storage.rows import check_rows, file_rows, run_row, snapshot_row, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
 from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow, Source
@@ -220,15 +221,33 @@ class Catalog:
 
     # -- questions
 
-    def runs(self, key: ScopeKey | None = None, *, flow_run: str = "", limit: int = 50) -> list[Run]:
-        """The newest runs, of one scope, of one Prefect flow run, or of all."""
+    def known_scopes(self, source: str) -> list[KnownScope]:
+        """The scopes of a source that ever had a run or a snapshot, by name."""
+        with self._read() as session:
+            live = select(SnapshotRow.scope).where(SnapshotRow.source == source, SnapshotRow.forgotten_at == "")
+            kept = set(session.exec(live.distinct()))
+            rows = session.exec(select(Scope).where(Scope.source == source).order_by(text("name")))
+            return [KnownScope(row.name, json.loads(row.request), row.name in kept) for row in rows]
+
+    def runs(
+        self, key: ScopeKey | None = None, *, flow_run: str = "", ended: str = "", limit: int = 50
+    ) -> list[Run]:
+        """The newest runs, of one scope, of one Prefect flow run, or of all; those that ended so, or all."""
         query = select(Run).order_by(text("started_at desc, id desc")).limit(limit)
         if flow_run:
             query = query.where(Run.flow_run == flow_run)
+        if ended:
+            query = query.where(Run.ended == ended)
         if key is not None:
             query = query.where(Run.source == key.source, Run.scope == key.scope)
         with self._read() as session:
             return list(session.exec(query))
+
+    def last_ended(self, source: str) -> Run | None:
+        """The run of any scope of the source that ended last."""
+        with self._read() as session:
+            query = select(Run).where(Run.source == source, Run.ended_at != "")
+            return session.exec(query.order_by(text("ended_at desc, id desc"))).first()
 
     def last_good(self, key: ScopeKey, *, now: datetime) -> datetime | None:
         """When the newest verified, live snapshot of the scope was taken; one dated after `now` tells nothing."""

@@ -50,6 +50,18 @@ class Jobs:
         """From here on, an export may exist at the vendor."""
         self._change(job_id, lambda row: setattr(row, "asked_at", to_text(now)))
 
+    def unmark_asked(self, job_id: str) -> None:
+        """The last question proved to have started nothing."""
+        self._change(job_id, lambda row: setattr(row, "asked_at", ""))
+
+    def save_instead(self, job_id: str, intent: Mapping[str, Any]) -> None:
+        """Another question takes the place of one that was refused: nothing was started by that."""
+
+        def change(row: Job) -> None:
+            row.intent, row.asked_at = to_json(intent), ""
+
+        self._change(job_id, change)
+
     def save_ref(self, job_id: str, ref: Mapping[str, Any]) -> None:
         """Save the vendor's handle, as soon as it is known."""
         self._change(job_id, lambda row: setattr(row, "ref", to_json(ref)))
@@ -75,6 +87,14 @@ class Jobs:
                 .order_by(text("opened_at desc, id desc"))
             ).first()
             return None if row is None else _in_flight(row)
+
+    def open_of(self, source: str) -> list[InFlight]:
+        """The jobs of all scopes of a source that are not closed, oldest first."""
+        with self._read() as session:
+            rows = session.exec(
+                select(Job).where(Job.source == source, Job.closed_at == "").order_by(text("opened_at, id"))
+            )
+            return [_in_flight(row) for row in rows]
 
     def open_ids(self) -> set[str]:
         """Our ids of all jobs that are not closed."""

@@ -32,6 +32,7 @@ class Ended(StrEnum):
     LOST = "lost"  # nobody knows what became of the job
     INTERRUPTED = "interrupted"  # killed or cancelled; the next run goes on with the same job
     SKIPPED = "skipped"  # not needed: a newer snapshot exists
+    UNCHANGED = "unchanged"  # not needed: the system shows no change since the newest verified snapshot
 
     @property
     def kept(self) -> bool:
@@ -59,6 +60,15 @@ class RunRecord:
     snapshot: str = ""  # id; "" where none was kept
     checks: tuple[Check, ...] = ()
     bytes_fetched: int = 0  # by this run; less than the export where an earlier run had fetched it
+
+
+@dataclass(frozen=True, slots=True)
+class KnownScope:
+    """A scope that had a run or a snapshot, configured now or not."""
+
+    name: str
+    request: Mapping[str, Any]  # as asked last
+    live: bool  # has a snapshot that was not forgotten
 
 
 def encode(record: RunRecord) -> bytes:

@@ -31,7 +31,14 @@ ArchiveOption = Annotated[
     str | None, typer.Option("--archive", "-a", help="The archive itself; then no configuration is needed.")
 ]
 
-_STYLE = {"verified": "green", "partial": "yellow", "quarantined": "yellow", "skipped": "dim"}
+_STYLE = {
+    "verified": "green",
+    **dict.fromkeys(("partial", "quarantined"), "yellow"),
+    **dict.fromkeys(("skipped", "unchanged"), "dim"),
+    **dict.fromkeys(("failed", "refused", "lost", "expired", "interrupted", "vanished", "crashed"), "red"),
+    "verification failed": "red",
+}
+MAX_NAMED = 5  # scopes that one hint names
 
 
 def print_json(command: str, value: Mapping[str, Any]) -> None:
@@ -53,7 +60,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
 def painted(word: str) -> str:
     """A word as Rich markup: qualities and ends in their colour, anything else as it is."""
-    style = _STYLE.get(word) or ("red" if word in ("failed", "lost", "expired", "interrupted") else "")
+    style = _STYLE.get(word)
     return f"[{style}]{escape(word)}[/]" if style else escape(clean(word))
 
 
@@ -72,6 +79,14 @@ def complain(message: str, hint: str = "") -> None:
     err.print(f"[red]error:[/] {escape(clean(message))}", soft_wrap=True)
     if hint:
         err.print(f"[bold]hint:[/] {escape(clean(hint))}", soft_wrap=True)
+
+
+def advise(hint: str, names: Sequence[str]) -> None:
+    """What to try about several things that went wrong alike."""
+    if hint:
+        more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+        told = f"{', '.join(names[:MAX_NAMED])}{more}: {hint}"
+        err.print(f"[bold]hint:[/] {escape(clean(told))}", soft_wrap=True)
 
 
 def day(instant: datetime) -> str:

@@ -1,10 +1,11 @@
-"""Verbs that look: snapshots, show, status. They change nothing."""
+"""Verbs that look at snapshots: snapshots, show. They change nothing."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -19,20 +20,22 @@ from flows.cli.console import (
     painted,
     print_json,
     print_table,
+    say,
 )
 from flows.cli.views import snapshot_json
 from flows.errors import Exit
+from flows.proof import Reread, Sheet, facts, follow
+from flows.proofpage import MAX_PROBLEMS, page
 from storage.archive import Archive, Damaged, open_url
-from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-
-STALE_AFTER = timedelta(hours=26)  # a night, and two hours for a slow one
+from storage.errors import StorageError
+from storage.snapshot import Snapshot
+from storage.verify import Meter
 
 
 def register(app: typer.Typer) -> None:
     """Add these verbs to the app."""
     app.command()(snapshots)
     app.command()(show)
-    app.command()(status)
 
 
 def the_archive(archive: str | None, config: Path | None) -> Archive:
@@ -81,10 +84,15 @@ def show(
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
+    proof: Annotated[
+        bool, typer.Option("--proof", help="One page to print and file; reads the snapshot's bytes again.")
+    ] = False,
 ) -> int:
     """Show one snapshot: its files, what was promised, every check and its outcome."""
     store = the_archive(archive, config)
     found = store.find(snapshot, source=source, scope=scope)
+    if proof:
+        return _show_proof(store, found, json=json)
     entries = store.entries(found)
     if json:
         print_json("show", {"snapshot": snapshot_json(found, entries)})
@@ -119,50 +127,44 @@ def show(
     return Exit.DONE
 
 
-def status(config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Say how each configured scope stands; exit code 5 where one has no recent verified snapshot."""
-    from flows import config as configuration
-    from flows.workbench import open_archive, open_catalog
-
-    settings = configuration.load(configuration.find(config))
-    now = datetime.now(UTC)
-    rows: list[dict[str, Any]] = []
-    with open_catalog(settings, open_archive(settings)) as catalog:
-        for source in settings.sources:
-            for scope in source.scopes():
-                key = ScopeKey(source.name, scope.name)
-                good = catalog.last_good(key, now=now)
-                last = next(iter(catalog.runs(key, limit=1)), None)
-                job = catalog.jobs.open(key)
-                rows.append(
-                    {
-                        "source": key.source,
-                        "scope": key.scope,
-                        "last_verified_at": good and to_text(good),
-                        "stale": good is None or now - good > STALE_AFTER,
-                        "last_run": last and (last.ended or f"under way: {last.phase}"),
-                        "reason": last.reason if last else "",
-                        "hint": last.hint if last else "",
-                        "open_job": job and job.id,
-                    }
-                )
-    stale = [row for row in rows if row["stale"]]
+def _show_proof(store: Archive, found: Snapshot, *, json: bool) -> int:
+    """Read the snapshot again, print its sheet; exit code 4 where something is not as it was kept."""
+    if not json:
+        say(f"reading {number(found.manifest.size)} bytes of snapshot {found.id[:8]} again")
+    files, no_files = _read_again(store, found)
+    damaged: list[Damaged] = []
+    # Snapshots before tombstones: what is forgotten in between is met as one or the other.
+    links = {s.manifest.number: (s.id, s.manifest.previous) for s in store.snapshots(found.key, damaged=damaged)}
+    for tomb in store.tombstones(found.key, damaged=damaged):
+        links[tomb.manifest.number] = (tomb.id, tomb.manifest.previous)
+    tool = {"strongroom": metadata.version("strongroom")}
+    sheet = Sheet(found, tuple(files), follow(found, links), datetime.now(UTC), tool, no_files)
     if json:
-        print_json("status", {"scopes": rows})
-    elif not rows:
-        out.print("no scope is configured")
+        rows = snapshot_json(found, [file.entry for file in files])
+        print_json("show", {"snapshot": rows, "proof": facts(sheet)})
     else:
-        _print_status(rows)
-    return Exit.STALE if stale else Exit.DONE
+        print(page(sheet), end="")  # not by Rich, which would break lines at the terminal's width
+    for problem in sheet.problems[:MAX_PROBLEMS]:
+        complain(problem, "bring it back from a copy of the archive; `strongroom scrub --all` names all")
+    return Exit.VERIFICATION if sheet.problems else Exit.DONE
 
 
-def _print_status(rows: list[dict[str, Any]]) -> None:
-    cells = []
-    for row in rows:
-        good = row["last_verified_at"]
-        age = "never" if good is None else day(from_text(good)) + (" (stale)" if row["stale"] else "")
-        cells.append((row["source"], row["scope"], age, row["last_run"] or "none", row["reason"]))
-    print_table("", ("source", "scope", "last verified", "last run", "reason"), cells)
+def _read_again(store: Archive, found: Snapshot) -> tuple[list[Reread], str]:
+    """Every file of the snapshot, measured as it comes out of the archive; or why there is no list of them."""
+    try:
+        entries, reader = store.entries(found), store.reader(found)
+    except StorageError as exc:
+        return [], str(exc)
+    files = []
+    for entry in entries:
+        meter, trouble = Meter(), ""
+        try:
+            for chunk in reader.chunks(entry):
+                meter.update(chunk)
+        except StorageError as exc:
+            trouble = str(exc)
+        files.append(Reread(entry, meter.result(), trouble))
+    return files, ""
 
 
 def _rows(found: list[Snapshot]) -> list[tuple[str, ...]]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli.console import ConfigOption, JsonOption, complain, number, out, painted, print_json, say
+from flows.cli.console import ConfigOption, JsonOption, advise, complain, number, out, painted, print_json, say
 from flows.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
     from flows.config import Settings
+    from flows.night import Night
     from storage.tables import Run
 
 
@@ -51,8 +52,11 @@ def run(
     for table in [settings.source(source)] if source else settings.sources:
         check(settings, table)  # and so is a secret that is not there
     ui = join_prefect(settings)
-    flow_runs, trouble = _run_one(settings, source, scope) if scope else _run_many(settings, source or None)
-    return report(settings, flow_runs, trouble=trouble, json=json, ui=ui)
+    if not scope:
+        night, trouble = _run_many(settings, source or None)
+        return report(settings, night, trouble=trouble, json=json, ui=ui)
+    flow_run, trouble = _run_one(settings, source, scope)
+    return report_one(settings, flow_run, trouble=trouble, json=json, ui=ui)
 
 
 def join_prefect(settings: Settings, *, passing: bool = False) -> str:
@@ -77,7 +81,7 @@ def leave_prefect() -> None:
     flush()
 
 
-def _run_one(settings: Settings, source: str, scope: str) -> tuple[list[str], str]:
+def _run_one(settings: Settings, source: str, scope: str) -> tuple[str, str]:
     """Run it: its flow run, and what Prefect says where no run of ours could be recorded."""
     from flows.backup import backup
     from flows.orchestration import deployment_lives, run_on_worker
@@ -87,35 +91,77 @@ def _run_one(settings: Settings, source: str, scope: str) -> tuple[list[str], st
         say("a worker lives: it runs the backup")
         end = run_on_worker(source, scope, path, on_change=lambda now: say(f"{source}/{scope}: {now.state_name}"))
         if end.picked_up:
-            return [end.flow_run_id], end.message
+            return end.flow_run_id, end.message
     state = backup(source, scope, path, return_state=True)
-    return [str(state.state_details.flow_run_id)], state.message or ""
+    return str(state.state_details.flow_run_id), state.message or ""
 
 
-def _run_many(settings: Settings, source: str | None) -> tuple[list[str], str]:
+def _run_many(settings: Settings, source: str | None) -> tuple[Night | None, str]:
+    """Run them: the night, None where it came to nothing; and what Prefect says of it."""
     from flows.backup import nightly
+    from flows.night import Night
 
     state = nightly(source, str(settings.path), return_state=True)
-    return list(getattr(state.data, "result", None) or []), state.message or ""
+    night = getattr(state.data, "result", None)  # as Prefect wraps what a state carries
+    return night if isinstance(night, Night) else None, state.message or ""
 
 
-def report(settings: Settings, flow_runs: Sequence[str], *, trouble: str, json: bool, ui: str) -> int:
-    """Print how these flow runs ended, as the catalog has it; the exit code for all of them."""
-    from flows.workbench import open_archive, open_catalog
+def report_one(settings: Settings, flow_run: str, *, trouble: str, json: bool, ui: str) -> int:
+    """Print how a flow run ended, as the catalog has it; its exit code."""
+    from flows.night import Line
 
-    with open_catalog(settings, open_archive(settings)) as catalog:
-        runs = [row for flow_run in flow_runs for row in catalog.runs(flow_run=flow_run, limit=1) if row.ended]
+    runs = _recorded(settings, [flow_run])
     if json:
         print_json("run", {"runs": [_run_json(row) for row in runs], "prefect": ui})
     for row in runs:
+        line = Line.of(row)
         if not json:
             kept = f"snapshot {row.snapshot[:8]}, {number(row.bytes_fetched)} bytes" if row.snapshot else ""
-            out.print(f"{painted(row.ended)}  {row.source}/{row.scope}  {kept}".rstrip(), soft_wrap=True)
-        if row.exit_code:
-            complain(f"{row.source}/{row.scope}: {row.reason}", row.hint)
+            why = "" if line.exit else row.reason  # an error is told below
+            out.print(
+                f"{painted(row.ended)}  {painted(line.name)}  {painted(kept or why)}".rstrip(), soft_wrap=True
+            )
+        if line.exit:
+            complain(f"{line.name}: {row.reason}", row.hint)
     if not runs:
         complain(f"no run was recorded: {trouble}")
     return overall([row.exit_code or 0 for row in runs])
+
+
+def report(settings: Settings, night: Night | None, *, trouble: str, json: bool, ui: str) -> int:
+    """Print what became of each scope of a night, and of all in one sentence; the exit code for all of them."""
+    if night is None or not night.lines:
+        if json:
+            print_json("run", {"runs": [], "prefect": ui})
+        complain(f"no run was recorded: {trouble}")
+        return Exit.UNEXPECTED
+    if json:
+        runs = _recorded(settings, [line.flow_run for line in night.lines if line.flow_run])
+        print_json("run", {"runs": [_run_json(row) for row in runs], **night.to_json(), "prefect": ui})
+    else:
+        for line in night.lines:
+            kept = f"snapshot {line.snapshot[:8]}, {number(line.bytes_fetched)} bytes" if line.snapshot else ""
+            said = "; ".join(part for part in (kept, line.reason) if part)
+            out.print(f"{painted(line.word)}  {painted(line.shown)}  {painted(said)}".rstrip(), soft_wrap=True)
+        for remark in night.remarks:
+            out.print(painted(remark), soft_wrap=True)
+        out.print(painted(night.sentence()), soft_wrap=True)
+    hints: dict[str, list[str]] = {}
+    for line in night.bad:
+        hints.setdefault(line.hint, []).append(line.name)
+        if json:  # else it stands above
+            complain(f"{line.name}: {line.reason}")
+    for hint, names in hints.items():
+        advise(hint, names)
+    return overall([line.exit for line in night.lines])
+
+
+def _recorded(settings: Settings, flow_runs: Sequence[str]) -> list[Run]:
+    """The runs that ended, as the catalog has them."""
+    from flows.workbench import open_archive, open_catalog
+
+    with open_catalog(settings, open_archive(settings)) as catalog:
+        return [row for flow_run in flow_runs for row in catalog.runs(flow_run=flow_run, limit=1) if row.ended]
 
 
 def overall(codes: Sequence[int]) -> Exit:

@@ -46,6 +46,11 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 # kind = "group"                              # user, group, selection
 # id = 1234                                   # none: the key's own
 # format = "xml"                              # or html
+#
+# [[source.scope]]
+# kind = "user"                               # or group
+# every = true                                # everybody whom the key may export, newcomers too
+# except = [7, 9]                             # but not these ids
 """
 
 

@@ -10,10 +10,12 @@ verb        RSpace                  Mayan EDMS                     WebAdMIT
 ==========  ======================  =============================  ==================================
 login       status + whoami         /users/current/: an anonymous  user_identities
                                     call looks like an empty site
-discover    the scope itself        the scope itself               identity and template by *name*,
+roster      users, or groups, that  cabinets that the user sees    identities of the user
+            the key may export
+discover    a search becomes ids    the scope itself               identity and template by *name*,
                                                                    each night anew
-prepare     nothing to remember     newest document, file and      ids in "recent files", so that an
-                                    download ids, server's Date    adopted run is told from our own
+prepare     the records that are    newest document, file and      ids in "recent files", so that an
+            there now               download ids, server's Date    adopted run is told from our own
 start       POST, the answer holds  files: nothing to start, a     POST; the answer may be somebody
             the job id              ref at once; version export:   else's running job (adopted)
                                     POST, the answer holds nothing
@@ -27,8 +29,12 @@ files       one ZIP; size, CRC-32   100,000 files and as many      one to severa
                                     named, not fetched
 open        job again, then its     download path with the token   job again, then its link, within
             link, with the key      JSON: made by the dialect      30 s, by a client without the key
-witness     the EXPORT event's     files and documents counted    nothing to ask
-            list of records         by the listing
+witness     the records that were   files and documents counted    nothing to ask
+            there all the time, in  by the listing
+            the file and in the
+            EXPORT event's list
+unchanged   activity and newest     nothing newer by the baseline  never
+            modification
 inspect     manifest.txt            page count of a PDF            CSV columns, row count
 cleanup     nothing                 delete the download entry      nothing
 ==========  ======================  =============================  ==================================
@@ -42,7 +48,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -66,7 +72,7 @@ class Capabilities:
     pace: Pace
     error_is_end_s: float | None = None  # a job that answers with an error for so long has failed; None: never
     silent_about: str = "the system does not say"  # why a promise is missing, for the check that would need it
-    leaves_out: tuple[str, ...] = ()  # what an export never holds, in words for the user
+    stuck: str = ""  # what an administrator must do about a job that never ends; {names} are the handle's
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,24 @@ class Download:
     validator: str = ""  # names this very version of the file, for going on from an offset; "": cannot be done
 
 
+@dataclass(frozen=True, slots=True)
+class Roster:
+    """What an every-scope stands for now."""
+
+    scopes: tuple[Scope, ...]
+    notes: tuple[str, ...] = ()  # whom it leaves out and why, a sentence each
+    labels: Mapping[str, str] = field(default_factory=dict)  # who is meant, by the scope's name
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The newest verified snapshot of a scope, as far as a source needs to know it."""
+
+    taken_at: datetime  # by our clock: when its export was asked for
+    server_time: datetime | None  # by the system's clock, at the login of that run
+    files: tuple[str, ...]
+
+
 class Source(Protocol):
     """One configured account on one system. Verbs may be called from any process, in any order that makes sense.
 
@@ -98,9 +122,18 @@ class Source(Protocol):
     def login(self) -> Account:
         """Who we are and what we talk to. Proves the credential; called first in each run. Retry: yes."""
 
+    def roster(self, every: Scope) -> Roster:
+        """The scopes that `every` (a scope with `every` true) stands for now: what the credential may export.
+
+        Retry: yes."""
+
     def discover(self, wanted: Scope) -> Scope:
-        """`wanted` with everything that must be looked up by name resolved. Raises SourceRefused where it names
-        nothing or several things. Retry: yes."""
+        """`wanted` with everything that must be looked up resolved. Raises SourceRefused where it names nothing
+        or several things, NothingThere where a search finds nothing. Retry: yes."""
+
+    def unchanged(self, scope: Scope, account: Account, kept: Kept) -> str:
+        """Why nothing can have changed since `kept`, in words; "" where it has, or where the system cannot be
+        trusted to say. Retry: yes."""
 
     def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
         """Look, change nothing, and remember what `start` and `recover` need. The engine saves it. Retry: yes."""
@@ -109,7 +142,8 @@ class Source(Protocol):
         """Ask for the export. Retry: no, a second call may start a second job; `recover` first.
 
         Raises SourceBusy where the system runs one for this credential. An error that proves that nothing was
-        started is SourceRefused; one that leaves it open is SourceUnavailable.
+        started is SourceRefused; one that leaves it open is SourceUnavailable, with `sent` false where the
+        question cannot have arrived. Narrowed: nothing was started, and the scope allows to ask for less.
         """
 
     def recover(self, intent: Intent, *, asked_at: datetime) -> JobRef | None:
@@ -139,11 +173,15 @@ class Source(Protocol):
         """What the content of a file must show, beyond its bytes being right: structure, and that it is what was
         asked for. Local; never raises for what a file holds."""
 
-    def witness(self, intent: Intent, ref: JobRef, status: Status) -> list[Check]:
+    def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
         """What only the system can say of the whole job once it is ready, such as the records it put in.
 
-        Asked once per run, before the commit; what it cannot say is *not available*, with the reason. Retry: yes.
+        `fetched`: where the files lie, by name; a file that the archive holds already is not among them. Asked
+        before the commit; what the system cannot say is *not available*, with the reason. Retry: yes.
         """
+
+    def leaves_out(self, scope: Scope) -> tuple[str, ...]:
+        """What an export of this scope never holds, in words for the user."""
 
     def cancel(self, ref: JobRef) -> None:
         """Best effort; nothing where the system has no such call."""
@@ -180,6 +218,7 @@ class Dialect:
     kinds: tuple[str, ...]  # of scopes
     pace: Pace
     scope: Callable[[Mapping[str, Any]], Scope]  # from a [[source.scope]] table; ValueError names the key
+    member: Callable[[Scope, str], Scope]  # one scope, by its id, of those that an every-scope stands for
     parse_scope: Callable[[str], Scope]  # from the command line, such as "group:1234"; ValueError says the form
     connect: Callable[[Connection], Source]
     inspect_import: Callable[[Scope, Path, str, datetime | None], list[Check]]  # a file that somebody already has

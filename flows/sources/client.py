@@ -210,7 +210,7 @@ def _mapped(where: str) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectTimeout as exc:
-        raise SourceUnavailable(f"{where}: no connection in time") from exc
+        raise SourceUnavailable(f"{where}: no connection in time", sent=False) from exc
     except httpx.TimeoutException as exc:
         raise SourceUnavailable(f"{where}: no answer in time") from exc
     except httpx.ConnectError as exc:
@@ -219,7 +219,7 @@ def _mapped(where: str) -> Iterator[None]:
             if "CERT" in str(exc)
             else ""
         )
-        raise SourceUnavailable(f"{where}: no connection ({exc})", hint=hint) from exc
+        raise SourceUnavailable(f"{where}: no connection ({exc})", sent=False, hint=hint) from exc
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
         raise SourceUnexpected(f"{where}: the system gave a link that is no web address") from exc
     except httpx.HTTPError as exc:

@@ -1,22 +1,27 @@
-"""RSpace ELN's dialect: its paths, its words, its error codes.
+"""RSpace ELN's dialect: how its exports are started, found again, followed and fetched.
 
 Facts are from the contract (`rspace.md`, read from RSpace's own source, 2.0 to 2.26); sections are named where a
-fact is used. What an export's content must look like is `rspace_content.py`.
+fact is used. Beside it: `rspace_wire.py` (HTTP and errors), `rspace_job.py` (what a job says), `rspace_people.py`
+and `rspace_records.py` (its lists), `rspace_activity.py` (its log), `rspace_content.py` and `rspace_complete.py`
+(what an export's content must show), `rspace_scopes.py` (how scopes are written).
 """
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 from flows.errors import (
     FileGone,
+    Narrowed,
+    NothingThere,
     RequestWrong,
     RunFailed,
     SourceBusy,
@@ -24,24 +29,21 @@ from flows.errors import (
     SourceUnavailable,
     SourceUnexpected,
 )
-from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status, shown
+from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
+from flows.sources import rspace_complete as complete
 from flows.sources import rspace_content
-from flows.sources.base import Capabilities, Connection, Dialect, Download, Known, Receipt
-from flows.sources.client import Answer, Client
-from flows.sources.rspace_scopes import KINDS, parse_scope, scope_from_table
+from flows.sources.base import Capabilities, Connection, Dialect, Download, Kept, Known, Receipt, Roster
+from flows.sources.client import Answer
+from flows.sources.rspace_activity import Activity, Exported, NotTold
+from flows.sources.rspace_job import enclosure, path_of, status_of
+from flows.sources.rspace_people import People
+from flows.sources.rspace_records import Listing, Records
+from flows.sources.rspace_scopes import KINDS, member, parse_scope, scope_from_table
+from flows.sources.rspace_wire import Wire, export_runs, field, message, refusal
+from storage.snapshot import from_text, to_text
 from storage.verify import Check, Outcome, Promise
 
-# Spring Batch's words (section 2). RUNNING, in RSpace's documents, never occurs.
-STATES = {
-    "STARTING": State.PENDING,
-    "STARTED": State.RUNNING,
-    "STOPPING": State.RUNNING,
-    "STOPPED": State.FAILED,
-    "COMPLETED": State.READY,
-    "FAILED": State.FAILED,
-    "ABANDONED": State.FAILED,
-    "UNKNOWN": State.FAILED,
-}
+log = logging.getLogger(__name__)
 
 CAPABILITIES = Capabilities(
     recognised_by="job id",
@@ -52,49 +54,83 @@ CAPABILITIES = Capabilities(
     pace=Pace(first_s=5, longest_s=45),  # section 12 rule 3: 30 to 60 s, sooner for small exports
     error_is_end_s=600,  # section 2: a swallowed failure answers 500 for ever, and never FAILED
     silent_about="RSpace gives size and CRC-32 with a finished job, and this file came without one",
-    leaves_out=(  # section 6
-        "inventory",
-        "files in linked file stores",
-        "deleted items",
-        "audit trail, permissions and shares",
-        "snippets",
-    ),
+    stuck="a zombie job on the server, which RSpace leaves behind when it is restarted during an export; an "
+    "administrator must close execution {id} in its table BATCH_JOB_EXECUTION",  # section 2
 )
 
-ACCEPT_FILE = "application/octet-stream, application/json;q=0.9"  # section 3: else errors come as HTML
-TRIES = 3  # of a request that the limit on requests refuses
-MAX_FIELD = 200  # characters of a value that we read; more is not RSpace's
-T = TypeVar("T")
-_FILE_NAME = re.compile(r"[\w\-]{20,}\.(?:zip|csv|eln)")
-_KEY_START = re.compile(r"for token \S+")
+NEVER = (  # section 6
+    "inventory",
+    "files in linked file stores",
+    "deleted items",
+    "audit trail, permissions and shares",
+    "snippets",
+)
 _OWN_FILE = re.compile(r"/api/v1/export/([\w\-]+(?:\.zip)?)$")
-_EXPORT_RUNS = re.compile(r"already.*running.*export|running export job", re.IGNORECASE)  # section 4
 
 
 class RSpace:
-    """One API key on one RSpace server."""
+    """One API key, or one bearer token, on one RSpace server."""
 
     capabilities = CAPABILITIES
 
     def __init__(self, connection: Connection, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._connection = connection
-        self._client = Client(connection, {"apiKey": connection.secrets["api_key"]})
-        self._sleep = sleep
+        self._wire = Wire(connection, sleep=sleep)
+        self._people = People(self._wire)
+        self._records = Records(self._wire, self._people)
+        self._activity = Activity(self._wire)
 
     def close(self) -> None:
-        self._client.close()
+        self._wire.close()
 
     def login(self) -> Account:
-        status = self._get("/api/v1/status")
-        me = self._get("/api/v1/userDetails/whoami")
-        version, user = _field(status, "rspaceVersion", str), _field(me, "username", str)
+        status = self._wire.get("/api/v1/status")
+        version, user = field(status, "rspaceVersion", str), field(self._people.whoami, "username", str)
         return Account(user, version, status.date)
 
+    def roster(self, every: Scope) -> Roster:
+        return self._people.roster(every)
+
     def discover(self, wanted: Scope) -> Scope:
+        options = dict(wanted.options)
+        if "search" in options:
+            ids = self._records.search(options["search"])
+            return replace(wanted, options={**_without(options, "search"), "ids": ids})
+        if "folder" in options:
+            return replace(wanted, options={**_without(options, "folder"), "ids": [options["folder"]]})
         return wanted
 
+    def unchanged(self, scope: Scope, account: Account, kept: Kept) -> str:
+        # Section 5: the log may be shorter than the truth. It must at least reach back to the last export.
+        since, now = kept.server_time, account.server_time
+        owners = self._records.owners(scope)
+        if since is None or now is None or owners is None or not kept.files:
+            return ""
+        try:
+            reaches = any(event.file in kept.files for event in self._activity.exports(account.user, since, now))
+            if not reaches or any(self._activity.changes(owners, since, now)):
+                return ""
+        except NotTold as exc:
+            log.info("%s: whether anything changed is not known: %s", scope.name, exc)
+            return ""
+        newest = self._records.newest_change(owners)
+        if newest is None or newest >= since:
+            return ""
+        return f"no change since {since:%Y-%m-%d %H:%M} UTC, by RSpace's activity log and its newest documents"
+
     def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
-        return Intent(scope, account, now)
+        listing = self._listing(scope)
+        left_out: tuple[str, ...] = ()
+        if listing.unreadable and scope.options.get("leave_out_unreadable"):
+            rest = [number for number in scope.options["ids"] if number not in listing.unreadable]
+            if not rest:
+                raise NothingThere(f"{scope.name}: not one of its records is there for this user")
+            scope = replace(scope, options={**scope.options, "ids": rest})
+            left_out = tuple(_left_out(number) for number in listing.unreadable)
+            listing = replace(listing, unreadable=())
+        at = listing.server_time or account.server_time
+        baseline = {"listed": complete.remembered(listing), "server_time": at and to_text(at)}
+        notes = (listing.whose,) if listing.whose else ()
+        return Intent(scope, account, now, baseline, left_out=left_out, notes=notes)
 
     def start(self, intent: Intent, *, now: datetime) -> JobRef:
         scope = intent.scope
@@ -107,14 +143,31 @@ class RSpace:
         }
         if scope.kind == "selection":
             form["selections"] = ",".join(str(record) for record in scope.options["ids"])
-        answer = self._admitted(lambda: self._client.post(path, form, timeout_s=self._connection.start_timeout_s))
+        answer = self._wire.post(path, form)
         if answer.status != 202:
-            raise self._no_start(answer, scope)
-        return JobRef({"id": _field(answer, "id", int)}, now)
+            raise self._no_start(answer, intent)
+        try:
+            return JobRef({"id": field(answer, "id", int)}, now)
+        except SourceUnexpected as exc:
+            raise SourceUnavailable("RSpace took the request, and its answer has no usable job id") from exc
 
     def recover(self, intent: Intent, *, asked_at: datetime) -> JobRef | None:
-        # There is no list of jobs (section 2). While the lost one runs, the next start is refused as busy.
-        return None
+        # Section 2: there is no list of jobs. Section 5: the log names the file of each export that succeeded.
+        since = intent.baseline.get("server_time")
+        after = from_text(since) if since else asked_at - timedelta(days=1)
+        now = self._wire.get("/api/v1/status").date or after
+        wanted = complete.recalled(intent.baseline.get("listed", {})).documents
+        try:
+            found = [
+                event
+                for event in self._activity.exports(intent.account.user, after, now)
+                if event.at >= after and _is_of(event, intent.scope, wanted)
+            ]
+        except NotTold as exc:
+            log.warning("%s: a lost export cannot be looked for: %s", intent.scope.name, exc)
+            return None
+        best = max(found, key=lambda event: len(event.records & wanted), default=None)
+        return None if best is None else JobRef({"file": best.file}, asked_at, adopted="unknown")
 
     def poll(self, refs: Sequence[JobRef]) -> Mapping[str, Status]:
         return {ref.key: self._status(ref) for ref in refs}
@@ -125,24 +178,44 @@ class RSpace:
     def open(
         self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""
     ) -> AbstractContextManager[Download]:
-        answer = self._get(f"/api/v1/jobs/{ref.handle['id']}")
-        if _status_of(answer).state is State.EXPIRED:
+        if "file" in ref.handle:
+            return self._wire.stream(f"/api/v1/export/{ref.handle['file']}", lambda a: _no_file(a, file))
+        answer = self._wire.get(f"/api/v1/jobs/{ref.handle['id']}")
+        if status_of(answer).state is State.EXPIRED:
             raise FileGone(f"{file.shown}: RSpace has removed it")
-        link = _enclosure(answer)
-        own = _OWN_FILE.search(_path(link))
+        link = enclosure(answer)
+        own = _OWN_FILE.search(path_of(link))
         # server.urls.prefix may name another host than the one we were given; RSpace's own files are fetched
         # where we were told it lives. Anything else is a pre-signed link (section 2) and gets no key.
         url = f"/api/v1/export/{own.group(1)}" if own else link
-        return self._client.stream(url, accept=ACCEPT_FILE, refuse=lambda a: self._no_file(a, file))
+        return self._wire.stream(url, lambda a: _no_file(a, file))
 
     def inspect(self, intent: Intent, status: Status, file: ExportFile, path: Path) -> list[Check]:
         window = rspace_content.window(intent.account.server_time, status.server_time)
         return rspace_content.inspect(intent.scope, path, file.shown, window)
 
-    def witness(self, intent: Intent, ref: JobRef, status: Status) -> list[Check]:
-        # RSpace says COMPLETED for an export that misses records (section 2); its EXPORT event tells (section 5).
-        reason = "not compared with RSpace's own list of records by this version"
-        return [Check("completeness", Outcome.NOT_AVAILABLE, reason=reason)]
+    def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
+        before = complete.recalled(intent.baseline.get("listed", {}))
+        after = self._listing(intent.scope)
+        try:
+            listed: Exported | str = self._event(intent, status) or "its EXPORT event is not in the activity log"
+        except NotTold as exc:
+            listed = str(exc)
+        present = complete.records_in(fetched.values())
+        first = complete.checks(before, after, present, listed, frozenset())
+        if all(check.outcome is not Outcome.FAILED for check in first):
+            return first
+        # Only now is it worth asking which of them RSpace leaves out by design: a walk through folders.
+        return complete.checks(before, after, present, listed, self._records.left_out_by_design(intent.scope))
+
+    def leaves_out(self, scope: Scope) -> tuple[str, ...]:
+        special: tuple[str, ...] = ()
+        if scope.kind != "selection":
+            special = ("the Shared and Examples folders",)
+            if scope.options["format"] == "html":
+                special += ("templates (html leaves them out; xml has them)",)
+        history = () if scope.options.get("revisions") else ("earlier revisions (set revisions = true for them)",)
+        return (*NEVER, *special, *history)
 
     def cancel(self, ref: JobRef) -> None:
         pass  # RSpace has no such call (section 2)
@@ -150,26 +223,32 @@ class RSpace:
     def cleanup(self, ref: JobRef, receipt: Receipt) -> None:
         pass  # nor one to delete an export; its own clock does (section 3)
 
-    def _get(self, path: str) -> Answer:
-        answer = self._asked(path)
-        if answer.status != 200:
-            raise self._refusal(answer)
-        return answer
+    # -- inside
 
-    def _asked(self, path: str) -> Answer:
-        return self._admitted(lambda: self._client.get(path, sleep=self._sleep))
+    def _listing(self, scope: Scope) -> Listing:
+        """What the scope holds now; where RSpace does not let this user list it, why not."""
+        try:
+            return self._records.listing(scope)
+        except (SourceRefused, SourceUnexpected) as exc:
+            return Listing(problem=f"its documents cannot be listed: {exc}")
+        except SourceUnavailable as exc:
+            if not exc.answered:
+                raise
+            return Listing(problem=f"its documents cannot be listed: {exc}")
 
-    def _admitted(self, ask: Callable[[], Answer]) -> Answer:
-        """The answer once RSpace's limit on requests lets it through: being refused by it has no effect there."""
-        for _ in range(TRIES - 1):
-            answer = ask()
-            if answer.status != 429 or _EXPORT_RUNS.search(_message(answer)):
-                return answer
-            self._sleep(_limit_s(answer))
-        return ask()
+    def _event(self, intent: Intent, status: Status) -> Exported | None:
+        names = {file.name for file in status.files}
+        now = status.server_time or intent.account.server_time or intent.prepared_at
+        since = intent.account.server_time or intent.prepared_at
+        events = self._activity.exports(intent.account.user, since, now)
+        return next((event for event in events if event.file in names), None)
 
     def _status(self, ref: JobRef) -> Status:
-        answer = self._asked(f"/api/v1/jobs/{ref.handle['id']}")
+        if "file" in ref.handle:
+            date = self._wire.get("/api/v1/status").date
+            file = ExportFile(ref.handle["file"], Promise(), "application/zip")
+            return Status(State.READY, "EXPORT event", progress=1, server_time=date, files=(file,))
+        answer = self._wire.ask(f"/api/v1/jobs/{ref.handle['id']}")
         if answer.status == 404 and answer.json() is None:
             # The key was accepted before, so this is its servlet container, with RSpace not up yet.
             raise SourceUnavailable("RSpace answers 404 with a web page, for a job that it has")
@@ -180,171 +259,87 @@ class RSpace:
             # Before 2.25, with a comma locale, the progress of a running job cannot be told (section 2).
             return Status(State.RUNNING, "422", server_time=answer.date)
         if answer.status == 401:
-            self._get("/api/v1/status")  # raises SourceRefused for a dead key
+            self._wire.get("/api/v1/status")  # raises SourceRefused for a dead key
             return Status(State.LOST, "401", "the job belongs to another user", server_time=answer.date)
         if answer.status != 200:
-            raise self._refusal(answer)
-        return _status_of(answer)
+            raise refusal(answer)
+        return status_of(answer)
 
-    def _no_start(self, answer: Answer, scope: Scope) -> Exception:
+    def _no_start(self, answer: Answer, intent: Intent) -> Exception:
         """The exception for an answer to the POST other than 202 (section 1)."""
-        said = _message(answer)
+        scope, said = intent.scope, message(answer)
         match answer.status:
-            case 429 if _EXPORT_RUNS.search(said):
+            case 429 if export_runs(answer):
                 return SourceBusy(
                     "RSpace: an export of this user runs already",
-                    hint="wait for it to end; if it never does, RSpace was restarted during an export: "
-                    "an administrator must close that job in its database",
+                    hint="it is another program's, or a zombie that a restart of RSpace left behind: then an "
+                    "administrator must close that execution in its table BATCH_JOB_EXECUTION",
                 )
-            case 400 | 422:
+            case 400 | 422 if answer.json() is not None:
                 return RequestWrong(f"RSpace refuses {scope.name}: {said or answer.status}")
             case 401:
-                self._get("/api/v1/status")  # a dead key raises here; else it is a refusal (section 4)
+                self._wire.get("/api/v1/status")  # a dead key raises here; else it is a refusal (section 4)
                 return SourceRefused(f"RSpace refuses {scope.name}: {said or 'not permitted'}")
             case 500 if answer.json() is not None:
                 # An error in RSpace's own form comes before the job is launched: nothing was started.
-                return RunFailed(f"RSpace did not start the export: {said}", hint=_start_hint(said))
+                return _planning_failed(intent, said)
+            case code if 200 <= code < 300:
+                return SourceUnavailable(f"RSpace answers {code} without a job; it may have started one")
             case _:
-                return self._refusal(answer)
-
-    def _no_file(self, answer: Answer, file: ExportFile) -> Exception:
-        if answer.status in (404, 410) or (answer.status == 500 and "not exist" in _message(answer)):
-            return FileGone(f"{file.shown}: RSpace has removed it")
-        return self._refusal(answer)
-
-    def _refusal(self, answer: Answer) -> Exception:
-        said = _message(answer)
-        tail = f": {said}" if said else ""
-        if answer.status in (401, 403):
-            return SourceRefused(
-                f"RSpace refuses the key{tail}", hint="check the API key, and that its user is enabled"
-            )
-        if answer.status == 429:
-            return SourceUnavailable("RSpace asks for fewer requests", retry_after_s=_limit_s(answer))
-        if answer.status >= 500:
-            # Only RSpace's own form is RSpace's answer; a web page is from a proxy while it is away.
-            return SourceUnavailable(f"RSpace answers {answer.status}{tail}", answered=answer.json() is not None)
-        return SourceUnexpected(
-            f"RSpace answers {answer.status}{tail}", hint="check that url is an RSpace server's"
-        )
+                return refusal(answer)
 
 
-def _status_of(answer: Answer) -> Status:
-    raw = _field(answer, "status", str)
-    if raw not in STATES:
-        raise SourceUnexpected(f"RSpace: job status {raw[:40]!r} is not known")
-    body = answer.json()
-    result = body.get("result") if isinstance(body.get("result"), dict) else {}
-    state = STATES[raw]
-    percent = body.get("percentComplete")
-    progress = percent / 100 if isinstance(percent, int | float) and 0 <= percent <= 100 else None
-    if state is State.FAILED:
-        reason = "; ".join(_lines(result))[:600]
-        return Status(state, raw, reason or "RSpace gives no reason", server_time=answer.date)
-    if state is not State.READY:
-        return Status(state, raw, progress=progress, server_time=answer.date)
-    if result.get("size") is None:
-        return Status(State.EXPIRED, raw, "RSpace has removed the export file", server_time=answer.date)
-    name = _path(_enclosure(answer)).rpartition("/")[2]
-    if not name.strip(".") or not name.isprintable() or len(name) > MAX_FIELD:
-        raise SourceUnexpected("RSpace: a finished job's link has no usable file name")
-    file = ExportFile(name, _promise(result), "application/zip")
-    return Status(state, raw, progress=1, expires_at=_expiry(result), server_time=answer.date, files=(file,))
-
-
-def _promise(result: Mapping[str, Any]) -> Promise:
-    """Size and CRC-32. The checksum is a decimal string, unpadded (section 2); compared as an integer."""
-    size, checksum, algorithm = result.get("size"), result.get("checksum"), result.get("algorithm")
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise SourceUnexpected(f"RSpace: size {str(size)[:40]!r} is no number of bytes")
-    number = int(checksum) if isinstance(checksum, str) and re.fullmatch(r"[0-9]{1,10}", checksum) else -1
-    if algorithm != "CRC32" or not 0 <= number < 1 << 32:
-        raise SourceUnexpected(
-            f"RSpace: checksum {str(checksum)[:40]!r} by {str(algorithm)[:40]!r}, CRC32 was expected"
-        )
-    return Promise(size, number)
-
-
-def _expiry(result: Mapping[str, Any]) -> datetime | None:
-    try:
-        return datetime.strptime(result["expiryDate"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _enclosure(answer: Answer) -> str:
-    body = answer.json()
-    links = body.get("_links") if isinstance(body, dict) else None
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "enclosure" and isinstance(link.get("link"), str):
-            return str(link["link"])
-    raise SourceUnexpected("RSpace: a finished job has no enclosure link")
-
-
-def _path(link: str) -> str:
-    try:
-        return urlsplit(link).path
-    except ValueError as exc:
-        raise SourceUnexpected("RSpace: a finished job's link is no URL") from exc
-
-
-def _limit_s(answer: Answer) -> float:
-    """Seconds that the limit on requests asks to wait (section 4): at most an hour, whatever it says."""
-    wait_ms = answer.headers.get("x-rate-limit-waittimemillis", "")
-    return min(float(wait_ms) / 1000, 3600) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", wait_ms) else 15.0
-
-
-def _field(answer: Answer, name: str, kind: type[T]) -> T:
-    body = answer.json()
-    value = body.get(name) if isinstance(body, dict) else None
-    text = str(value)
-    if not isinstance(value, kind) or isinstance(value, bool) or len(text) > MAX_FIELD or not text.isprintable():
-        raise SourceUnexpected(
-            f"RSpace: an answer without a usable {name!r}", hint="check that url is an RSpace server's"
-        )
-    return value
-
-
-def _message(answer: Answer) -> str:
-    """What an ApiError says, one line; "" for anything else. Texts of an HTML page are of no use to a reader."""
-    body = answer.json()
-    if not isinstance(body, dict):
-        return ""
-    parts = [_plain(body.get("message")), *_lines(body)]
-    return "; ".join(dict.fromkeys(part for part in parts if part))[:400]
-
-
-def _lines(body: Mapping[str, Any]) -> list[str]:
-    """The `errors` of an ApiError, those that say something."""
-    errors = body.get("errors")
-    return [line for line in map(_plain, errors[:20]) if line] if isinstance(errors, list) else []
-
-
-def _plain(text: object) -> str:
-    """A text of RSpace's for our messages: one line, bounded; a file's name is shortened, see `shown`.
-
-    RSpace repeats the first characters of a key that it refuses (section 4): they are taken out.
-    """
-    given = text[:2000] if isinstance(text, str) else ""
-    line = " ".join("".join(char if char.isprintable() else " " for char in given).split())
-    line = _KEY_START.sub("for this token", line)
-    return _FILE_NAME.sub(lambda found: shown(found[0]), line)[:300]
-
-
-def _start_hint(said: str) -> str:
+def _planning_failed(intent: Intent, said: str) -> Exception:
+    scope = intent.scope
+    ids = scope.options.get("ids", [])
+    # The texts are localised from 2.25 on (section 4): what is sure is the number in them.
+    named = sorted({int(digits) for digits in re.findall(r"\d{1,18}", said)} & set(ids))
+    if len(named) == 1 and "disk space" not in said:
+        rest = [number for number in ids if number != named[0]]
+        text = f"RSpace did not start the export: SD{named[0]} may not be read by this user"
+        if rest and scope.options.get("leave_out_unreadable"):
+            smaller = replace(scope, options={**scope.options, "ids": rest})
+            left_out = (*intent.left_out, _left_out(named[0]))
+            return Narrowed(text, replace(intent, scope=smaller, asked_for=intent.wanted, left_out=left_out))
+        return RequestWrong(text, hint=f"take {named[0]} out of the scope, or set leave_out_unreadable = true")
+    if "not been initialised" in said:
+        return NothingThere(f"RSpace: {said}", hint="that user never logged in: nothing to back up yet")
+    hint = "the message is RSpace's; its administrator finds more in its error log"
     if "disk space" in said:
-        return "RSpace's own disk is full: its administrator must make room"
-    if "to export record with id" in said:
-        return "one record of the selection may not be read by this user: take its id out of the scope"
-    return "the message is RSpace's; its administrator finds more in its error log"
+        hint = "RSpace's own disk is full: its administrator must make room"
+    elif "to export record with id" in said:
+        hint = "one record may not be read by this user: give it the right, or choose a scope without it"
+    return RunFailed(f"RSpace did not start the export: {said}", hint=hint)
+
+
+def _no_file(answer: Answer, file: ExportFile) -> Exception:
+    if answer.status in (404, 410) or (answer.status == 500 and "not exist" in message(answer)):
+        return FileGone(f"{file.shown}: RSpace has removed it")
+    return refusal(answer)
+
+
+def _is_of(event: Exported, scope: Scope, wanted: frozenset[int]) -> bool:
+    """Whether an event may be of an export of this scope: of its kind and format, with records of it."""
+    if (event.format, event.kind) != (scope.options["format"], scope.kind):
+        return False
+    return bool(event.records & wanted) if wanted else not event.records
+
+
+def _left_out(number: int) -> str:
+    return f"SD{number} was left out: it is not there, or not for this user to read"
+
+
+def _without(options: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name != key}
 
 
 RSPACE = Dialect(
     system="rspace",
-    secrets=(frozenset({"api_key"}),),
+    secrets=(frozenset({"api_key"}), frozenset({"token"})),
     kinds=KINDS,
     pace=CAPABILITIES.pace,
     scope=scope_from_table,
+    member=member,
     parse_scope=parse_scope,
     connect=RSpace,
     inspect_import=rspace_content.inspect_import,

@@ -20,22 +20,25 @@ CALLS: Counter[str] = Counter()
 
 # Every boundary at which something leaves the process: requests, files of the archive, commits of the catalog.
 STEPS = (
+    "flows.sources.client:Client._request",
     "flows.sources.rspace:RSpace.login",
+    "flows.sources.rspace:RSpace.prepare",
     "flows.sources.rspace:RSpace.start",
     "flows.sources.rspace:RSpace.poll",
     "flows.sources.rspace:RSpace.open",
+    "flows.sources.rspace:RSpace.witness",
     "storage.backend:LocalDisk.put_new",
     "storage.backend:LocalDisk.delete",
     "storage.catalog:Catalog.begin_run",
     "storage.catalog:Catalog.note_phase",
     "storage.catalog:Catalog.take_lease",
-    "storage.catalog:Catalog.save_intent",
-    "storage.catalog:Catalog.mark_asked",
-    "storage.catalog:Catalog.save_ref",
-    "storage.catalog:Catalog.save_status",
+    "storage.jobs:Jobs.save_intent",
+    "storage.jobs:Jobs.mark_asked",
+    "storage.jobs:Jobs.save_ref",
+    "storage.jobs:Jobs.save_status",
     "storage.catalog:Catalog.record_run",
     "storage.catalog:Catalog.record_snapshot",
-    "storage.catalog:Catalog.close_job",
+    "storage.jobs:Jobs.close",
     "storage.catalog:Catalog.drop_lease",
 )
 

@@ -17,12 +17,14 @@ from flows import config
 from flows.config import Settings
 from flows.credentials import connection
 from flows.demo import DemoServer, World
+from flows.demo.message import Request, Response
 from flows.errors import Exit
 from flows.export import Status
 from flows.lifecycle import Engine
 from flows.plan import Places, Plan
 from flows.sources.base import Source
 from flows.sources.rspace import RSpace
+from flows.sources.rspace_complete import records_in
 from flows.spool import Spooled
 from storage import records
 from storage.archive import Archive
@@ -38,6 +40,7 @@ GROUP = 11  # the demo's laboratory
 OTHER_KEY = "x" * 32
 
 Wrap = Callable[[Source], Source]
+Change = Callable[[Request, Response], Response]
 
 
 class Killed(BaseException):
@@ -95,18 +98,34 @@ class Bench:
 
     # -- one run
 
-    def settings(self, *, user: str = "mrossi", key: str = "", **table: Any) -> Settings:
-        """The configuration, written and read; the API key comes from a file beside it."""
+    def settings(self, *, user: str = "mrossi", key: str = "", token: str = "", **table: Any) -> Settings:
+        """The configuration, written and read; the API key, or the bearer token, comes from a file beside it."""
         secret = self.folder / f"key-{user}"
-        secret.write_text(key or self.world.user(user).api_key)
+        secret.write_text(token or key or self.world.user(user).api_key)
         keys = {"url": self.server.url, **self.table, **table}
         lines = [f"{name} = {_toml(value)}" for name, value in keys.items()]
         path = self.folder / "strongroom.toml"
         path.write_text(
             '[[source]]\nname = "lab"\nsystem = "rspace"\n'
-            f'api_key = {{ file = "{secret.name}" }}\n' + "\n".join(lines) + "\n"
+            f'{"token" if token else "api_key"} = {{ file = "{secret.name}" }}\n' + "\n".join(lines) + "\n"
         )
         return config.load(path)
+
+    def scope(self, kind: str, **options: Any) -> str:
+        """Configure one scope, besides which there is no other, and tell its name."""
+        name = options.pop("name", "it")
+        self.table["scope"] = [{"kind": kind, "name": name, **options}]
+        return str(name)
+
+    def lie(self, where: str, change: Change) -> None:
+        """From now on, `change` has its way with each answer to a request whose path ends so."""
+        honest = self.server._rspace.handle
+
+        def handle(request: Request) -> Response:
+            answer = honest(request)
+            return change(request, answer) if request.path.endswith(where) else answer
+
+        self.server._rspace.handle = handle  # type: ignore[method-assign]  # this bench's server, and only it
 
     def source(self, settings: Settings) -> RSpace:
         """A connected dialect."""
@@ -116,10 +135,17 @@ class Bench:
         return source
 
     def engine(
-        self, scope: str = "user", *, user: str = "mrossi", key: str = "", wrap: Wrap = lambda s: s, **table: Any
+        self,
+        scope: str = "user",
+        *,
+        user: str = "mrossi",
+        key: str = "",
+        token: str = "",
+        wrap: Wrap = lambda s: s,
+        **table: Any,
     ) -> Engine:
         """A new engine, as a new process would make it. `table`: keys of [[source]]."""
-        settings = self.settings(user=user, key=key, **table)
+        settings = self.settings(user=user, key=key, token=token, **table)
         source = settings.source("lab")
         plan = Plan(source, settings.scope(source, scope), settings.policy("lab"), source.pace())
         secrets = tuple(connection(settings, source).secrets.values())
@@ -152,6 +178,18 @@ class Bench:
         """The bytes of a snapshot's only file, out of the archive."""
         (entry,) = self.archive.entries(found)
         return b"".join(self.archive.reader(found).chunks(entry))
+
+    def held(self, record: RunRecord) -> set[int]:
+        """The documents in the file that a run kept, out of the archive."""
+        path = self.folder / "held.zip"
+        path.write_bytes(self.content(self.archive.find(record.snapshot)))
+        found = records_in([path])
+        assert found is not None
+        return found[0]
+
+    def document_ids(self, owner: int = 2) -> list[int]:
+        """Whose documents there are now, by the owner's number."""
+        return [document.id for document in self.world.lab.documents_of(owner)]
 
     def served(self, job: int) -> bytes:
         """The bytes of the server's own file of a job."""
@@ -199,8 +237,17 @@ class Bench:
         self.recorded(record)
         self.assert_tidy(record)
         found = self.archive.find(record.snapshot)
-        assert self.content(found) == self.served(found.manifest.draft.job["id"])
+        assert self.content(found) == self.served_as(found)
         return record
+
+    def served_as(self, found: Snapshot) -> bytes:
+        """The bytes of the server's own file that a snapshot is of."""
+        (entry,) = self.archive.entries(found)
+        job = self.world.job_of_file(entry.path)
+        assert job is not None
+        built = self.world.file_of(job)
+        assert built is not None
+        return built.path.read_bytes()
 
     def job(self, scope: str = "user") -> InFlight | None:
         """The open job of a scope."""
@@ -232,6 +279,8 @@ def carry(
         between("login")
         engine.login()
         with engine.lease():
+            if reason := engine.unchanged():
+                return engine.skip(reason, ended=Ended.UNCHANGED)
             between("start")
             job = engine.start()
             between("wait")
@@ -246,6 +295,12 @@ def carry(
         return kept
     except Exception as exc:
         return engine.log.fail(exc)
+
+
+def check(record: RunRecord, name: str) -> Check:
+    """The one check of that name."""
+    (found,) = [check for check in record.checks if check.name == name]
+    return found
 
 
 def by_name(checks: Iterable[Check]) -> dict[str, str]:

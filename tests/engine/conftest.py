@@ -29,3 +29,17 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         for source in made.open_sources:
             source.close()
         made.catalog.close()
+
+
+@pytest.fixture
+def older(bench: Bench) -> Iterator[None]:
+    """A good snapshot of the night before, which must be the same afterwards."""
+    bench.run("user")
+    first = bench.snapshots()[0]
+    content = bench.content(first)
+    bench.world.pass_nights(1)
+    bench.server.requests.clear()
+    bench.clock.slept.clear()
+    yield
+    assert bench.snapshots()[0] == first
+    assert bench.content(first) == content

@@ -23,6 +23,8 @@ url = "https://eln.example.org"
 api_key = { env = "RSPACE_API_KEY" }
 """
 
+EVERY_USER = "[[source.scope]]\nkind = 'user'\nevery = true\n"
+
 EXAMPLE = """
 [archive]
 url = "archive"                      # a folder beside this file, or an absolute path; object storage later
@@ -121,7 +123,7 @@ def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
         (LAB.replace("example.org", "example.org:99999"), "source 1.url: "),
         (LAB.replace("eln.example.org", "[::1"), "source 1.url: "),
         (LAB.replace('"rspace"', '"elabftw"'), "source 'lab': system = 'elabftw': this version knows rspace"),
-        (LAB.replace("api_key", "token"), "source 'lab': needs api_key, has token"),
+        (LAB.replace("api_key", "password"), "source 'lab': needs api_key or token, has password"),
         (LAB.replace("env", "var"), "source 1.api_key.var: not a key that is known here"),
         (
             LAB.replace(' env = "RSPACE_API_KEY" ', ""),
@@ -135,6 +137,9 @@ def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
         (f"{LAB}ceiling_s = 0", "source 1.ceiling_s = 0"),
         (f"{LAB}download_tries = 21", "source 1.download_tries = 21"),
         (f"{LAB}proxy = 'squid:3128'", "source 1.proxy = 'squid:3128': "),
+        (f"{LAB}busy_wait_s = 0", "source 1.busy_wait_s = 0"),
+        (f"{LAB}skip_unchanged_days = 91", "source 1.skip_unchanged_days = 91"),
+        (f"{LAB}skip_unchanged_days = -1", "source 1.skip_unchanged_days = -1"),
         (f"{LAB}retries = 3", "source 1.retries: not a key that is known here"),
         (LAB + LAB, "source 'lab': there are two of this name"),
         (f"{LAB}[[source.scope]]\nkind = 'users'", "source 'lab': scope 1: kind = 'users': expected one of user"),
@@ -144,7 +149,8 @@ def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
         (f"{LAB}[[source.scope]]\nkind = 'user'\nformat = 'pdf'", "scope 1: format = 'pdf': expected xml or html"),
         (f"{LAB}[[source.scope]]\nkind = 'user'\nids = [1]", "ids: only a selection has them"),
         (f"{LAB}[[source.scope]]\nkind = 'selection'\nid = 1", "id: a selection has ids"),
-        (f"{LAB}[[source.scope]]\nkind = 'selection'", "ids: a selection needs a list"),
+        (f"{LAB}[[source.scope]]\nkind = 'selection'", "a selection has exactly one of ids"),
+        (f"{LAB}[[source.scope]]\nkind = 'selection'\nids = []", "ids: a selection needs a list"),
         (f"{LAB}[[source.scope]]\nkind = 'selection'\nids = ['SD12']", "'SD12' is no record number"),
         (f"{LAB}[[source.scope]]\nkind = 'selection'\nids = {list(range(1, 2002))}", "at most 2000 at once"),
         (f"{LAB}[[source.scope]]\nkind = 'user'\nlink_level = 101", "link_level = 101: expected a whole number"),
@@ -152,6 +158,11 @@ def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
         (f"{LAB}[[source.scope]]\nkind = 'user'\nname = 'a/b'", "name = 'a/b': expected at most 60 characters"),
         (f"{LAB}[[source.scope]]\nkind = 'user'\nnmae = 'a'", "nmae: not a key of an rspace scope; it has"),
         (f"{LAB}[[source.scope]]\nkind = 'user'\n[[source.scope]]\nkind = 'user'", "two scopes are called 'user'"),
+        (f"{LAB}{EVERY_USER}{EVERY_USER}revisions = true", "two scopes are called 'every user'"),
+        (
+            f"{LAB}{EVERY_USER}[[source.scope]]\nkind = 'selection'\nids = [1]\nname = 'user:7'",
+            "a scope is called 'user:7', and 'every user' calls user 7 so",
+        ),
     ],
 )
 def test_each_mistake_is_named_by_file_and_key(tmp_path: Path, text: str, said: str) -> None:
@@ -239,6 +250,41 @@ def test_unknown_names_are_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected user") as caught:
         settings.scope(settings.source("lab"), "theirs")
     assert caught.value.hint == "scopes configured for lab: mine"
+
+
+def test_who_an_every_scope_stands_for_has_its_options(tmp_path: Path) -> None:
+    """By the name of the chain, however the number is written; a scope configured by itself wins."""
+    scopes = (
+        f"{EVERY_USER}except = [9]\nlink_level = 2\n[[source.scope]]\nkind = 'user'\nid = 8\nrevisions = true\n"
+    )
+    settings = _load(tmp_path, f"{LAB}{scopes}{EVERY_USER}name = 'full'\nrevisions = true\n")
+    lab = settings.source("lab")
+
+    plain = {"format": "xml", "link_level": 2}
+    for text in ("user:7", "user:007"):
+        seven = settings.scope(lab, text)
+        assert (seven.name, seven.kind, seven.id, seven.options) == ("user:7", "user", "7", plain)
+    full = settings.scope(lab, "full:user:7")
+    assert (full.name, full.id, full.options) == ("full:user:7", "7", {"format": "xml", "revisions": True})
+    assert settings.scope(lab, "user:8").options == {"format": "xml", "revisions": True}
+    assert settings.scope(lab, "user:9").options == plain  # left out of nights, and may be asked for by hand
+    assert settings.scope(lab, "group:7").options == {"format": "xml"}
+
+
+def test_an_every_scope_itself_cannot_be_run(tmp_path: Path) -> None:
+    """The message says what can."""
+    settings = _load(tmp_path, f"{LAB}{EVERY_USER}")
+
+    with pytest.raises(ConfigError, match="stands for every user") as caught:
+        settings.scope(settings.source("lab"), "every user")
+    assert "`strongroom run lab`" in caught.value.hint
+
+
+def test_waiting_and_skipping_have_their_defaults(tmp_path: Path) -> None:
+    """Half an hour for a busy credential; silence is never trusted unless somebody says for how long."""
+    lab = _load(tmp_path, LAB).source("lab")
+
+    assert (lab.busy_wait_s, lab.skip_unchanged_days) == (1800, 0)
 
 
 @pytest.mark.parametrize("text", ["user:0", "user:x", "group:1:2", "selection", "selection:", "selection:SD2", ""])

@@ -20,7 +20,7 @@ from flows.errors import RunFailed, SourceUnavailable
 from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
 from flows.lifecycle import Engine
 from flows.plan import Places, Plan
-from flows.sources.base import Capabilities, Download, Known, Receipt
+from flows.sources.base import Capabilities, Download, Kept, Known, Receipt, Roster
 from storage.archive import Archive
 from storage.backend import Memory
 from storage.catalog import Catalog
@@ -98,8 +98,17 @@ class Shelf:
         bad = path.read_bytes().startswith(b"<html>")
         return [Check("content", Outcome.FAILED, file.name, got="a web page")] if bad else []
 
-    def witness(self, intent: Intent, ref: JobRef, status: Status) -> list[Check]:
+    def roster(self, every: Scope) -> Roster:
+        return Roster(())
+
+    def unchanged(self, scope: Scope, account: Account, kept: Kept) -> str:
+        return ""
+
+    def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
         return []
+
+    def leaves_out(self, scope: Scope) -> tuple[str, ...]:
+        return ()
 
     def cancel(self, ref: JobRef) -> None: ...
 

@@ -113,22 +113,34 @@ def test_a_web_page_once_is_fetched_over(bench: Bench, kind: str) -> None:
 
 
 @pytest.mark.parametrize("scope", ["user", "user:html"])
-def test_an_empty_export_is_a_sound_one_for_todays_checks(bench: Bench, scope: str) -> None:
-    """Bytes, structure and manifest are right; whether records are missing nobody asks yet."""
+def test_an_empty_export_is_quarantined(bench: Bench, scope: str) -> None:
+    """Bytes, structure and manifest are right, and not one of the documents is there."""
     bench.world.faults.set(empty_export=True)
 
     record = bench.run(scope)
 
-    assert (record.ended, set(by_name(record.checks).values())) == (Ended.VERIFIED, {"passed", "not available"})
+    told = by_name(record.checks)
+    assert (record.ended, record.exit_code) == (Ended.QUARANTINED, Exit.QUARANTINED)
+    assert (told["size"], told["crc32"], told["zip structure"]) == ("passed", "passed", "passed")
+    assert (told["documents in the file"], told["documents in RSpace's own list"]) == ("failed", "failed")
+    assert "0 of them, promised 4 listed" in record.reason
+    bench.recorded(record)
+    bench.again(scope)
 
 
-def test_a_missing_document_is_not_seen_by_todays_checks(bench: Bench) -> None:
-    """RSpace leaves out a record that it cannot write, without a word: only a record list could tell."""
+@pytest.mark.parametrize("scope", ["user", "user:html", "user:2", "group:11", "group:11:html"])
+def test_a_missing_document_is_named_and_the_export_quarantined(bench: Bench, scope: str) -> None:
+    """RSpace leaves out a record that it cannot write, without a word: its lists tell."""
     bench.world.faults.set(missing_document=True)
 
-    record = bench.run("user")
+    record = bench.run(scope)
 
-    assert (record.ended, "records" in by_name(record.checks)) == (Ended.VERIFIED, False)
+    missing = min(d.id for d in bench.world.lab.documents_of(2 if scope == "user:2" else 1))
+    assert (record.ended, record.exit_code) == (Ended.QUARANTINED, Exit.QUARANTINED)
+    assert f"missing: SD{missing})" in record.reason
+    bench.recorded(record)
+    bench.again(scope)
+    assert len(bench.snapshots("quarantined")) == len(bench.snapshots("verified")) == 1
 
 
 def test_an_export_that_the_server_made_of_something_else_is_quarantined(bench: Bench) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,21 +14,8 @@ from flows.export import Status
 from storage.records import Ended
 from tests.engine.bench import OTHER_KEY, Bench, Killed, carry
 
+pytestmark = pytest.mark.usefixtures("older")
 LONG_NAME = "RSpace-2026-11-17-02-30-xml-mrossi-ABCDEFGHIJKLMN.zip"
-
-
-@pytest.fixture(autouse=True)
-def older(bench: Bench) -> Iterator[None]:
-    """A good snapshot of the night before, which must be the same afterwards."""
-    bench.run("user")
-    first = bench.snapshots()[0]
-    content = bench.content(first)
-    bench.world.pass_nights(1)
-    bench.server.requests.clear()
-    bench.clock.slept.clear()
-    yield
-    assert bench.snapshots()[0] == first
-    assert bench.content(first) == content
 
 
 def _later(bench: Bench, seconds: float, **faults: Any) -> None:
@@ -105,14 +89,16 @@ def test_a_zombie_ends_the_run_at_the_ceiling_and_is_remembered(bench: Bench) ->
 
 
 def test_a_zombie_blocks_other_scopes_of_its_user_and_they_say_why(bench: Bench) -> None:
-    """The 429 for another scope is *busy*, with the database in the hint."""
+    """The 429 for another scope is *busy*, at once, and names the execution that an administrator must close."""
     bench.world.faults.set(zombie=True)
     bench.run("user", ceiling_s=60.0)
 
-    record = bench.run("group")
+    record = bench.run("group", ceiling_s=60.0)
 
     bench.assert_end(record, Ended.FAILED, Exit.BUSY, "an export of this user runs already")
-    assert "database" in record.hint
+    assert "that of user, since 2026-11-17 02:30 UTC" in record.reason
+    assert "close execution 24" in record.hint
+    assert record.ended_at == record.started_at
     assert bench.job("group") is None
 
 
@@ -153,8 +139,6 @@ def test_a_scope_that_this_user_may_not_export_is_a_refusal(bench: Bench) -> Non
     [
         ({"no_disk_space": True}, "user", "Insufficient disk space", "disk is full"),
         ({"launch_refused": True}, "user", "couldn't launch export job", "error log"),
-        ({"no_home": "tokafor"}, "user:2", "has not been initialised", "error log"),
-        ({"unreadable_id": 121}, "selection:121", "export record with id 121", "take its id out"),
         ({}, "group:999", "Could not load entity", "error log"),
     ],
 )
@@ -162,9 +146,6 @@ def test_an_export_that_rspace_will_not_start_closes_the_job(
     bench: Bench, faults: dict[str, Any], scope: str, said: str, hint: str
 ) -> None:
     """A 500 in RSpace's own form comes before the launch: nothing runs, nothing is waited for."""
-    if scope.startswith("selection"):
-        faults["unreadable_id"] = bench.world.lab.documents_of(1)[0].id
-        scope, said = f"selection:{faults['unreadable_id']}", f"record with id {faults['unreadable_id']}"
     bench.world.faults.set(**faults)
 
     record = bench.run(scope)
@@ -175,16 +156,65 @@ def test_an_export_that_rspace_will_not_start_closes_the_job(
     assert (bench.posts(), bench.clock.slept) == (1, [])
 
 
-def test_an_export_from_elsewhere_makes_the_run_busy(bench: Bench) -> None:
-    """The 429 of a running export is exit 11; afterwards a run asks anew."""
+def test_a_user_who_never_logged_in_has_nothing_to_export(bench: Bench) -> None:
+    """RSpace answers 500: for the user it is nobody's fault and nothing to keep."""
+    bench.world.faults.set(no_home="tokafor")
+
+    record = bench.run("user:2")
+
+    bench.assert_end(record, Ended.EMPTY, Exit.PARTLY, "has not been initialised")
+    assert "never logged in" in record.hint
+    assert bench.job("user:2") is None
+
+
+def test_a_record_that_may_not_be_read_is_named(bench: Bench) -> None:
+    """RSpace refuses the whole selection with a 500; the id that it is about is named, with what to do."""
+    ids = [document.id for document in bench.world.lab.documents_of(1)[:3]]
+    bench.world.faults.set(unreadable_id=ids[1])
+    scope = "selection:" + ",".join(map(str, ids))
+
+    record = bench.run(scope)
+
+    bench.assert_end(record, Ended.FAILED, Exit.USAGE, f"SD{ids[1]} may not be read")
+    assert "leave_out_unreadable = true" in record.hint
+    assert bench.job(scope) is None
+
+
+def _export_from_elsewhere(bench: Bench) -> None:
     key = {"apiKey": bench.world.user("mrossi").api_key}
     assert httpx.post(f"{bench.server.url}/api/v1/export/html/user", headers=key).status_code == 202
 
+
+def test_an_export_from_elsewhere_is_waited_for(bench: Bench) -> None:
+    """The 429 of a running export is asked again until that has ended."""
+    bench.world.run_s = 600
+    _export_from_elsewhere(bench)
+    bench.world.run_s = 0.2
+
     record = bench.run("user")
 
-    bench.assert_end(record, Ended.FAILED, Exit.BUSY, "runs already")
-    assert bench.answers_to_posts() == [202, 429]
+    assert record.ended is Ended.VERIFIED
+    first, *refused, last = bench.answers_to_posts()
+    assert (first, set(refused), last) == (202, {429}, 202)
+    assert 10 < len(refused) < 20
+
+
+def test_an_export_from_elsewhere_that_does_not_end_makes_the_run_busy(bench: Bench) -> None:
+    """After half an hour exit 11, with both causes in the hint; the next scope does not wait again."""
+    bench.world.faults.set(zombie=True, times=1)
+    _export_from_elsewhere(bench)
+
+    first, second = bench.run("user"), bench.run("group")
+
+    for record in (first, second):
+        bench.assert_end(record, Ended.FAILED, Exit.BUSY, "runs already")
+        assert "zombie" in record.hint
+    assert timedelta(minutes=25) < first.ended_at - first.started_at < timedelta(minutes=31)
+    assert second.ended_at == second.started_at
+    assert bench.job("user") is bench.job("group") is None
     bench.world.advance(60)
+    for job in bench.world.jobs.values():
+        job.outcome = jobs.Outcome.COMPLETED
     bench.again()
 
 
@@ -202,52 +232,6 @@ def test_the_limit_on_requests_is_waited_out(bench: Bench) -> None:
     assert sum(seen[3] == 429 for seen in bench.server.requests) > 1
     assert any(slept == pytest.approx(1, abs=0.1) for slept in bench.clock.slept)
     assert [status for status in bench.answers_to_posts() if status != 429] == [202]
-
-
-def test_a_lost_answer_to_the_start_is_waited_out_by_the_next_run(bench: Bench) -> None:
-    """The export may run, so the next run asks only when RSpace lets it: one more export, verified."""
-    bench.world.faults.set(lose_start_answer=True)
-
-    record = bench.run("user")
-
-    bench.assert_end(record, Ended.FAILED, Exit.VENDOR, "the connection broke")
-    job = bench.job()
-    assert job is not None
-    assert (job.asked_at is not None, job.ref) == (True, None)
-    bench.again()
-    first, *refused, last = bench.answers_to_posts()
-    assert (first, last) == (0, 202)
-    assert len(refused) >= 2
-    assert set(refused) == {429}
-    assert len(bench.snapshots()) == 2
-
-
-def test_a_start_that_is_planned_for_too_long_is_not_asked_twice_at_once(bench: Bench) -> None:
-    """The time-out of the POST leaves the export running: the next run waits for its end first."""
-    gate = threading.Event()
-    bench.world.wait = lambda _: gate.wait(10)
-    bench.world.faults.set(planning_delay_s=1, times=1)
-
-    record = bench.run("user", start_timeout_s=0.2)
-
-    bench.assert_end(record, Ended.FAILED, Exit.VENDOR, "no answer in time")
-    gate.set()
-    while bench.world.running_job(1) is None:
-        time.sleep(0.01)
-    bench.again()
-    assert bench.answers_to_posts()[1:-1].count(429) == bench.posts() - 2 > 0
-
-
-def test_a_lost_start_that_stays_busy_ends_and_is_remembered(bench: Bench) -> None:
-    """Where the lost export became a zombie, waiting ends at the ceiling with the reason."""
-    bench.world.faults.set(lose_start_answer=True, zombie=True)
-    bench.run("user")
-    bench.world.faults.reset()
-
-    record = bench.run("user", ceiling_s=600.0)
-
-    bench.assert_end(record, Ended.FAILED, Exit.BUSY, "runs already")
-    assert bench.job() is not None
 
 
 def test_a_history_wiped_while_waiting_loses_the_job(bench: Bench) -> None:
@@ -320,18 +304,6 @@ def test_one_bad_answer_at_the_probe_costs_nothing(bench: Bench) -> None:
     record = bench.run("user")
 
     assert (record.ended, bench.posts()) == (Ended.VERIFIED, 1)
-
-
-def test_a_gateway_s_answer_to_the_start_leaves_it_open(bench: Bench) -> None:
-    """Nobody knows what a 502 to the POST means: it is not repeated blindly, and the next run finds out."""
-    bench.world.faults.set(next_status=502, next_status_method="POST", times=1)
-
-    record = bench.run("user")
-
-    bench.assert_end(record, Ended.FAILED, Exit.VENDOR, "RSpace answers 502")
-    assert bench.posts() == 1
-    bench.again()
-    assert bench.answers_to_posts() == [502, 202]
 
 
 def test_no_server_at_all_is_said_in_a_sentence(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from tests.engine.bench import GROUP, Bench, by_name, carry
 
 CHECKS = {
     "size", "crc32", "zip structure", "made by", "scope", "format", "export date", "read back from the archive",
+    "documents in the file", "documents in RSpace's own list",
 }  # fmt: skip
 
 
@@ -28,7 +29,8 @@ def test_each_scope_and_format_is_verified_bit_for_bit(bench: Bench, kind: str, 
     record = bench.run(scope)
 
     assert (record.ended, record.exit_code, record.reason, record.hint) == (Ended.VERIFIED, 0, "", "")
-    assert by_name(record.checks) == {**dict.fromkeys(CHECKS, "passed"), "completeness": "not available"}
+    gallery = {"gallery files in the file"} if kind == "user" else set()
+    assert by_name(record.checks) == dict.fromkeys(CHECKS | gallery, "passed")
     (found,) = bench.snapshots("verified")
     assert found.id == record.snapshot
     assert bench.content(found) == bench.served(23)
@@ -56,17 +58,18 @@ def test_the_snapshot_says_where_it_came_from(bench: Bench) -> None:
 
 
 def test_every_request_of_a_run_carries_the_key_and_succeeds(bench: Bench) -> None:
-    """Probe, one POST, polls, the link once more, the file: nothing else is asked."""
+    """Probe, lists, one POST, polls, the link once more, the file, lists and log: nothing else is asked."""
     bench.run("user")
 
     seen = bench.server.requests
     assert all(has_key and status in (200, 202) for _, _, has_key, status in seen)
     paths = [f"{method} {path.rsplit('/', 1)[0] if 'jobs' in path or '.zip' in path else path}"
              for method, path, _, _ in seen]  # fmt: skip
+    lists = ["GET /api/v1/status", "GET /api/v1/documents", "GET /api/v1/files"]
     polls = paths.count("GET /api/v1/jobs")
     assert paths == [
-        "GET /api/v1/status", "GET /api/v1/userDetails/whoami", "POST /api/v1/export/xml/user",
-        *["GET /api/v1/jobs"] * polls, "GET /api/v1/export",
+        "GET /api/v1/status", "GET /api/v1/userDetails/whoami", *lists, "POST /api/v1/export/xml/user",
+        *["GET /api/v1/jobs"] * polls, "GET /api/v1/export", *lists, "GET /api/v1/activity",
     ]  # fmt: skip
     assert 3 <= polls <= 8
 

@@ -362,3 +362,20 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
     """An error of ours."""
     with pytest.raises(CatalogUnusable, match="directory"):
         Catalog.open(tmp_path)
+
+
+def test_scopes_are_known_once_they_had_a_run_or_a_snapshot(tmp_path: Path) -> None:
+    """And are known to be kept while a snapshot of them lives; runs can be asked for by how they ended."""
+    archive, other = new_archive(), ScopeKey("lab", "other")
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        found = night(archive, catalog, 0)
+        night(archive, catalog, 1, key=OFFICE)
+        same = run_record("20260302-023000-0000abcd", key=other, ended=Ended.UNCHANGED, snapshot="")
+        catalog.record_run(same)
+
+        assert [(s.name, s.live) for s in catalog.known_scopes("lab")] == [(LAB.scope, True), ("other", False)]
+        assert catalog.known_scopes("lab")[0].request == draft().request
+        assert [run.id for run in catalog.runs(ended=Ended.UNCHANGED)] == [same.id]
+        drop(archive, found, now=START + NIGHT)
+        catalog.reindex(archive)
+        assert [(s.name, s.live) for s in catalog.known_scopes("lab")] == [(LAB.scope, False), ("other", False)]

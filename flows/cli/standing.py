@@ -1,0 +1,110 @@
+"""The verb that says how each scope stands: status. It asks the catalog, and no system."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from flows.cli.console import ConfigOption, JsonOption, day, out, print_json, print_table
+from flows.errors import Exit
+from storage.records import Ended
+from storage.snapshot import ScopeKey, from_text, to_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from flows.config import SourceTable
+    from storage.catalog import Catalog
+
+STALE_AFTER = timedelta(hours=26)  # a night, and two hours for a slow one
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the app."""
+    app.command()(status)
+
+
+def status(config: ConfigOption = None, json: JsonOption = False) -> int:
+    """Say how each configured scope stands; exit code 5 where one has no recent verified snapshot."""
+    from flows import config as configuration
+    from flows.workbench import open_archive, open_catalog
+
+    settings = configuration.load(configuration.find(config))
+    now = datetime.now(UTC)
+    with open_catalog(settings, open_archive(settings)) as catalog:
+        rows = [row for source in settings.sources for row in _rows(source, catalog, now)]
+    if json:
+        print_json("status", {"scopes": rows})
+    elif not rows:
+        out.print("no scope is configured")
+    else:
+        _print(rows)
+    return Exit.STALE if any(row["stale"] for row in rows) else Exit.DONE
+
+
+def stale(good: datetime | None, unchanged: datetime | None, now: datetime) -> bool:
+    """Whether a scope has no recent verified snapshot, and none that the system has lately called up to date."""
+    if good is None:
+        return True
+    return now - max(good, unchanged or good) > STALE_AFTER
+
+
+def _rows(source: SourceTable, catalog: Catalog, now: datetime) -> Iterator[dict[str, Any]]:
+    """A row per scope; after an every-scope's own, one for each of its members that had a run or a snapshot."""
+    from flows.roster import known_members
+
+    scopes = source.scopes()
+    alone = {scope.name for scope in scopes if not scope.every}
+    for scope in scopes:
+        if not scope.every:
+            yield _row(ScopeKey(source.name, scope.name), catalog, now)
+            continue
+        member = partial(source.dialect.member, scope)
+        known = known_members(scope, member, catalog.known_scopes(source.name))
+        members = [name for name in known if name not in alone]
+        yield {
+            **_row(ScopeKey(source.name, scope.name), catalog, now),
+            "members": len(members),
+            "stale": not members,
+        }
+        for name in members:
+            yield {**_row(ScopeKey(source.name, name), catalog, now), "every": scope.name}
+
+
+def _row(key: ScopeKey, catalog: Catalog, now: datetime) -> dict[str, Any]:
+    good = catalog.last_good(key, now=now)
+    last = next(iter(catalog.runs(key, limit=1)), None)
+    same = next(iter(catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
+    unchanged = None if same is None else from_text(same.started_at)
+    job = catalog.jobs.open(key)
+    return {
+        "source": key.source,
+        "scope": key.scope,
+        "last_verified_at": good and to_text(good),
+        "unchanged_at": unchanged and to_text(unchanged),
+        "stale": stale(good, unchanged, now),
+        "last_run": last and (last.ended or f"under way: {last.phase}"),
+        "reason": last.reason if last else "",
+        "hint": last.hint if last else "",
+        "open_job": job and job.id,
+    }
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    cells = []
+    for row in rows:
+        if "members" in row:
+            count = row["members"]
+            age = f"members: {count}" if count else "no member is known yet (stale)"
+            cells.append((row["source"], row["scope"], age, "", ""))
+            continue
+        good, same = row["last_verified_at"], row["unchanged_at"]
+        age = "never" if good is None else day(from_text(good))
+        if good and same and same > good:
+            age += f", unchanged {day(from_text(same))}"
+        age += " (stale)" if good and row["stale"] else ""
+        cells.append((row["source"], row["scope"], age, row["last_run"] or "none", row["reason"]))
+    print_table("", ("source", "scope", "last verified", "last run", "reason"), cells)
