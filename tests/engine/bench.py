@@ -118,12 +118,16 @@ class Bench:
         return str(name)
 
     def lie(self, where: str, change: Change) -> None:
-        """From now on, `change` has its way with each answer to a request whose path ends so."""
+        """From now on, `change` has its way with each answer to a request whose path ends so.
+
+        With a slash at the end it is any path with that in it.
+        """
         honest = self.server._rspace.handle
 
         def handle(request: Request) -> Response:
             answer = honest(request)
-            return change(request, answer) if request.path.endswith(where) else answer
+            meant = where in request.path if where.endswith("/") else request.path.endswith(where)
+            return change(request, answer) if meant else answer
 
         self.server._rspace.handle = handle  # type: ignore[method-assign]  # this bench's server, and only it
 
