@@ -24,18 +24,22 @@ def check(settings: Settings, source: SourceTable) -> None:
 
 def connection(settings: Settings, source: SourceTable) -> Connection:
     """A connection with its secrets resolved. Raises ConfigError that names the key, never the value."""
-    secrets = {
-        key: ref if isinstance(ref, str) else _resolve(ref, f"source {source.name!r}: {key}", settings.folder)
-        for key, ref in source.secret_refs().items()
-    }
+
+    def secrets() -> dict[str, str]:
+        return {
+            key: ref if isinstance(ref, str) else _resolve(ref, f"source {source.name!r}: {key}", settings.folder)
+            for key, ref in source.secret_refs().items()
+        }
+
     return Connection(
         url=source.url,
-        secrets=secrets,
+        secrets=secrets(),
         ca_file=None if source.ca_file is None else settings.folder / source.ca_file,
         proxy=source.proxy,
         connect_timeout_s=source.connect_timeout_s,
         read_timeout_s=source.read_timeout_s,
         start_timeout_s=source.start_timeout_s,
+        renew=secrets,
     )
 
 

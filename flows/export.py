@@ -83,7 +83,7 @@ class Intent:
     prepared_at: datetime
     baseline: Mapping[str, Json] = field(default_factory=dict)  # what was there before: the dialect's memory
     asked_for: Scope | None = None  # as configured; None: the same as `scope`
-    left_out: tuple[str, ...] = ()  # what the scope names and this question does not ask for, a sentence each
+    omitted: tuple[str, ...] = ()  # what the scope names and this question does not ask for, a sentence each
     notes: tuple[str, ...] = ()  # what a reader of the snapshot must know of it, such as whose work it is
 
     @property
@@ -99,7 +99,7 @@ class Intent:
             "account": self.account.to_json(),
             "prepared_at": to_text(self.prepared_at),
             "baseline": dict(self.baseline),
-            "left_out": list(self.left_out),
+            "omitted": list(self.omitted),
             "notes": list(self.notes),
         }
 
@@ -114,7 +114,7 @@ class Intent:
             account=Account(account["user"], account["version"], from_text(at) if at else None),
             prepared_at=from_text(value["prepared_at"]),
             baseline=value["baseline"],
-            left_out=tuple(value["left_out"]),
+            omitted=tuple(value["omitted"]),
             notes=tuple(value["notes"]),
         )
 

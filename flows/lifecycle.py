@@ -99,11 +99,12 @@ class Engine:
         if newest is None or newest.manifest.draft.request != self.plan.scope.to_json():
             return ""
         draft = newest.manifest.draft
-        if self.clock.now() + timedelta(days=1) - draft.taken_at > days:  # tomorrow would be too late
+        age = self.clock.now() - draft.taken_at
+        if age < timedelta(0) or age + timedelta(days=1) > days:  # a clock was wrong; or tomorrow is too late
             return ""
         told = draft.vendor.get("server_time")
         names = tuple(entry.path for entry in self._archive.entries(newest))
-        kept = Kept(draft.taken_at, from_text(told) if told else None, names)
+        kept = Kept(from_text(told) if told else None, names)
         account = self.account
         return patiently(
             lambda: self._source.unchanged(self.plan.scope, account, kept), self.clock, self.plan.pace
@@ -239,9 +240,9 @@ class Engine:
             job={**ref.handle, "adopted": ref.adopted},
             vendor={**intent.account.to_json(), "url": self.plan.table.url, "said": status.raw},
             taken_at=ref.started_at,
-            quality=judge(checks, partial=status.state is State.READY_PARTIAL or bool(intent.left_out)),
+            quality=judge(checks, partial=status.state is State.READY_PARTIAL or bool(intent.omitted)),
             checks=tuple(fold(checks)),
-            notes=keeping.notes(self._source.leaves_out(intent.scope), (*intent.notes, *intent.left_out)),
+            notes=keeping.notes(self._source.never_holds(intent.scope), (*intent.notes, *intent.omitted)),
             tool=keeping.tool(),
         )
         return keeping.write(Writer(self._archive, reuse=reuse), draft, spooled, clock=self.clock.now)
@@ -268,14 +269,14 @@ class Engine:
         """Record the run, close the job, clean up here and at the vendor, apply retention. Retry: yes."""
         self.log.phase("recording", job.id)
         quality = found.manifest.draft.quality
-        left_out = Intent.from_json(job.intent).left_out
+        omitted = Intent.from_json(job.intent).omitted
         failed = [check for check in found.manifest.draft.checks if check.outcome is Outcome.FAILED]
         code = {Quality.QUARANTINED: Exit.QUARANTINED, Quality.PARTIAL: Exit.PARTLY}.get(quality, Exit.DONE)
         record = self.log.end(
             End(
                 Ended(quality.value),
                 code,
-                reason="; ".join([*(check.sentence() for check in failed[:3]), *left_out[:3]]),
+                reason="; ".join([*(check.sentence() for check in failed[:3]), *omitted[:3]]),
                 hint="it is kept, and does not count as a backup: see `strongroom show`" if failed else "",
                 snapshot=found.id,
                 checks=found.manifest.draft.checks,

@@ -7,6 +7,7 @@ may run because of it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,14 +15,19 @@ from datetime import timedelta
 
 from flows.clock import Clock, new_id
 from flows.errors import Exit, Narrowed, RunFailed, SourceBusy, SourceError, SourceUnavailable, SourceUnexpected
-from flows.export import Account, Intent, JobRef, Resume, plan_resume
+from flows.export import Account, Intent, JobRef, Resume, Status, plan_resume
 from flows.patience import patiently
 from flows.plan import Places, Plan
 from flows.sources.base import Capabilities, Source
 from storage.jobs import InFlight
 from storage.records import Ended
+from storage.snapshot import from_text
 
 log = logging.getLogger(__name__)
+MAX_NARROWED = 20  # questions in a row with one part less: each costs the system a whole plan
+LOST_HINT = (
+    "something between here and the system swallows its answers; the job is remembered and looked for again"
+)
 
 
 class AnswerLost(Exception):
@@ -48,7 +54,9 @@ class Starting:
         Raises SourceBusy, SourceRefused, NothingThere, RunFailed (nothing was started, the job is closed);
         SourceUnavailable, and RunFailed that says *lost* (the job stays open, and the next run finds out).
         """
-        if left is not None:
+        if left is not None and not _readable(left):
+            self._close(left.id, "written by another version of this program")
+        elif left is not None:
             plan = plan_resume(
                 same_request=_intent(left).wanted == self._plan.scope,
                 asked=left.asked_at is not None,
@@ -82,11 +90,14 @@ class Starting:
         ref = JobRef.from_json(job.ref or {})
         try:
             status = self._source.poll([ref])[ref.key]
-        except SourceUnavailable:
-            return True  # waiting will ask again, with more patience
-        except SourceUnexpected as exc:
-            if self._clock.now() - job.opened_at <= self._plan.table.fresh_for:
-                return True  # it may get better; nights on end of the same answer must not stop all others
+        except (SourceUnavailable, SourceUnexpected) as exc:
+            # Waiting will ask again, with more patience. But nights on end of the same answer, from a server that
+            # is there, must not stop all others; where the job runs after all, a new question is refused as busy.
+            longest = self._plan.table.fresh_for
+            if isinstance(exc, SourceUnavailable):
+                longest += timedelta(seconds=self._plan.pace.ceiling_s)
+            if self._clock.now() - job.opened_at <= longest:
+                return True
             self._close(job.id, str(exc))
             return False
         old = self._clock.now() - job.opened_at > self._plan.table.fresh_for
@@ -112,7 +123,6 @@ class Starting:
     def _ask(self, job: InFlight) -> InFlight:
         """Send the question; wait while the system is away, or busy with another export of the credential."""
         since = self._clock.now()
-        asked = 0
         while True:
             try:
                 return self._send(self._jobs.get(job.id))
@@ -120,14 +130,14 @@ class Starting:
                 log.warning("%s: %s; looking for the export that it may have started", job.key, exc)
                 return self._find(self._jobs.get(job.id))
             except SourceBusy as exc:
-                gap = self._plan.pace.gap(asked, jitter=self._clock.dice(), retry_after_s=exc.retry_after_s)
+                # At the longest gap: somebody else's export is no business of ours that needs a close watch.
+                gap = self._plan.pace.gap(60, jitter=self._clock.dice(), retry_after_s=exc.retry_after_s)
                 waited = self._clock.now() - since
                 if waited + timedelta(seconds=gap) > self._busy_wait():
                     self._close(job.id, str(exc))
                     raise self._blocked(exc) from exc
                 log.info("%s: %s; asked again in %.0f s", job.key, exc, gap)
                 self._clock.sleep(gap)
-                asked += 1
 
     def _send(self, job: InFlight, *, lost: bool = False) -> InFlight:
         """The question, asked again only where it cannot have arrived. `lost`: an earlier one may have.
@@ -142,15 +152,22 @@ class Starting:
                 return self._source.start(intent, now=self._clock.now())
             except SourceUnavailable as exc:
                 if exc.sent and not isinstance(exc, SourceBusy):
+                    # It may be planned from now on for as long as a plan takes: so long nothing is asked again.
+                    self._jobs.mark_asked(job.id, now=self._clock.now())
                     raise AnswerLost(str(exc)) from exc
                 if not lost:
                     self._jobs.unmark_asked(job.id)
                 raise
 
+        narrowed = 0
         while True:
             try:
                 ref = patiently(send, self._clock, self._plan.pace)
             except Narrowed as exc:
+                narrowed += 1
+                if narrowed > MAX_NARROWED:
+                    self._close(job.id, str(exc))
+                    raise
                 log.warning("%s: %s; asked for without it", job.key, exc)
                 intent = exc.instead
                 self._jobs.save_instead(job.id, intent.to_json())
@@ -168,30 +185,45 @@ class Starting:
         """What a question started whose answer was lost; where that shows nothing, the question once more.
 
         While the system may still be planning the first one, a second would start a second export (contract
-        rspace.md section 1): that long it is only looked for. After that asking is harmless: where the first one
-        runs, a system that refuses a second says *busy*, and one that repeats gives the same job.
+        rspace.md section 1: its check for a running export is not atomic). For `start_timeout_s`, longer than any
+        plan should take, it is only looked for. After that asking is harmless: where the first one runs, a system
+        that refuses a second says *busy*, and one that repeats gives the same job. Where that answer is lost as
+        well, nothing is asked a third time by this run: a system that swallows every answer may start one each.
         """
         clock, pace, capabilities = self._clock, self._plan.pace, self._source.capabilities
         asked_at = min(job.asked_at or job.opened_at, clock.now())
         grace = timedelta(seconds=self._plan.table.start_timeout_s)
         ask_at = asked_at if capabilities.second_start == "same job" else asked_at + grace
         end = asked_at + timedelta(seconds=pace.ceiling_s)
+        intent, source = _intent(job), self._plan.table.name
+
+        def recover() -> JobRef | None:
+            return self._source.recover(
+                intent, asked_at=asked_at, ours=lambda name: self._catalog.holds_file(source, name)
+            )
+
+        lost_again = False
+        said, code, hint = "", Exit.VENDOR, ""
         looked = 0
         while True:
-            ref = patiently(lambda: self._source.recover(_intent(job), asked_at=asked_at), clock, pace)
+            ref = patiently(recover, clock, pace)
             if ref is not None:
                 log.info("%s: found the export whose answer was lost", job.key)
                 self._jobs.save_ref(job.id, ref.to_json())
                 return self._jobs.get(job.id)
-            if clock.now() >= ask_at:
+            if clock.now() >= ask_at and not lost_again:
                 try:
                     return self._send(self._jobs.get(job.id), lost=True)
                 except AnswerLost as exc:
-                    log.warning("%s: %s", job.key, exc)
+                    lost_again, end = True, min(end, clock.now() + grace)
+                    said, code, hint = f"lost once more: {exc}", Exit.VENDOR, LOST_HINT
                 except SourceBusy as exc:
-                    if clock.now() >= end:
-                        raise self._never_ended(exc, clock.now() - asked_at) from exc
+                    said, code, hint = str(exc), Exit.BUSY, exc.hint
                 ask_at = clock.now() + grace
+            if said and clock.now() >= end:
+                waited = clock.now() - asked_at
+                text = f"{self._plan.key}: the answer to the question was lost; after {waited}: {said}"
+                raise RunFailed(text, ended=Ended.LOST, exit=code, hint=hint)
             clock.sleep(pace.gap(looked, jitter=clock.dice()))
             looked += 1
 
@@ -199,18 +231,23 @@ class Starting:
 
     def _busy_wait(self) -> timedelta:
         """How long to wait for another export of the credential: not at all where that was in vain just now."""
+        wait = timedelta(seconds=self._plan.table.busy_wait_s)
         last = self._catalog.last_ended(self._plan.table.name)
-        in_vain = last is not None and last.exit_code == Exit.BUSY
-        return timedelta(seconds=0 if in_vain or self._stuck() else self._plan.table.busy_wait_s)
+        lately = last is not None and timedelta(0) <= self._clock.now() - from_text(last.ended_at) < wait
+        in_vain = lately and last is not None and last.exit_code == Exit.BUSY
+        return timedelta(0) if in_vain or self._stuck() else wait
 
     def _stuck(self) -> tuple[InFlight, JobRef] | None:
-        """A job of ours of another scope of this source that runs for longer than any export may."""
+        """A job of ours, of another scope of this source, that still runs after longer than any export may."""
         for job in self._jobs.open_of(self._plan.table.name):
-            if job.ref is None or job.key == self._plan.key:
+            if job.ref is None or job.status is not None or job.key == self._plan.key:
                 continue
             ref = JobRef.from_json(job.ref)
-            if self._clock.now() - ref.started_at > timedelta(seconds=self._plan.pace.ceiling_s):
-                return job, ref
+            if self._clock.now() - ref.started_at <= timedelta(seconds=self._plan.pace.ceiling_s):
+                continue
+            with contextlib.suppress(SourceError):
+                if self._source.poll([ref])[ref.key].state.waits:
+                    return job, ref
         return None
 
     def _blocked(self, exc: SourceBusy) -> SourceError:
@@ -224,13 +261,16 @@ class Starting:
             hint=stuck_hint(self._source.capabilities, ref),
         )
 
-    def _never_ended(self, exc: SourceBusy, waited: timedelta) -> SourceError:
-        return RunFailed(
-            f"{self._plan.key}: the answer to the question was lost, and for {waited} the system says: {exc}",
-            ended=Ended.LOST,
-            exit=Exit.BUSY,
-            hint=exc.hint,
-        )
+
+def _readable(job: InFlight) -> bool:
+    """Whether this version understands what an earlier one saved."""
+    try:
+        Intent.from_json(job.intent)
+        JobRef.from_json(job.ref) if job.ref else None
+        Status.from_json(job.status) if job.status else None
+    except (KeyError, TypeError, ValueError):
+        return False
+    return True
 
 
 def _intent(job: InFlight) -> Intent:

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError
-from sqlmodel import Session, SQLModel, create_engine, delete, insert, select, text
+from sqlmodel import Session, SQLModel, col, create_engine, delete, insert, select, text
 
 from storage import records, snapshot
 from storage.archive import Archive, Damaged
@@ -242,6 +242,12 @@ class Catalog:
             query = query.where(Run.source == key.source, Run.scope == key.scope)
         with self._read() as session:
             return list(session.exec(query))
+
+    def holds_file(self, source: str, path: str) -> bool:
+        """Whether a live snapshot of the source has a file of that name."""
+        with self._read() as session:
+            query = select(File.path).join(SnapshotRow, col(SnapshotRow.id) == col(File.snapshot))
+            return session.exec(query.where(SnapshotRow.source == source, File.path == path)).first() is not None
 
     def last_ended(self, source: str) -> Run | None:
         """The run of any scope of the source that ended last."""

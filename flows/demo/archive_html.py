@@ -39,12 +39,11 @@ def entries(plan: Plan, naming: Naming, manifest: str) -> Iterator[Entry]:
         parent = parents.get(revision.document.parent_id, "index.html")
         yield Entry.text(f"{name}/{name}.html", _document_page(naming, revision, parent), at)
         yield from naming.document_extras(revision, at)
-    if naming.with_gallery:
-        for file in plan.files:
-            name = naming.media(file)
-            parent = parents.get(file.folder_id, "index.html")
-            yield Entry.text(f"{name}/{name}.html", _media_page(file, parent), at)
-            yield Entry(f"{name}/{file.name}", file.data, file.created_at)
+    for file in plan.gallery:
+        name = naming.media(file)
+        parent = parents.get(file.folder_id, "index.html")
+        yield Entry.text(f"{name}/{name}.html", _media_page(file, parent), at)
+        yield Entry(f"{name}/{file.name}", file.data, file.created_at)
 
 
 def _folder_name(folder: Folder) -> str:

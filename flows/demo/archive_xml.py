@@ -49,11 +49,10 @@ def entries(plan: Plan, naming: Naming) -> Iterator[Entry]:
         yield Entry.text(f"{name}/{name}.xml", _document(revision, naming, folder, owner), at)
         yield Entry.text(f"{name}/{name}_form.xml", _form(revision, name), at)
         yield from naming.document_extras(revision, at)
-    if naming.with_gallery:
-        for file in plan.files:
-            name = naming.media(file)
-            yield Entry.text(f"{name}/{name}.xml", _media(file, people[file.owner_id]), at)
-            yield Entry(f"{name}/{file.name}", file.data, file.created_at)
+    for file in plan.gallery:
+        name = naming.media(file)
+        yield Entry.text(f"{name}/{name}.xml", _media(file, people[file.owner_id]), at)
+        yield Entry(f"{name}/{file.name}", file.data, file.created_at)
 
 
 def _stamp(at: datetime) -> str:

@@ -37,7 +37,7 @@ def decide(job: Job, faults: Faults) -> None:
         gone = job.plan.revisions[0].document.id if missing == 1 and job.plan.revisions else missing
         job.plan = replace(job.plan, revisions=tuple(r for r in job.plan.revisions if r.document.id != gone))
     if faults.take("empty_export", target):
-        job.plan = replace(job.plan, revisions=(), files=(), folders=(), bulk_bytes=0)
+        job.plan = replace(job.plan, revisions=(), files=(), gallery=(), folders=(), bulk_bytes=0)
 
 
 def close(job: Job, now: datetime) -> None:

@@ -45,7 +45,8 @@ class Plan:
     planned_at: datetime
     users: tuple[User, ...]
     revisions: tuple[Revision, ...]
-    files: tuple[GalleryFile, ...]
+    files: tuple[GalleryFile, ...]  # all that the archive holds, those beside a document included
+    gallery: tuple[GalleryFile, ...]  # those that get a folder of their own
     folders: tuple[Folder, ...]
     with_revisions: bool
     target: str = ""  # as in the request's path: user, user/<id>, group, group/<id>, selection

@@ -150,6 +150,8 @@ def plan(world: World, user: User, wish: Wish, covered: Covered, source_url: str
         folders, documents, files = _selected(world, user, covered.selected, wish.target)
     documents = _with_links(world, user, documents, wish.max_link_level)
     file_ids = {f.id for f in files} | {i for d in documents for i in d.file_ids}
+    # a selection has the files that it names, and attachments beside their documents; others the gallery itself
+    gallery_ids = {f.id for f in files} if wish.scope == "selection" else file_ids
     return Plan(
         format=wish.format, scope=wish.scope, exporter=user, who=covered.who, version=VERSION,
         source_url=source_url,
@@ -157,6 +159,7 @@ def plan(world: World, user: User, wish: Wish, covered: Covered, source_url: str
         target=wish.target,
         revisions=tuple(r for d in documents for r in _revisions(world, d, wish.with_revisions)),
         files=tuple(lab.files[i] for i in sorted(file_ids)), folders=tuple(folders),
+        gallery=tuple(lab.files[i] for i in sorted(gallery_ids)),
     )  # fmt: skip
 
 

@@ -106,7 +106,6 @@ class Roster:
 class Kept:
     """The newest verified snapshot of a scope, as far as a source needs to know it."""
 
-    taken_at: datetime  # by our clock: when its export was asked for
     server_time: datetime | None  # by the system's clock, at the login of that run
     files: tuple[str, ...]
 
@@ -146,10 +145,10 @@ class Source(Protocol):
         question cannot have arrived. Narrowed: nothing was started, and the scope allows to ask for less.
         """
 
-    def recover(self, intent: Intent, *, asked_at: datetime) -> JobRef | None:
+    def recover(self, intent: Intent, *, asked_at: datetime, ours: Callable[[str], bool]) -> JobRef | None:
         """The job that an earlier `start` of this intent may have made; None where there is none to be found.
 
-        Retry: yes.
+        `ours`: whether the archive has a file of that name already, which is then another question's. Retry: yes.
         """
 
     def poll(self, refs: Sequence[JobRef]) -> Mapping[str, Status]:
@@ -180,7 +179,7 @@ class Source(Protocol):
         before the commit; what the system cannot say is *not available*, with the reason. Retry: yes.
         """
 
-    def leaves_out(self, scope: Scope) -> tuple[str, ...]:
+    def never_holds(self, scope: Scope) -> tuple[str, ...]:
         """What an export of this scope never holds, in words for the user."""
 
     def cancel(self, ref: JobRef) -> None:
@@ -204,6 +203,7 @@ class Connection:
     connect_timeout_s: float = 10
     read_timeout_s: float = 60
     start_timeout_s: float = 900  # planning an export happens inside the request that starts it
+    renew: Callable[[], Mapping[str, str]] | None = None  # the secrets once more: a token may have run out
 
     def __repr__(self) -> str:
         return f"Connection({self.url})"

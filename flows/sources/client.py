@@ -75,7 +75,7 @@ class Client:
         self.base = connection.url.rstrip("/")
         self._origin = _origin(self.base)
         self._connection = connection
-        self._headers = dict(headers)
+        self.headers = headers  # of the credential; may be changed between two requests
         verify: ssl.SSLContext | bool = True
         if connection.ca_file is not None:
             try:
@@ -135,7 +135,7 @@ class Client:
         if self._origin[0] == "https" and not link.startswith("https:"):
             raise SourceUnexpected(f"{_where(self.base)}: the system gave a link that is not https")
         http = self._http if ours else self._bare
-        headers = {**(self._headers if ours else {}), "Accept": accept, "Accept-Encoding": "identity"}
+        headers = {**(self.headers if ours else {}), "Accept": accept, "Accept-Encoding": "identity"}
         with _mapped(_where(link)), http.stream("GET", link, headers=headers) as response:
             if response.status_code != 200:
                 raise refuse(_answer(response))
@@ -152,7 +152,7 @@ class Client:
         timeout_s: float,
     ) -> Answer:
         url = self.base + path
-        headers = {**self._headers, "Accept": "application/json"}
+        headers = {**self.headers, "Accept": "application/json"}
         timeout = httpx.Timeout(timeout_s, connect=self._connection.connect_timeout_s)
         with (
             _mapped(_where(url)),

@@ -25,6 +25,7 @@ from flows.errors import (
     RequestWrong,
     RunFailed,
     SourceBusy,
+    SourceError,
     SourceRefused,
     SourceUnavailable,
     SourceUnexpected,
@@ -35,11 +36,12 @@ from flows.sources import rspace_content
 from flows.sources.base import Capabilities, Connection, Dialect, Download, Kept, Known, Receipt, Roster
 from flows.sources.client import Answer
 from flows.sources.rspace_activity import Activity, Exported, NotTold
+from flows.sources.rspace_complete import recalled
 from flows.sources.rspace_job import enclosure, path_of, status_of
 from flows.sources.rspace_people import People
-from flows.sources.rspace_records import Listing, Records
+from flows.sources.rspace_records import ByDesign, Listing, Records
 from flows.sources.rspace_scopes import KINDS, member, parse_scope, scope_from_table
-from flows.sources.rspace_wire import Wire, export_runs, field, message, refusal
+from flows.sources.rspace_wire import Wire, export_runs, field, message, own_error, refusal
 from storage.snapshot import from_text, to_text
 from storage.verify import Check, Outcome, Promise
 
@@ -100,16 +102,23 @@ class RSpace:
         return wanted
 
     def unchanged(self, scope: Scope, account: Account, kept: Kept) -> str:
-        # Section 5: the log may be shorter than the truth. It must at least reach back to the last export.
         since, now = kept.server_time, account.server_time
         owners = self._records.owners(scope)
         if since is None or now is None or owners is None or not kept.files:
             return ""
+        listing = self._listing(scope)
         try:
-            reaches = any(event.file in kept.files for event in self._activity.exports(account.user, since, now))
-            if not reaches or any(self._activity.changes(owners, since, now)):
+            # Section 5: the log may be shorter than the truth. It must at least reach back to the last export.
+            exports = self._activity.exports(account.user, since, now)
+            last = next((event for event in exports if event.file in kept.files), None)
+            if last is None or listing.problem:
                 return ""
-        except NotTold as exc:
+            new = listing.documents - last.records
+            if new and new - self._records.by_design(scope).documents:  # of a new member, or shared since
+                return ""
+            if any(self._activity.changes(owners, listing.documents | last.records, since, now)):
+                return ""
+        except (NotTold, SourceUnavailable) as exc:
             log.info("%s: whether anything changed is not known: %s", scope.name, exc)
             return ""
         newest = self._records.newest_change(owners)
@@ -119,18 +128,18 @@ class RSpace:
 
     def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
         listing = self._listing(scope)
-        left_out: tuple[str, ...] = ()
+        omitted: tuple[str, ...] = ()
         if listing.unreadable and scope.options.get("leave_out_unreadable"):
             rest = [number for number in scope.options["ids"] if number not in listing.unreadable]
             if not rest:
                 raise NothingThere(f"{scope.name}: not one of its records is there for this user")
             scope = replace(scope, options={**scope.options, "ids": rest})
-            left_out = tuple(_left_out(number) for number in listing.unreadable)
+            omitted = tuple(_omitted(number) for number in listing.unreadable)
             listing = replace(listing, unreadable=())
         at = listing.server_time or account.server_time
         baseline = {"listed": complete.remembered(listing), "server_time": at and to_text(at)}
         notes = (listing.whose,) if listing.whose else ()
-        return Intent(scope, account, now, baseline, left_out=left_out, notes=notes)
+        return Intent(scope, account, now, baseline, omitted=omitted, notes=notes)
 
     def start(self, intent: Intent, *, now: datetime) -> JobRef:
         scope = intent.scope
@@ -151,17 +160,17 @@ class RSpace:
         except SourceUnexpected as exc:
             raise SourceUnavailable("RSpace took the request, and its answer has no usable job id") from exc
 
-    def recover(self, intent: Intent, *, asked_at: datetime) -> JobRef | None:
+    def recover(self, intent: Intent, *, asked_at: datetime, ours: Callable[[str], bool]) -> JobRef | None:
         # Section 2: there is no list of jobs. Section 5: the log names the file of each export that succeeded.
         since = intent.baseline.get("server_time")
         after = from_text(since) if since else asked_at - timedelta(days=1)
         now = self._wire.get("/api/v1/status").date or after
-        wanted = complete.recalled(intent.baseline.get("listed", {})).documents
+        wanted = recalled(intent.baseline.get("listed", {})).documents
         try:
             found = [
                 event
                 for event in self._activity.exports(intent.account.user, after, now)
-                if event.at >= after and _is_of(event, intent.scope, wanted)
+                if event.at >= after and _is_of(event, intent.scope, wanted) and not ours(event.file)
             ]
         except NotTold as exc:
             log.warning("%s: a lost export cannot be looked for: %s", intent.scope.name, exc)
@@ -187,28 +196,38 @@ class RSpace:
         own = _OWN_FILE.search(path_of(link))
         # server.urls.prefix may name another host than the one we were given; RSpace's own files are fetched
         # where we were told it lives. Anything else is a pre-signed link (section 2) and gets no key.
-        url = f"/api/v1/export/{own.group(1)}" if own else link
-        return self._wire.stream(url, lambda a: _no_file(a, file))
+        if own:
+            return self._wire.stream(f"/api/v1/export/{own.group(1)}", lambda a: _no_file(a, file))
+        return self._wire.stream(link, lambda a: _no_foreign_file(a, file))
 
     def inspect(self, intent: Intent, status: Status, file: ExportFile, path: Path) -> list[Check]:
         window = rspace_content.window(intent.account.server_time, status.server_time)
         return rspace_content.inspect(intent.scope, path, file.shown, window)
 
     def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
-        before = complete.recalled(intent.baseline.get("listed", {}))
-        after = self._listing(intent.scope)
+        before = recalled(intent.baseline.get("listed", {}))
+        # Whatever becomes of the server now: what was listed before the question can be compared with the file.
         try:
-            listed: Exported | str = self._event(intent, status) or "its EXPORT event is not in the activity log"
-        except NotTold as exc:
-            listed = str(exc)
+            after = self._listing(intent.scope)
+        except SourceError as exc:
+            after = Listing(problem=f"afterwards RSpace could not be asked: {exc}")
+        try:
+            event: Exported | str = self._event(intent, status) or "its EXPORT event is not in the activity log"
+        except (NotTold, SourceUnavailable) as exc:
+            event = str(exc)
         present = complete.records_in(fetched.values())
-        first = complete.checks(before, after, present, listed, frozenset())
+        first = complete.checks(before, after, present, event, ByDesign())
         if all(check.outcome is not Outcome.FAILED for check in first):
             return first
-        # Only now is it worth asking which of them RSpace leaves out by design: a walk through folders.
-        return complete.checks(before, after, present, listed, self._records.left_out_by_design(intent.scope))
+        # Only now is it worth asking which of them RSpace never puts there: a walk through folders.
+        try:
+            by_design = self._records.by_design(intent.scope)
+        except SourceUnavailable as exc:
+            log.warning("%s: what is left out by design cannot be asked: %s", intent.scope.name, exc)
+            return first
+        return complete.checks(before, after, present, event, by_design)
 
-    def leaves_out(self, scope: Scope) -> tuple[str, ...]:
+    def never_holds(self, scope: Scope) -> tuple[str, ...]:
         special: tuple[str, ...] = ()
         if scope.kind != "selection":
             special = ("the Shared and Examples folders",)
@@ -229,11 +248,8 @@ class RSpace:
         """What the scope holds now; where RSpace does not let this user list it, why not."""
         try:
             return self._records.listing(scope)
-        except (SourceRefused, SourceUnexpected) as exc:
-            return Listing(problem=f"its documents cannot be listed: {exc}")
-        except SourceUnavailable as exc:
-            if not exc.answered:
-                raise
+        except (SourceRefused, SourceUnexpected, SourceUnavailable) as exc:
+            self._wire.get("/api/v1/status")  # raises where the server is away, or the credential is dead
             return Listing(problem=f"its documents cannot be listed: {exc}")
 
     def _event(self, intent: Intent, status: Status) -> Exported | None:
@@ -279,8 +295,10 @@ class RSpace:
                 return RequestWrong(f"RSpace refuses {scope.name}: {said or answer.status}")
             case 401:
                 self._wire.get("/api/v1/status")  # a dead key raises here; else it is a refusal (section 4)
-                return SourceRefused(f"RSpace refuses {scope.name}: {said or 'not permitted'}")
-            case 500 if answer.json() is not None:
+                records = recalled(intent.baseline.get("listed", {})).unreadable
+                tail = f" (not there or not readable: {', '.join(map(str, records[:10]))})" if records else ""
+                return SourceRefused(f"RSpace refuses {scope.name}: {said or 'not permitted'}{tail}")
+            case 500 if own_error(answer):
                 # An error in RSpace's own form comes before the job is launched: nothing was started.
                 return _planning_failed(intent, said)
             case code if 200 <= code < 300:
@@ -299,8 +317,8 @@ def _planning_failed(intent: Intent, said: str) -> Exception:
         text = f"RSpace did not start the export: SD{named[0]} may not be read by this user"
         if rest and scope.options.get("leave_out_unreadable"):
             smaller = replace(scope, options={**scope.options, "ids": rest})
-            left_out = (*intent.left_out, _left_out(named[0]))
-            return Narrowed(text, replace(intent, scope=smaller, asked_for=intent.wanted, left_out=left_out))
+            omitted = (*intent.omitted, _omitted(named[0]))
+            return Narrowed(text, replace(intent, scope=smaller, asked_for=intent.wanted, omitted=omitted))
         return RequestWrong(text, hint=f"take {named[0]} out of the scope, or set leave_out_unreadable = true")
     if "not been initialised" in said:
         return NothingThere(f"RSpace: {said}", hint="that user never logged in: nothing to back up yet")
@@ -318,14 +336,23 @@ def _no_file(answer: Answer, file: ExportFile) -> Exception:
     return refusal(answer)
 
 
+def _no_foreign_file(answer: Answer, file: ExportFile) -> Exception:
+    """The store behind a pre-signed link refuses: no word of that is about our key."""
+    if answer.status in (404, 410):
+        return FileGone(f"{file.shown}: the store that RSpace keeps it in has it no more")
+    return SourceUnavailable(f"{file.shown}: the store that RSpace keeps it in answers {answer.status}")
+
+
 def _is_of(event: Exported, scope: Scope, wanted: frozenset[int]) -> bool:
-    """Whether an event may be of an export of this scope: of its kind and format, with records of it."""
-    if (event.format, event.kind) != (scope.options["format"], scope.kind):
-        return False
-    return bool(event.records & wanted) if wanted else not event.records
+    """Whether an event is of an export of this scope: of its kind and format, with most of what was listed.
+
+    A link may put one record of this scope into somebody else's export. Where nothing was listed, nothing tells.
+    """
+    same = (event.format, event.kind) == (scope.options["format"], scope.kind)
+    return same and bool(wanted) and 2 * len(event.records & wanted) > len(wanted)
 
 
-def _left_out(number: int) -> str:
+def _omitted(number: int) -> str:
     return f"SD{number} was left out: it is not there, or not for this user to read"
 
 

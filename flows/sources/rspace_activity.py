@@ -7,9 +7,10 @@ Silence proves nothing; an event that is there does. Facts: contract rspace.md s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flows.errors import SourceRefused, SourceUnavailable, SourceUnexpected
@@ -52,11 +53,20 @@ class Activity:
             if found is not None:
                 yield found
 
-    def changes(self, usernames: Sequence[str], since: datetime, until: datetime) -> Iterator[str]:
-        """What these users did to records after `since`, an action each."""
-        for event in self._events(CHANGES, usernames, since, until):
+    def changes(
+        self, usernames: Collection[str], records: Collection[int], since: datetime, until: datetime
+    ) -> Iterator[str]:
+        """What was done after `since` by these users, or by anybody to these records; an action each.
+
+        A witness, an administrator or a PI changes what is not his. An event that does not say which record it is
+        about counts.
+        """
+        for event in self._events(CHANGES, (), since, until):
             at = instant(event.get("timestamp"))
-            if at is None or at >= since:
+            if at is not None and at < since:
+                continue
+            record = _record(event)
+            if event.get("username") in usernames or record is None or record in records:
                 yield str(event.get("action"))
 
     def _events(
@@ -65,14 +75,16 @@ class Activity:
         # Days are the server's, in a time zone that nobody tells: one more on either side.
         params = {
             "actions": ",".join(actions),
-            "usernames": ",".join(usernames),
+            **({"usernames": ",".join(usernames)} if usernames else {}),
             "dateFrom": f"{since - DAY:%Y-%m-%d}",
             "dateTo": f"{until + DAY:%Y-%m-%d}",
             "orderBy": "date desc",
         }
         try:
             yield from self._wire.rows("/api/v1/activity", "activities", params)
-        except (SourceRefused, SourceUnexpected) as exc:
+        except SourceRefused as exc:
+            raise NotTold("RSpace does not show this user its activity log") from exc
+        except SourceUnexpected as exc:
             raise NotTold(f"RSpace's activity log cannot be read: {exc}") from exc
         except SourceUnavailable as exc:
             if not exc.answered:
@@ -80,9 +92,15 @@ class Activity:
             raise NotTold(f"RSpace's activity log cannot be read: {exc}") from exc
 
 
-def day_of(at: datetime | None, otherwise: datetime) -> datetime:
-    """The server's own time where it is known, in UTC."""
-    return (at or otherwise).astimezone(UTC)
+def _record(event: Mapping[str, Any]) -> int | None:
+    """The number of the record that an event is about; None where it does not say."""
+    payload: Any = event.get("payload")
+    try:
+        payload = json.loads(payload) if isinstance(payload, str) else payload
+        found = re.fullmatch(r"[A-Z]{0,3}([0-9]{1,18})", str(payload["id"]))
+        return int(found[1]) if found else None
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
 
 
 def _exported(event: Mapping[str, Any]) -> Exported | None:

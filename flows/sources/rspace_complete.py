@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from flows.sources.rspace_activity import Exported
-from flows.sources.rspace_records import Listing
+from flows.sources.rspace_records import ByDesign, Listing
 from storage.verify import Check, Outcome
 
 NAMED = 10  # missing records that a reason names
 IN_FILE = "documents in the file"
 IN_EVENT = "documents in RSpace's own list"
 GALLERY = "gallery files in the file"
+ASKED = "records asked for"
 _FOLDER = re.compile(r"(doc|media)_(?:.*-)?(\d+)(?:-rev\d+)?")
 
 
@@ -31,6 +32,7 @@ def remembered(listing: Listing) -> dict[str, Any]:
         "documents": sorted(listing.documents),
         "gallery": gallery,
         "gallery_problem": listing.gallery_problem,
+        "files": list(listing.files),
         "unreadable": list(listing.unreadable),
         "problem": listing.problem,
     }
@@ -43,6 +45,7 @@ def recalled(baseline: Mapping[str, Any]) -> Listing:
         frozenset(baseline.get("documents", ())),
         None if gallery is None else frozenset(gallery),
         gallery_problem=baseline.get("gallery_problem", ""),
+        files=tuple(baseline.get("files", ())),
         unreadable=tuple(baseline.get("unreadable", ())),
         problem=baseline.get("problem", "nothing was listed before the export was asked for"),
     )
@@ -84,51 +87,58 @@ def checks(
     after: Listing,
     present: tuple[set[int], set[int]] | None,
     event: Exported | str,
-    by_design: Collection[int],
+    by_design: ByDesign,
 ) -> list[Check]:
-    """Every question about completeness. `event`: RSpace's own list, or why there is none."""
-    problem = before.problem or after.problem
-    expected = before.documents & after.documents
+    """Every question about completeness. `event`: RSpace's own list, or why there is none.
+
+    Where the second listing cannot be had, what was listed before must all be there: that proves it as well, and
+    what is missing was perhaps deleted meanwhile, which nobody can say then.
+    """
+    when = "before the export" if after.problem else "before and after the export"
+    expected = before.documents if after.problem else before.documents & after.documents
     # Where none is listed and the file has some, the lists do not show this user what he may export.
     unlisted = not expected and bool(present is None or present[0])
     answers = []
     for name, found in ((IN_FILE, present and present[0]), (IN_EVENT, event)):
         records = found.records if isinstance(found, Exported) else found
         if isinstance(records, str):
-            answers.append(unknown(name, records))
+            answers.append(_unknown(name, records))
         elif records is None:
-            answers.append(unknown(name, "the ZIP cannot be read"))
-        elif problem:
-            answers.append(unknown(name, problem))
+            answers.append(_unknown(name, "the ZIP cannot be read"))
+        elif before.problem:
+            answers.append(_unknown(name, before.problem))
         elif unlisted and records:
-            answers.append(unknown(name, "RSpace lists no document of this scope to this user"))
+            answers.append(_unknown(name, "RSpace lists no document of this scope to this user"))
         else:
-            answers.append(_documents(name, expected, records, by_design))
+            answers.append(_documents(name, expected, records, by_design.documents, when, after.problem))
     documents, gallery = present or (set(), set())
     if gallery_problem := before.gallery_problem or after.gallery_problem:
-        answers.append(unknown(GALLERY, gallery_problem))
+        answers.append(_unknown(GALLERY, gallery_problem))
     if before.gallery is not None and after.gallery is not None and present:
         answers.append(_gallery(before.gallery & after.gallery, gallery))
-    if gone := sorted(set(before.unreadable) - documents - gallery):
-        reason = f"not there, or not for this user: {_some('SD', gone)}"
-        answers.append(Check("records asked for", Outcome.FAILED, promised="all of the selection", reason=reason))
-    if after.silent:
-        reason = "not one document of them is shown to this user: a group export leaves such members out unsaid"
-        answers.append(Check("members", Outcome.NOT_AVAILABLE, got=", ".join(after.silent[:NAMED]), reason=reason))
+    if gone := sorted({*before.unreadable, *before.files} - documents - gallery):
+        reason = f"not there, or not for this user: {_some('record ', gone)}"
+        answers.append(Check(ASKED, Outcome.FAILED, promised="all of the selection", reason=reason))
+    if silent := sorted({*after.silent, *by_design.members}):
+        reason = "not shown to this user, or not theirs to export: a group export leaves such members out unsaid"
+        answers.append(Check("members", Outcome.NOT_AVAILABLE, got=_some("", silent), reason=reason))
     return answers
 
 
-def _documents(name: str, expected: Collection[int], found: Collection[int], by_design: Collection[int]) -> Check:
+def _documents(
+    name: str, expected: Collection[int], found: Collection[int], by_design: Collection[int], when: str, doubt: str
+) -> Check:
     """Whether every expected document is among those found. More than expected is noted: linked documents."""
     wanted = set(expected) - (set(by_design) - set(found))
     missing = sorted(wanted - set(found))
-    promised = f"{len(wanted)} listed before and after the export"
+    promised = f"{len(wanted)} listed {when}"
     got = f"{len(wanted) - len(missing)} of them"
     if more := len(set(found) - set(expected)):
         got += f", and {more} more (linked, new, or files)"
     if not missing:
-        return Check(name, Outcome.PASSED, promised=promised, got=got)
-    return Check(name, Outcome.FAILED, promised=promised, got=got, reason=f"missing: {_some('SD', missing)}")
+        return Check(name, Outcome.PASSED, promised=promised, got=got, reason=doubt)
+    reason = f"missing: {_some('SD', missing)}" + (f"; {doubt}" if doubt else "")
+    return Check(name, Outcome.FAILED, promised=promised, got=got, reason=reason)
 
 
 def _gallery(expected: Collection[int], found: Collection[int]) -> Check:
@@ -144,11 +154,11 @@ def _gallery(expected: Collection[int], found: Collection[int]) -> Check:
     return Check(GALLERY, Outcome.NOT_AVAILABLE, got=got, reason=reason)
 
 
-def unknown(name: str, reason: str) -> Check:
+def _unknown(name: str, reason: str) -> Check:
     """A question that cannot be answered."""
     return Check(name, Outcome.NOT_AVAILABLE, reason=reason)
 
 
-def _some(prefix: str, numbers: Sequence[int]) -> str:
-    names = ", ".join(f"{prefix}{number}" for number in numbers[:NAMED])
-    return names if len(numbers) <= NAMED else f"{names} and {len(numbers) - NAMED} more"
+def _some(prefix: str, things: Sequence[object]) -> str:
+    names = ", ".join(f"{prefix}{thing}" for thing in things[:NAMED])
+    return names if len(things) <= NAMED else f"{names} and {len(things) - NAMED} more"

@@ -5,6 +5,7 @@ Local and read-only. Facts: contract rspace.md section 6.
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -65,6 +66,11 @@ def _manifest_checks(scope: Scope, path: Path, file: str, dates: Window | None) 
     yield _equal(
         "format", file, "xml" if _MARK["xml"] in found else "html" if _MARK["html"] in found else "?", wanted
     )
+    if scope.options.get("revisions"):
+        folders = {name.partition("/")[0] for name in found if name.startswith("doc_")}
+        plain = [folder for folder in folders if not re.search(r"-rev\d+$", folder)]
+        got = f"{len(folders) - len(plain)} of {len(folders)} document folders"
+        yield Check("revisions", Outcome.FAILED if plain else Outcome.PASSED, file, promised="all", got=got)
     made = facts.get("exportDate", "no date")
     if dates is None:
         yield Check(

@@ -31,6 +31,7 @@ STATES = {
 
 
 def status_of(answer: Answer) -> Status:
+    """What an answer of 200 says of the job. Raises SourceUnexpected for a word or a promise that is not known."""
     raw = field(answer, "status", str)
     if raw not in STATES:
         raise SourceUnexpected(f"RSpace: job status {raw[:40]!r} is not known")
@@ -74,6 +75,7 @@ def _expiry(result: Mapping[str, Any]) -> datetime | None:
 
 
 def enclosure(answer: Answer) -> str:
+    """The link of a finished job. Raises SourceUnexpected where there is none."""
     body = answer.json()
     links = body.get("_links") if isinstance(body, dict) else None
     for link in links if isinstance(links, list) else []:
@@ -83,6 +85,7 @@ def enclosure(answer: Answer) -> str:
 
 
 def path_of(link: str) -> str:
+    """The path of a link, without host and query. Raises SourceUnexpected for what is no URL."""
     try:
         return urlsplit(link).path
     except ValueError as exc:

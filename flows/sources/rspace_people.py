@@ -38,8 +38,13 @@ class Group:
 
     id: int
     name: str
-    members: tuple[str, ...]
+    people: tuple[Person, ...]
     may_export: bool  # by its own member, the credential's user
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Their usernames."""
+        return tuple(person.username for person in self.people)
 
 
 class People:
@@ -74,10 +79,19 @@ class People:
         if self.sysadmin:
             # Without this parameter only temporary accounts are listed (section 5).
             rows = self._wire.rows("/api/v1/sysadmin/users", "users", {"tempAccountsOnly": "false"})
-            return _people(rows)
+            try:
+                return _people(rows)
+            except SourceRefused as exc:
+                raise SourceRefused(
+                    "RSpace does not list its users to this administrator",
+                    hint="this host's address must be on RSpace's list for administrators' calls",
+                ) from exc
         found = {self.me.id: self.me}
-        if any(group.may_export for group in self._own_groups):
-            found |= {person.id: person for person in _people(self._list("/api/v1/userDetails/groupMembers"))}
+        # The list has the members of all his groups, also of those in which he is a plain member (section 1).
+        led = {name for group in self._own_groups if group.may_export for name in group.members}
+        if led:
+            listed = _people(self._list("/api/v1/userDetails/groupMembers"))
+            found |= {person.id: person for person in listed if person.username in led}
         return list(found.values())
 
     @cached_property
@@ -92,7 +106,11 @@ class People:
         """A user by his id; "" is the credential's own. None where no list has him."""
         if user_id in ("", str(self.me.id)):
             return self.me
-        return next((person for person in self.users if str(person.id) == user_id), None)
+        try:
+            users = self.users
+        except SourceRefused:  # by his address: the groups name their members as well
+            users = [person for group in self.groups for person in group.people]
+        return next((person for person in users if str(person.id) == user_id), None)
 
     def group(self, group_id: str) -> Group | None:
         """A group by its id; "" is the first one that the credential's user leads. None where no list has it."""
@@ -102,12 +120,14 @@ class People:
 
     def roster(self, every: Scope) -> Roster:
         """The scopes that an every-scope stands for now."""
-        left_out = set(every.options.get("except", ()))
+        excepted = set(every.options.get("except", ()))
         if every.kind == "group":
-            named = {str(group.id): group.name for group in self.groups if group.id not in left_out}
-            notes: tuple[str, ...] = ()
+            named = {str(group.id): group.name for group in self.groups if group.id not in excepted}
+            # Section 5: there is no list of all groups; the search shows laboratories with a public profile.
+            hidden = "RSpace shows an administrator only lab groups with a public profile: name others by id"
+            notes: tuple[str, ...] = (hidden,) if self.sysadmin else ()
         else:
-            users = [person for person in self.users if person.id not in left_out]
+            users = [person for person in self.users if person.id not in excepted]
             # Section 1: their export is refused, "there is nothing to archive".
             never = [person.username for person in users if self.sysadmin and person.home is None]
             named = {str(p.id): f"{p.username}, {p.name}" for p in users if p.username not in never}
@@ -164,8 +184,8 @@ def _groups(rows: Iterable[Mapping[str, Any]], me: str) -> list[Group]:
         if not all(isinstance(m, dict) and _is_username(m.get("username")) for m in members):
             raise SourceUnexpected("RSpace: a group with a member without username")
         mine = any(m["username"] == me and m.get("role") in EXPORTING_ROLES for m in members)
-        names = tuple(m["username"] for m in members)
-        groups.append(Group(group_id, plain(row.get("name"))[:100], names, mine))
+        people = tuple(Person(_number(m.get("id")) or 0, m["username"], "", None) for m in members)
+        groups.append(Group(group_id, plain(row.get("name"))[:100], people, mine))
     return groups
 
 

@@ -13,14 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flows.errors import (
-    NothingThere,
-    RequestWrong,
-    SourceError,
-    SourceRefused,
-    SourceUnavailable,
-    SourceUnexpected,
-)
+from flows.errors import NothingThere, RequestWrong, SourceRefused, SourceUnavailable, SourceUnexpected
 from flows.export import Scope
 from flows.sources.client import Answer
 from flows.sources.rspace_people import MAX_ID, People
@@ -28,6 +21,7 @@ from flows.sources.rspace_scopes import MAX_IDS
 from flows.sources.rspace_wire import Wire, mapping, refusal
 
 log = logging.getLogger(__name__)
+TYPES = ("DOCUMENT", "FOLDER", "NOTEBOOK", "MEDIA", "SNIPPET")  # of what is in a folder (section 5)
 MAX_FOLDERS = 10_000  # of one walk through a tree; more is a tree that turns in circles
 MAX_NAMED = 50  # members of a group, in a snapshot's note
 MAX_REPEATS = 1_000  # rows in a row that a list has shown before; more is a list that does not end
@@ -43,9 +37,18 @@ class Listing:
     gallery_problem: str = ""  # why it could not be
     whose: str = ""  # in words, for who reads the snapshot in ten years and knows no ids
     silent: tuple[str, ...] = ()  # members of whom not one document is shown
+    files: tuple[int, ...] = ()  # ids of a selection that are gallery files
     unreadable: tuple[int, ...] = ()  # ids of a selection that are not there, or not for this user
     problem: str = ""
     server_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ByDesign:
+    """What RSpace never puts into an export of this scope, and says nothing about."""
+
+    documents: frozenset[int] = frozenset()
+    members: tuple[str, ...] = ()  # of a group, whose home folder the credential may not read (section 1)
 
 
 class Records:
@@ -71,7 +74,7 @@ class Records:
             try:
                 gallery = frozenset(_ids(self._wire.rows("/api/v1/files", "files")))
             except (SourceRefused, SourceUnexpected, SourceUnavailable) as exc:
-                gallery_problem = f"its gallery cannot be listed: {_answered(exc)}"
+                gallery_problem = f"its gallery cannot be listed: {exc}"
         documents: frozenset[int] = frozenset().union(*by_owner.values())
         whose = self._whose(scope, owners)
         silent = silent if scope.kind == "group" else ()
@@ -94,7 +97,7 @@ class Records:
         try:
             return self._owners(scope)
         except (SourceRefused, SourceUnexpected, SourceUnavailable) as exc:
-            log.info("%s: whose work it is cannot be told: %s", scope.name, _answered(exc))
+            log.info("%s: whose work it is cannot be told: %s", scope.name, exc)
             return None
 
     def _owners(self, scope: Scope) -> list[str] | None:
@@ -109,7 +112,7 @@ class Records:
         try:
             return self._newest_change(owners)
         except (SourceRefused, SourceUnexpected, SourceUnavailable) as exc:
-            log.info("the newest change cannot be told: %s", _answered(exc))
+            log.info("the newest change cannot be told: %s", exc)
             return None
 
     def _newest_change(self, owners: Sequence[str]) -> datetime | None:
@@ -122,29 +125,55 @@ class Records:
         known = [at for at in times if at is not None]
         return max(known) if known and len(known) == len(times) else None
 
-    def left_out_by_design(self, scope: Scope) -> frozenset[int]:
-        """Documents that RSpace never puts into this export: those of certain folders (section 6).
-
-        A folder that cannot be looked into excuses nothing.
+    def by_design(self, scope: Scope) -> ByDesign:
+        """What this export never holds (section 6): documents that lie in certain folders and nowhere else in the
+        owner's home, and members whose home may not be read. A folder that cannot be looked into excuses nothing.
         """
-        if scope.kind == "selection":
-            return frozenset()
-        names = {"Examples"} | ({"Templates"} if scope.options["format"] == "html" else set())
-        found: set[int] = set()
+        documents: set[int] = set()
+        members: list[str] = []
         try:
             homes = {person.username: person.home for person in self._people.users}
-            for home in [homes.get(username) for username in self._owners(scope) or []]:
-                for row in self._folder(home) if home is not None else ():
-                    special = row.get("systemFolder") is True and row.get("name") in names
-                    if special or row.get("sharedFolder") is True:
-                        found |= set(self._documents_below(_id(row)))
+            for owner in self._owners(scope) or []:
+                home = homes.get(owner)
+                if home is None:
+                    continue
+                try:
+                    documents |= self._aside(home, scope)
+                except SourceRefused:
+                    if scope.kind == "group":
+                        members.append(owner)
+                        documents |= self._ids_by({"owner": owner})
         except (SourceRefused, SourceUnexpected, SourceUnavailable) as exc:
-            log.warning("%s: what RSpace leaves out by design is not known: %s", scope.name, _answered(exc))
-        return frozenset(found)
+            log.warning("%s: what RSpace leaves out by design is not known: %s", scope.name, exc)
+        return ByDesign(frozenset(documents), tuple(members))
+
+    def _aside(self, home: int, scope: Scope) -> set[int]:
+        """The documents of a home that an export of it passes over. A shared one lies in two places at once."""
+        names = {"Examples"} | ({"Templates"} if scope.options["format"] == "html" else set())
+        aside: set[int] = set()
+        inside: set[int] = set()
+        for row in self._folder(home):
+            special = row.get("systemFolder") is True and row.get("name") in names
+            into = aside if special or row.get("sharedFolder") is True else inside
+            if row.get("type") in ("FOLDER", "NOTEBOOK"):
+                into |= self.documents_in(_id(row))
+            elif row.get("type") == "DOCUMENT":
+                into.add(_id(row))
+        return aside - inside
 
     def documents_in(self, folder: int) -> frozenset[int]:
         """Every document in a folder's tree. Raises SourceRefused, RequestWrong where there is no such folder."""
-        return frozenset(self._documents_below(folder))
+        return self._records_in(folder)[0]
+
+    def _records_in(self, folder: int) -> tuple[frozenset[int], frozenset[int]]:
+        """Documents and gallery files in a folder's tree."""
+        found: dict[str, set[int]] = {"DOCUMENT": set(), "MEDIA": set()}
+        for row in self._below(folder):
+            if row.get("type") not in TYPES:
+                raise SourceUnexpected(f"RSpace: folder {folder} holds a record of a type that is not known")
+            if row["type"] in found:
+                found[row["type"]].add(_id(row))
+        return frozenset(found["DOCUMENT"]), frozenset(found["MEDIA"])
 
     # -- inside
 
@@ -167,26 +196,37 @@ class Records:
         for start in range(0, len(ids), IDS_AT_ONCE):
             some = ids[start : start + IDS_AT_ONCE]
             documents |= self._ids_by({"records": ",".join(f"SD{number}" for number in some)}) & set(some)
-        unreadable = []
+        gallery: set[int] = set()
+        files, unreadable = [], []
         for number in [number for number in ids if number not in documents]:
             try:
-                documents |= self.documents_in(number)
+                inner = self._records_in(number)
+                documents |= inner[0]
+                gallery |= inner[1]
             except SourceRefused:
                 answer = self._wire.ask(f"/api/v1/files/{number}")
-                if answer.status in (401, 403, 404, 422):
+                if answer.status == 200:
+                    files.append(number)
+                elif answer.status in (401, 403, 404, 422):
                     unreadable.append(number)
-                elif answer.status != 200:  # an outage is no reason to leave a record out
+                else:  # an outage is no reason to leave a record out
                     raise refusal(answer) from None
-        return Listing(frozenset(documents), unreadable=tuple(unreadable), server_time=now)
+        return Listing(
+            frozenset(documents),
+            frozenset(gallery | set(files)) if gallery or files else None,
+            files=tuple(files),
+            unreadable=tuple(unreadable),
+            server_time=now,
+        )
 
-    def _documents_below(self, folder: int) -> Iterator[int]:
+    def _below(self, folder: int) -> Iterator[Mapping[str, Any]]:
+        """Everything in a folder's tree."""
         waiting, seen = [folder], {folder}
         while waiting:
             for row in self._folder(waiting.pop()):
-                kind, number = row.get("type"), _id(row)
-                if kind == "DOCUMENT":
-                    yield number
-                elif kind in ("FOLDER", "NOTEBOOK") and number not in seen:
+                number = _id(row)
+                yield row
+                if row.get("type") in ("FOLDER", "NOTEBOOK") and number not in seen:
                     seen.add(number)
                     waiting.append(number)
                     if len(seen) > MAX_FOLDERS:
@@ -247,10 +287,3 @@ def _ids(rows: Iterable[Mapping[str, Any]]) -> Iterator[int]:
         repeats = 0
         seen.add(number)
         yield number
-
-
-def _answered(exc: SourceError) -> SourceError:
-    """An error that RSpace answered with; one without any answer is raised: it may be better later."""
-    if isinstance(exc, SourceUnavailable) and not exc.answered:
-        raise exc
-    return exc

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from flows.errors import SourceRefused, SourceUnavailable, SourceUnexpected
@@ -32,14 +33,8 @@ class Wire:
 
     def __init__(self, connection: Connection, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._connection = connection
-        secrets = connection.secrets
-        # Section 4: the key wins where both are sent, so only one is.
-        headers = (
-            {"apiKey": secrets["api_key"]}
-            if "api_key" in secrets
-            else {"Authorization": f"Bearer {secrets['token']}"}
-        )
-        self._client = Client(connection, headers)
+        self._secrets = connection.secrets
+        self._client = Client(connection, _headers(connection.secrets))
         self._sleep = sleep
 
     def close(self) -> None:
@@ -62,7 +57,7 @@ class Wire:
         return self._admitted(lambda: self._client.post(path, form, timeout_s=self._connection.start_timeout_s))
 
     def stream(self, url: str, refuse: Callable[[Answer], Exception]) -> AbstractContextManager[Download]:
-        """A file, as `Client.stream`."""
+        """A file, as `Client.stream`. A token that has run out since was renewed by the question for its link."""
         return self._client.stream(url, accept=ACCEPT_FILE, refuse=refuse)
 
     def rows(
@@ -81,22 +76,47 @@ class Wire:
             page = mapping(answer).get(name)
             if not isinstance(page, list):
                 raise SourceUnexpected(f"RSpace: a list of {name} without {name}")
-            yield from (row for row in page if isinstance(row, dict))
+            if not all(isinstance(row, dict) for row in page):  # what is not read would be missed by nobody
+                raise SourceUnexpected(f"RSpace: a list of {name} with something else in it")
+            yield from page
             got += len(page)
             total = mapping(answer).get("totalHits")
-            # A short page may be a filtered one, so that the count decides where there is one.
-            if not page or (got >= total if isinstance(total, int) else len(page) < PAGE):
+            counted = total if isinstance(total, int) and not isinstance(total, bool) else -1
+            # A count may be wrong and a page be filtered: a list ends where the count is met, with a short page
+            # unless the count has more, or with an empty page.
+            if not page or got == counted or (len(page) < PAGE and got > counted):
                 return
         raise SourceUnexpected(f"RSpace: a list of {name} that does not end")
 
     def _admitted(self, ask: Callable[[], Answer]) -> Answer:
         """The answer once RSpace's limit on requests lets it through: being refused by it has no effect there."""
         for _ in range(TRIES - 1):
-            answer = ask()
+            answer = self._authorised(ask)
             if answer.status != 429 or export_runs(answer):
                 return answer
             self._sleep(limit_s(answer))
-        return ask()
+        return self._authorised(ask)
+
+    def _authorised(self, ask: Callable[[], Answer]) -> Answer:
+        """The answer, with a fresh token where the one at hand has run out; a server's echo of a secret is cut."""
+        answer = ask()
+        if answer.status == 401 and "token" in self._secrets and self._connection.renew is not None:
+            fresh = self._connection.renew()
+            if fresh != self._secrets:
+                self._secrets = fresh
+                self._client.headers = _headers(fresh)
+                answer = ask()
+        body = answer.body
+        for secret in self._secrets.values():
+            body = body.replace(secret.encode(), b"***")
+        return replace(answer, body=body)
+
+
+def _headers(secrets: Mapping[str, str]) -> dict[str, str]:
+    """The credential. Section 4: the key wins where both are sent, so only one is."""
+    if "api_key" in secrets:
+        return {"apiKey": secrets["api_key"]}
+    return {"Authorization": f"Bearer {secrets['token']}"}
 
 
 def refusal(answer: Answer) -> Exception:
@@ -108,16 +128,28 @@ def refusal(answer: Answer) -> Exception:
             f"RSpace refuses the key{tail}", hint="check the key or token, and that its user is enabled"
         )
     if answer.status == 429:
-        return SourceUnavailable("RSpace asks for fewer requests", retry_after_s=limit_s(answer))
+        return SourceUnavailable("RSpace asks for fewer requests", sent=False, retry_after_s=limit_s(answer))
     if answer.status >= 500:
-        # Only RSpace's own form is RSpace's answer; a web page is from a proxy while it is away.
-        return SourceUnavailable(f"RSpace answers {answer.status}{tail}", answered=answer.json() is not None)
+        return SourceUnavailable(f"RSpace answers {answer.status}{tail}", answered=own_error(answer))
     return SourceUnexpected(f"RSpace answers {answer.status}{tail}", hint="check that url is an RSpace server's")
 
 
+def own_error(answer: Answer) -> bool:
+    """Whether a 500 is RSpace's own, in its own form; what a proxy says while it is away is none (section 4)."""
+    return answer.status == 500 and isinstance(mapping(answer).get("internalCode"), int)
+
+
 def export_runs(answer: Answer) -> bool:
-    """Whether a 429 means a running export, and not the limit on requests: only the text differs (section 4)."""
-    return answer.status == 429 and bool(_EXPORT_RUNS.search(message(answer)))
+    """Whether a 429 means a running export, and not the limit on requests (section 4: both have one code).
+
+    The text tells, and from 2.25 on it may be in any language: then the headers do, which say whether there is
+    any allowance left.
+    """
+    if answer.status != 429:
+        return False
+    left = answer.headers.get("x-rate-limit-remaining", "")
+    allowed = bool(re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", left)) and float(left) >= 2
+    return bool(_EXPORT_RUNS.search(message(answer))) or allowed
 
 
 def limit_s(answer: Answer) -> float:

@@ -48,7 +48,7 @@ def _vendor(name: str, switches: Mapping[str, Any], *reason: str, hint: str, **o
 
 NEVER_TOLD = {"size": "came without one", "crc32": "came without one"}
 RETRY, REMEMBERED = "run again to retry", "no second export is started"
-NO_LOG = "RSpace's activity log cannot be read"
+NO_LOG = "activity log"
 NEW_EXPORT = "run again for a new export"
 AWAY: dict[str, Any] = {"within": timedelta(minutes=31), "next_starts": 0}
 UNASKED: dict[str, Any] = {"exports": 0, "next_starts": 1, "within": timedelta(minutes=31)}

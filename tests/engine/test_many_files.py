@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -75,7 +75,7 @@ class Shelf:
     def start(self, intent: Intent, *, now: datetime) -> JobRef:
         return JobRef({}, now)
 
-    def recover(self, intent: Intent, *, asked_at: datetime) -> JobRef | None:
+    def recover(self, intent: Intent, *, asked_at: datetime, ours: Callable[[str], bool]) -> JobRef | None:
         return JobRef({}, asked_at)
 
     def poll(self, refs: Sequence[JobRef]) -> Mapping[str, Status]:
@@ -107,7 +107,7 @@ class Shelf:
     def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
         return []
 
-    def leaves_out(self, scope: Scope) -> tuple[str, ...]:
+    def never_holds(self, scope: Scope) -> tuple[str, ...]:
         return ()
 
     def cancel(self, ref: JobRef) -> None: ...

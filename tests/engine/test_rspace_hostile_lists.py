@@ -58,7 +58,6 @@ LISTS: dict[str, tuple[str, str, list[tuple[Any, ...]]]] = {
     ]),
 }  # fmt: skip
 # rspace_wire.py drops rows that are no objects, instead of taking the list for unusable.
-DROPPED = {("/documents", ("documents", 0)), ("/folders/tree/", ("records", 0))}
 FIELDS = [(where, path) for where, (_, _, paths) in LISTS.items() for path in paths]
 
 
@@ -106,8 +105,7 @@ def _judged(bench: Bench, record: RunRecord, said: str) -> None:
 
 
 def _params() -> list[Any]:
-    marks = [pytest.mark.xfail(strict=True, reason="rspace_wire.Wire.rows drops rows that are no objects")]
-    return [pytest.param(*one, marks=marks if one in DROPPED else [], id=f"{one}") for one in FIELDS]
+    return [pytest.param(*one, id=f"{one}") for one in FIELDS]
 
 
 @pytest.mark.parametrize(("where", "path"), _params())
@@ -252,7 +250,6 @@ def test_a_total_that_is_too_high_is_read_to_the_empty_page(bench: Bench) -> Non
     assert _asked(bench, "/documents") == 2 * 2
 
 
-@pytest.mark.xfail(strict=True, reason="rspace_wire.Wire.rows believes a totalHits below what it has read")
 @pytest.mark.parametrize("total", [0, -1, 50, True])
 def test_a_total_that_is_too_low_does_not_end_a_list(bench: Bench, total: Any) -> None:
     """A full page is followed by another: the last document is on the second one, and is missing from the file."""
@@ -322,7 +319,6 @@ def test_a_tree_without_end_is_left(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert "more than 200 folders" in check(record, IN_FILE).reason
 
 
-@pytest.mark.xfail(strict=True, reason="Engine._witness forgets what was found missing when patience runs out")
 def test_an_outage_of_the_tree_does_not_excuse_what_is_missing(bench: Bench) -> None:
     """A document is missing; whether by design cannot be asked for an hour: that is no proof of completeness."""
     bench.world.faults.set(missing_document=True, next_status=503, next_status_path="/api/v1/folders/tree")

@@ -92,14 +92,7 @@ def test_a_lost_start_is_looked_for_in_a_log_of_garbage(bench: Bench, payload: s
     assert bench.answers_to_posts() == [0, 202]
 
 
-CHANGED = [
-    pytest.param(name, marks=[] if name == "object" else pytest.mark.xfail(
-        strict=True, reason="rspace_wire.Wire.rows drops rows that are no objects"))
-    for name in WRONG
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("wrong", CHANGED)
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_change_that_cannot_be_read_is_a_change(bench: Bench, wrong: str) -> None:
     """A night is not skipped because the line about a deletion is broken."""
     bench.table["skip_unchanged_days"] = 7
@@ -141,7 +134,6 @@ def test_a_change_with_any_broken_field_is_a_change(bench: Bench, field: str) ->
 # -- secrets
 
 
-@pytest.mark.xfail(strict=True, reason="the engine cleans a run's reason and hint of secrets, not its checks")
 @pytest.mark.parametrize(("where", "scope"), [("/documents", "user"), ("/activity", "user"), ("/groups", "group")])
 def test_a_list_that_repeats_the_key_is_cleaned(
     bench: Bench, caplog: pytest.LogCaptureFixture, where: str, scope: str

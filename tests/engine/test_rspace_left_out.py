@@ -171,7 +171,7 @@ def test_a_deleted_record_that_rspace_drops_is_missed(bench: Bench) -> None:
 
     assert (record.ended, record.exit_code) == (Ended.QUARANTINED, Exit.QUARANTINED)
     assert check(record, "records asked for").outcome is Outcome.FAILED
-    assert f"SD{ids[1]}" in record.reason
+    assert f"record {ids[1]}" in record.reason
     assert by_name(record.checks)[IN_FILE] == "passed"
 
 

@@ -186,7 +186,10 @@ def test_a_question_that_is_refused_makes_an_export(bench: Bench, path: str, sco
     _kept(bench, scope)
     bench.lie(path, _refusal(status))
 
-    _exported(bench, scope)
+    if path == "/groupMembers" and status in (401, 403):  # the list of his groups names him as well
+        assert bench.run(scope).ended is Ended.UNCHANGED
+    else:
+        _exported(bench, scope)
 
 
 def test_without_the_server_s_clock_nothing_is_proven(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +213,6 @@ def test_a_list_without_a_time_proves_nothing(bench: Bench, documents: list[Any]
     assert bench.run("group").ended is not Ended.UNCHANGED
 
 
-@pytest.mark.xfail(strict=True, reason="the members of the kept export are not compared with those of now")
 def test_a_new_member_makes_an_export(bench: Bench) -> None:
     """His work is as old as it is, and not in the snapshot."""
     newcomer = bench.world.add_user("Nina Old")
