@@ -28,6 +28,7 @@ from flows.export import Status
 from flows.lifecycle import Engine
 from flows.night import Line, Night
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch
+from flows.runlog import PROGRESS
 from flows.spool import Spooled
 from flows.workbench import open_archive, open_catalog, open_engine
 from storage.errors import StorageError
@@ -39,6 +40,7 @@ from storage.snapshot import ScopeKey, Snapshot
 for _name in ("flows", "storage"):
     logging.getLogger(_name).setLevel(logging.INFO)
 log = logging.getLogger(__name__)
+progress = logging.getLogger(PROGRESS)
 NEWER = "a newer snapshot exists"
 
 
@@ -112,12 +114,14 @@ def _run(engine: Engine, due: datetime | None) -> State[None]:
     try:
         login(engine)
         with engine.lease(
-            on_wait=lambda holder: log.info("%s: waiting, the credential is with %s", engine.key, holder)
+            on_wait=lambda holder: progress.info("%s: waiting, the credential is with %s", engine.key, holder)
         ):
             good = engine.last_good()
             if due is not None and good is not None and good >= due:
                 return _state(engine.skip(f"a verified snapshot of {good:%Y-%m-%d %H:%M} UTC is there"))
-            if reason := engine.unchanged():
+            # Who asks for this very scope by hand wants an export, whatever the system says of changes.
+            by_night = prefect.runtime.flow_run.parent_flow_run_id is not None
+            if by_night and (reason := engine.unchanged()):
                 return _state(engine.skip(reason, ended=Ended.UNCHANGED))
             job = start(engine)
             status = wait(engine, job)

@@ -72,7 +72,7 @@ def plan_night(
     labels: dict[Ask, str] = {}
     for table in settings.sources if source is None else (settings.source(source),):
         credential = f"{table.url} {sorted(str(ref) for ref in table.secret_refs().values())}"
-        known = catalog.known_scopes(table.name)
+        known = catalog.known_scopes(table.name, now=clock.now())
         here = tonight(settings, table, known, clock=clock, patient=patient)
         found += here.found
         for name in here.scopes:

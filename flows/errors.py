@@ -89,7 +89,7 @@ class SourceUnavailable(SourceError):
     cannot have reached anybody.
     """
 
-    default_hint = "run again later; the job is remembered and no second export is started"
+    default_hint = "run again later: what was started is remembered, and no second export is started"
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -89,9 +89,12 @@ def source(settings: Settings, table: SourceTable) -> str:
     clocks = "its clock is not told"
     if account.server_time is not None:
         skew_s = abs((datetime.now(UTC) - account.server_time).total_seconds())
-        clocks = f"clocks differ by {skew_s:.0f} s"
+        clocks = f"clocks differ by {timedelta(seconds=round(skew_s))}"
         if skew_s > CLOCK_TOLERANCE_S and not table.url.startswith("http://127."):  # a demo's clock is its own
-            raise RunFailed(f"{table.url}: its clock and ours differ by {skew_s:.0f} s", hint="set both by NTP")
+            raise RunFailed(
+                f"{table.url}: its clock and ours differ by {timedelta(seconds=round(skew_s))}",
+                hint="set both by NTP",
+            )
     return (
         f"{table.url}, {table.system} {account.version}, as {account.user}; {clocks}; "
         f"scopes: {', '.join(scopes) or 'none'}"

@@ -11,7 +11,7 @@ from flows.clock import Clock
 from flows.errors import SourceBusy, SourceUnavailable
 from flows.export import Pace
 
-log = logging.getLogger(__name__)
+progress = logging.getLogger("flows.progress")
 T = TypeVar("T")
 
 
@@ -32,6 +32,6 @@ def patiently(call: Callable[[], T], clock: Clock, pace: Pace) -> T:
             gap = pace.gap(asked, jitter=clock.dice(), retry_after_s=exc.retry_after_s)
             if clock.now() + timedelta(seconds=gap) > end:
                 raise
-            log.warning("%s; asked again in %.0f s, until %s", exc, gap, f"{end:%H:%M} UTC")
+            progress.warning("%s; asked again in %.0f s, until %s", exc, gap, f"{end:%H:%M} UTC")
             clock.sleep(gap)
             asked += 1

@@ -22,6 +22,8 @@ from storage.snapshot import ScopeKey, from_text, record_name
 from storage.verify import Check, fold
 
 log = logging.getLogger(__name__)
+PROGRESS = "flows.progress"  # the logger that says each step of a run, for who watches
+progress = logging.getLogger(PROGRESS)
 MAX_REASON = 1000  # characters: a foreign library's exception may repeat whole answers
 
 
@@ -76,10 +78,13 @@ class RunLog:
         self.job_id = job_id or self.job_id
         self._phase_now = phase
         self._catalog.note_phase(self.run_id, phase, self.job_id)
+        progress.info("%s: %s", self._begun().key, phase)
 
     def end(self, end: End) -> RunRecord:
         """Record the end: the archive first, then the catalog. Retry: yes."""
-        return self._enter(self._record(end))
+        record = self._enter(self._record(end))
+        progress.info("%s: ended: %s", record.key, record.ended)
+        return record
 
     def fail(self, error: BaseException) -> RunRecord:
         """Record that the run ended by `error`; where the archive cannot take it, in the catalog alone."""
@@ -90,6 +95,7 @@ class RunLog:
             reason = f"interrupted, phase: {self._phase_now or 'beginning'}"
         checks = tuple(fold(getattr(error, "checks", ())))
         record = self._record(End(ended, code, " ".join(reason.split()), hint, checks=checks))
+        progress.info("%s: ended: %s", record.key, record.ended)
         try:
             return self._enter(record)
         except StorageError:

@@ -24,6 +24,7 @@ from storage.records import Ended
 from storage.snapshot import from_text
 
 log = logging.getLogger(__name__)
+progress = logging.getLogger("flows.progress")
 MAX_NARROWED = 20  # questions in a row with one part less: each costs the system a whole plan
 LOST_HINT = (
     "something between here and the system swallows its answers; the job is remembered and looked for again"
@@ -127,7 +128,7 @@ class Starting:
             try:
                 return self._send(self._jobs.get(job.id))
             except AnswerLost as exc:
-                log.warning("%s: %s; looking for the export that it may have started", job.key, exc)
+                progress.warning("%s: %s; looking for the export that it may have started", job.key, exc)
                 return self._find(self._jobs.get(job.id))
             except SourceBusy as exc:
                 # At the longest gap: somebody else's export is no business of ours that needs a close watch.
@@ -136,7 +137,7 @@ class Starting:
                 if waited + timedelta(seconds=gap) > self._busy_wait():
                     self._close(job.id, str(exc))
                     raise self._blocked(exc) from exc
-                log.info("%s: %s; asked again in %.0f s", job.key, exc, gap)
+                progress.info("%s: %s; asked again in %.0f s", job.key, exc, gap)
                 self._clock.sleep(gap)
 
     def _send(self, job: InFlight, *, lost: bool = False) -> InFlight:

@@ -32,6 +32,7 @@ from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow, Source
 
 BUSY_S = 30  # how long a write waits for another process's
 SCHEMA = 1
+TRIED = timedelta(days=3)  # how long a scope without a snapshot is remembered for its runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +222,24 @@ class Catalog:
 
     # -- questions
 
-    def known_scopes(self, source: str) -> list[KnownScope]:
-        """The scopes of a source that ever had a run or a snapshot, by name."""
+    def known_scopes(self, source: str, *, now: datetime) -> list[KnownScope]:
+        """The scopes of a source that ever had a snapshot, or a run of the last three days, by name.
+
+        What was only tried, longer ago, was a mistake of somebody's: whoever is there is tried each night.
+        """
         with self._read() as session:
-            live = select(SnapshotRow.scope).where(SnapshotRow.source == source, SnapshotRow.forgotten_at == "")
-            kept = set(session.exec(live.distinct()))
+            snapshots = select(SnapshotRow.scope, SnapshotRow.forgotten_at).where(SnapshotRow.source == source)
+            kept: dict[str, bool] = {}
+            for scope, forgotten_at in session.exec(snapshots):
+                kept[scope] = kept.get(scope, False) or not forgotten_at
+            since = to_text(now - TRIED)
+            lately = set(session.exec(select(Run.scope).where(Run.source == source, Run.started_at >= since)))
             rows = session.exec(select(Scope).where(Scope.source == source).order_by(text("name")))
-            return [KnownScope(row.name, json.loads(row.request), row.name in kept) for row in rows]
+            return [
+                KnownScope(row.name, json.loads(row.request), kept.get(row.name, False))
+                for row in rows
+                if row.name in kept or row.name in lately
+            ]
 
     def runs(
         self, key: ScopeKey | None = None, *, flow_run: str = "", ended: str = "", limit: int = 50

@@ -33,7 +33,8 @@ def run(arguments: Sequence[str]) -> int:
         result = app(args=list(arguments) or ["--help"], standalone_mode=False)
     except typer.Exit as exc:
         return exc.exit_code
-    except typer.Abort:
+    except typer.Abort:  # Ctrl-C, as typer has it
+        complain("interrupted", "run again: it goes on where it stopped")
         return Exit.INTERRUPTED
     except TyperException as exc:
         verb = next((word for word in arguments if not word.startswith("-")), "")

@@ -90,8 +90,8 @@ def advise(hint: str, names: Sequence[str]) -> None:
 
 
 def day(instant: datetime) -> str:
-    """An instant as people read it, in their own zone."""
-    return f"{instant.astimezone():%Y-%m-%d %H:%M}"
+    """An instant as people read it, in their own zone, which is named."""
+    return f"{instant.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 def number(value: int) -> str:

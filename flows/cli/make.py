@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from flows.errors import ConfigError, Exit
 if TYPE_CHECKING:
     from flows.config import Settings
     from flows.night import Night
+    from flows.server_at_hand import ServerAtHand
     from storage.tables import Run
 
 
@@ -51,7 +53,8 @@ def run(
         )
     for table in [settings.source(source)] if source else settings.sources:
         check(settings, table)  # and so is a secret that is not there
-    ui = join_prefect(settings)
+    ui = join_prefect(settings).ui_url
+    tell_progress()
     if not scope:
         night, trouble = _run_many(settings, source or None)
         return report(settings, night, trouble=trouble, json=json, ui=ui)
@@ -59,8 +62,8 @@ def run(
     return report_one(settings, flow_run, trouble=trouble, json=json, ui=ui)
 
 
-def join_prefect(settings: Settings, *, passing: bool = False) -> str:
-    """Make this process a client of the Prefect server at hand; its UI's address. Before Prefect is imported."""
+def join_prefect(settings: Settings, *, passing: bool = False) -> ServerAtHand:
+    """Make this process a client of the Prefect server at hand. Before Prefect is imported."""
     from flows.server_at_hand import adopt, ensure_server
     from flows.workbench import open_archive
 
@@ -71,7 +74,23 @@ def join_prefect(settings: Settings, *, passing: bool = False) -> str:
     adopt(server, settings.state)
     # The run's log is in Prefect, tracebacks included; the terminal gets the result, the reason and the hint.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    return server.ui_url
+    return server
+
+
+class _Teller(logging.Handler):
+    """Prints what runs say of their progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+def tell_progress() -> None:
+    """Print each step of the runs in this process as it comes: an export may take hours."""
+    from flows.runlog import PROGRESS
+
+    logger = logging.getLogger(PROGRESS)
+    if not any(isinstance(handler, _Teller) for handler in logger.handlers):
+        logger.addHandler(_Teller())
 
 
 def leave_prefect() -> None:
@@ -92,6 +111,7 @@ def _run_one(settings: Settings, source: str, scope: str) -> tuple[str, str]:
         end = run_on_worker(source, scope, path, on_change=lambda now: say(f"{source}/{scope}: {now.state_name}"))
         if end.picked_up:
             return end.flow_run_id, end.message
+        say("nobody took it: it runs here")
     state = backup(source, scope, path, return_state=True)
     return str(state.state_details.flow_run_id), state.message or ""
 
@@ -249,11 +269,12 @@ def serve(
         say(f"{night.source}: every night by {night.cron!r}, {night.timezone}")
     if not nights:
         say("no source has a schedule: runs are started by hand only")
-    say(f"serving until Ctrl-C; the UI is at {server}")
+    say(f"serving until Ctrl-C; the UI is at {server.ui_url}")
     upkeep = Timetable("30 12 * * 0", settings.file.policy.timezone)
     try:
         serve_flows(str(settings.path), nightly=nights, upkeep=upkeep, limit=limit)
     finally:
         leave_prefect()
-        stop_server(settings.state)
+        if server.origin in ("started", "replaced"):  # one that was there goes on for those who use it
+            stop_server(settings.state)
     return Exit.DONE

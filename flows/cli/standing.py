@@ -10,6 +10,7 @@ import typer
 
 from flows.cli.console import ConfigOption, JsonOption, day, out, print_json, print_table
 from flows.errors import Exit
+from storage.holder import Holder
 from storage.records import Ended
 from storage.snapshot import ScopeKey, from_text, to_text
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from flows.config import SourceTable
     from storage.catalog import Catalog
+    from storage.tables import Run
 
 STALE_AFTER = timedelta(hours=26)  # a night, and two hours for a slow one
 
@@ -63,7 +65,7 @@ def _rows(source: SourceTable, catalog: Catalog, now: datetime) -> Iterator[dict
             yield _row(ScopeKey(source.name, scope.name), catalog, now)
             continue
         member = partial(source.dialect.member, scope)
-        known = known_members(scope, member, catalog.known_scopes(source.name))
+        known = known_members(scope, member, catalog.known_scopes(source.name, now=now))
         members = [name for name in known if name not in alone]
         yield {
             **_row(ScopeKey(source.name, scope.name), catalog, now),
@@ -86,11 +88,18 @@ def _row(key: ScopeKey, catalog: Catalog, now: datetime) -> dict[str, Any]:
         "last_verified_at": good and to_text(good),
         "unchanged_at": unchanged and to_text(unchanged),
         "stale": stale(good, unchanged, now),
-        "last_run": last and (last.ended or f"under way: {last.phase}"),
+        "last_run": last and (last.ended or _under_way(last)),
         "reason": last.reason if last else "",
         "hint": last.hint if last else "",
         "open_job": job and job.id,
     }
+
+
+def _under_way(run: Run) -> str:
+    """What a run without an end does; one whose process is gone does nothing any more."""
+    if Holder.decode(run.holder).dead():
+        return f"died: {run.phase}; run again: it goes on with the same export"
+    return f"under way: {run.phase}, since {day(from_text(run.started_at))}"
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

@@ -78,7 +78,7 @@ def tell(folder: Path, *, nights: int, stay: bool, json: bool) -> int:
         # Its own Prefect server, whatever is configured for real work: a demo must not fill somebody's history.
         for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
             os.environ.pop(name, None)
-        ui = join_prefect(settings, passing=True)
+        ui = join_prefect(settings, passing=True).ui_url
         try:
             codes = [_night(server, path, place) for place in range(1, nights + 1)]
             archive = open_archive(settings)

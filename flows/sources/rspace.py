@@ -98,6 +98,7 @@ class RSpace:
             ids = self._records.search(options["search"])
             return replace(wanted, options={**_without(options, "search"), "ids": ids})
         if "folder" in options:
+            self._records.require_folder(options["folder"])
             return replace(wanted, options={**_without(options, "folder"), "ids": [options["folder"]]})
         return wanted
 

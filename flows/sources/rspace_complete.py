@@ -117,8 +117,9 @@ def checks(
     if before.gallery is not None and after.gallery is not None and present:
         answers.append(_gallery(before.gallery & after.gallery, gallery))
     if gone := sorted({*before.unreadable, *before.files} - documents - gallery):
-        reason = f"not there, or not for this user: {_some('record ', gone)}"
-        answers.append(Check(ASKED, Outcome.FAILED, promised="all of the selection", reason=reason))
+        reason = f"not there, or not for this user: {_some('record ', gone)}; see leave_out_unreadable"
+        got = f"without {len(gone)} of them"
+        answers.append(Check(ASKED, Outcome.FAILED, promised="all of the selection", got=got, reason=reason))
     if silent := sorted({*after.silent, *by_design.members}):
         reason = "not shown to this user, or not theirs to export: a group export leaves such members out unsaid"
         answers.append(Check("members", Outcome.NOT_AVAILABLE, got=_some("", silent), reason=reason))

@@ -74,6 +74,7 @@ class Records:
             try:
                 gallery = frozenset(_ids(self._wire.rows("/api/v1/files", "files")))
             except (SourceRefused, SourceUnexpected, SourceUnavailable) as exc:
+                self._wire.get("/api/v1/status")  # raises where the server is away: that is no gallery's problem
                 gallery_problem = f"its gallery cannot be listed: {exc}"
         documents: frozenset[int] = frozenset().union(*by_owner.values())
         whose = self._whose(scope, owners)
@@ -83,11 +84,12 @@ class Records:
     def search(self, terms: Mapping[str, str]) -> list[int]:
         """The documents that a search finds. Raises NothingThere, RequestWrong for more than fit an export."""
         found = sorted(self._ids_by(terms))
+        shown = ", ".join(f"{key} = {value!r}" for key, value in terms.items())
         if not found:
-            raise NothingThere(f"the search {dict(terms)} finds no document")
+            raise NothingThere(f"the search ({shown}) finds no document", hint="search for the same in RSpace")
         if len(found) > MAX_IDS:
             raise RequestWrong(
-                f"the search {dict(terms)} finds {len(found)} documents, RSpace exports at most {MAX_IDS} at once",
+                f"the search ({shown}) finds {len(found)} documents, RSpace exports at most {MAX_IDS} at once",
                 hint="narrow it, for instance by modified_from and modified_to, into several scopes",
             )
         return found
@@ -160,6 +162,10 @@ class Records:
             elif row.get("type") == "DOCUMENT":
                 into.add(_id(row))
         return aside - inside
+
+    def require_folder(self, folder: int) -> None:
+        """Raises RequestWrong where there is no such folder, SourceRefused where it may not be read."""
+        next(self._folder(folder), None)
 
     def documents_in(self, folder: int) -> frozenset[int]:
         """Every document in a folder's tree. Raises SourceRefused, RequestWrong where there is no such folder."""

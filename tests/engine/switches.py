@@ -48,7 +48,7 @@ def _vendor(name: str, switches: Mapping[str, Any], *reason: str, hint: str, **o
 
 NEVER_TOLD = {"size": "came without one", "crc32": "came without one"}
 RETRY, REMEMBERED = "run again to retry", "no second export is started"
-NO_LOG = "activity log"
+NO_LOG = "activity log cannot be read"
 NEW_EXPORT = "run again for a new export"
 AWAY: dict[str, Any] = {"within": timedelta(minutes=31), "next_starts": 0}
 UNASKED: dict[str, Any] = {"exports": 0, "next_starts": 1, "within": timedelta(minutes=31)}
@@ -69,7 +69,7 @@ CASES = (
     ),
     Case("an event lost", {"event_lost": True}, silent={OWN_LIST: "its EXPORT event is not in the activity log"}),
     Case("a log that fails", {"activity_status": 500}, silent={OWN_LIST: f"{NO_LOG}: RSpace answers 500"}),
-    Case("a log that is refused", {"activity_status": 401}, silent={OWN_LIST: NO_LOG}),
+    Case("a log that is refused", {"activity_status": 401}, silent={OWN_LIST: "does not show this user"}),
     Case("a log moved away", {"activity_rotated": True}, silent={OWN_LIST: "not in the activity log"}),
     Case("each third connection cut", {"drop_request": 3}, within=TRIES),
     # -- the export

@@ -204,7 +204,7 @@ def night(bench: Bench, *scopes: dict[str, Any], user: str = "sysadmin1", key: s
     """What a night would do, by the server and the catalog as they stand."""
     bench.table["scope"] = list(scopes)
     settings = bench.settings(user=user, key=key)
-    known = bench.catalog.known_scopes("lab")
+    known = bench.catalog.known_scopes("lab", now=bench.clock.now())
     return discovery.tonight(settings, settings.source("lab"), known, clock=bench.clock, patient=False)
 
 
@@ -303,7 +303,7 @@ def test_a_secret_that_is_not_there_is_a_failed_listing(bench: Bench) -> None:
     settings = bench.settings(user="sysadmin1")
     (settings.folder / "key-sysadmin1").unlink()
 
-    known = bench.catalog.known_scopes("lab")
+    known = bench.catalog.known_scopes("lab", now=bench.clock.now())
     tonight = discovery.tonight(settings, settings.source("lab"), known, clock=bench.clock, patient=True)
 
     assert tonight.scopes == tuple(chains)

@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -372,10 +372,19 @@ def test_scopes_are_known_once_they_had_a_run_or_a_snapshot(tmp_path: Path) -> N
         night(archive, catalog, 1, key=OFFICE)
         same = run_record("20260302-023000-0000abcd", key=other, ended=Ended.UNCHANGED, snapshot="")
         catalog.record_run(same)
+        at = datetime(2026, 3, 3, tzinfo=UTC)
 
-        assert [(s.name, s.live) for s in catalog.known_scopes("lab")] == [(LAB.scope, True), ("other", False)]
-        assert catalog.known_scopes("lab")[0].request == draft().request
+        assert [(s.name, s.live) for s in catalog.known_scopes("lab", now=at)] == [
+            (LAB.scope, True),
+            ("other", False),
+        ]
+        assert catalog.known_scopes("lab", now=at)[0].request == draft().request
         assert [run.id for run in catalog.runs(ended=Ended.UNCHANGED)] == [same.id]
         drop(archive, found, now=START + NIGHT)
         catalog.reindex(archive)
-        assert [(s.name, s.live) for s in catalog.known_scopes("lab")] == [(LAB.scope, False), ("other", False)]
+        assert [(s.name, s.live) for s in catalog.known_scopes("lab", now=at)] == [
+            (LAB.scope, False),
+            ("other", False),
+        ]
+        later = at + timedelta(days=4)  # what was only tried is forgotten
+        assert [s.name for s in catalog.known_scopes("lab", now=later)] == [LAB.scope]
