@@ -45,8 +45,8 @@ def member_called(member: Member, name: str) -> Scope | None:
 
 def known_members(every: Scope, member: Member, known: Iterable[KnownScope]) -> dict[str, KnownScope]:
     """The members that had a run or a snapshot, by name, the lowest id first; without those left out."""
-    left_out = excepted(every)
-    return {scope.name: scope for member_id, scope in _chains(every, member, known) if member_id not in left_out}
+    without = excepted(every)
+    return {scope.name: scope for member_id, scope in _chains(every, member, known) if member_id not in without}
 
 
 def muster(
@@ -65,8 +65,8 @@ def muster(
     before = {name: scope for name, scope in known_members(every, member, known).items() if name not in alone}
     if listed is None:
         return Muster(tuple(before))
-    left_out = excepted(every)
-    there = dict.fromkeys(scope.name for scope in listed if scope.id not in left_out and scope.name not in alone)
+    without = excepted(every)
+    there = dict.fromkeys(scope.name for scope in listed if scope.id not in without and scope.name not in alone)
     first = not _chains(every, member, known)
     return Muster(
         run=tuple(there),

@@ -1,4 +1,4 @@
-"""Snapshots, files, checks and runs as JSON objects: the shapes that machines may rely on."""
+"""Snapshots, files and checks as JSON objects: the shapes that machines may rely on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage.listing import Entry
-from storage.records import RunRecord
 from storage.snapshot import Snapshot, check_json, to_text
 
 
@@ -45,22 +44,4 @@ def snapshot_json(found: Snapshot, entries: Sequence[Entry]) -> dict[str, Any]:
         "notes": list(draft.notes),
         "checks": [check_json(check) for check in draft.checks],
         "files": [file_json(entry) for entry in entries],
-    }
-
-
-def run_json(record: RunRecord) -> dict[str, Any]:
-    """A finished run."""
-    return {
-        "id": record.id,
-        "source": record.key.source,
-        "scope": record.key.scope,
-        "ended": record.ended.value,
-        "exit_code": record.exit_code,
-        "reason": record.reason,
-        "hint": record.hint,
-        "snapshot": record.snapshot,
-        "flow_run": record.flow_run,
-        "started_at": to_text(record.started_at),
-        "ended_at": to_text(record.ended_at),
-        "bytes_fetched": record.bytes_fetched,
     }
