@@ -95,12 +95,14 @@ class Engine:
         if not days or self._catalog.jobs.open(self.key) is not None:
             return ""
         live = self._archive.snapshots(self.key, damaged=[])
-        newest = next((s for s in reversed(live) if s.manifest.draft.quality is Quality.VERIFIED), None)
+        # One dated after now was taken while a clock was wrong, and says nothing.
+        drafts = ((s, s.manifest.draft) for s in reversed(live))
+        good = (s for s, d in drafts if d.quality is Quality.VERIFIED and d.taken_at <= self.clock.now())
+        newest = next(good, None)
         if newest is None or newest.manifest.draft.request != self.plan.scope.to_json():
             return ""
         draft = newest.manifest.draft
-        age = self.clock.now() - draft.taken_at
-        if age < timedelta(0) or age + timedelta(days=1) > days:  # a clock was wrong; or tomorrow is too late
+        if self.clock.now() + timedelta(days=1) - draft.taken_at > days:  # tomorrow would be too late
             return ""
         told = draft.vendor.get("server_time")
         names = tuple(entry.path for entry in self._archive.entries(newest))

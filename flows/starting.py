@@ -101,6 +101,9 @@ class Starting:
                 return True
             self._close(job.id, str(exc))
             return False
+        except KeyError as exc:
+            self._close(job.id, f"written by another version of this program: no {exc} in it")
+            return False
         old = self._clock.now() - job.opened_at > self._plan.table.fresh_for
         if status.state.waits or (status.state.ready and not old):
             return True
@@ -241,12 +244,12 @@ class Starting:
     def _stuck(self) -> tuple[InFlight, JobRef] | None:
         """A job of ours, of another scope of this source, that still runs after longer than any export may."""
         for job in self._jobs.open_of(self._plan.table.name):
-            if job.ref is None or job.status is not None or job.key == self._plan.key:
+            if job.ref is None or job.status is not None or job.key == self._plan.key or not _readable(job):
                 continue
             ref = JobRef.from_json(job.ref)
             if self._clock.now() - ref.started_at <= timedelta(seconds=self._plan.pace.ceiling_s):
                 continue
-            with contextlib.suppress(SourceError):
+            with contextlib.suppress(SourceError, KeyError):
                 if self._source.poll([ref])[ref.key].state.waits:
                     return job, ref
         return None
@@ -267,8 +270,8 @@ def _readable(job: InFlight) -> bool:
     """Whether this version understands what an earlier one saved."""
     try:
         Intent.from_json(job.intent)
-        JobRef.from_json(job.ref) if job.ref else None
-        Status.from_json(job.status) if job.status else None
+        JobRef.from_json(job.ref) if job.ref is not None else None
+        Status.from_json(job.status) if job.status is not None else None
     except (KeyError, TypeError, ValueError):
         return False
     return True

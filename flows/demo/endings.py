@@ -35,7 +35,11 @@ def decide(job: Job, faults: Faults) -> None:
         job.foreign_enclosure = job.purge_at_once = True
     if missing := faults.take("missing_document", target):
         gone = job.plan.revisions[0].document.id if missing == 1 and job.plan.revisions else missing
-        job.plan = replace(job.plan, revisions=tuple(r for r in job.plan.revisions if r.document.id != gone))
+        job.plan = replace(
+            job.plan,
+            revisions=tuple(r for r in job.plan.revisions if r.document.id != gone),
+            gallery=tuple(f for f in job.plan.gallery if f.id != gone),
+        )
     if faults.take("empty_export", target):
         job.plan = replace(job.plan, revisions=(), files=(), gallery=(), folders=(), bulk_bytes=0)
 

@@ -28,7 +28,7 @@ class Faults:
     launch_failed: bool = False  # the 202 already says FAILED
     purge_at_once: bool = False  # COMPLETED with null size, download 500
     wrong_crc: bool = False  # the promised CRC32 is not the file's
-    missing_document: int = 0  # this record id is silently left out (True: the first planned one)
+    missing_document: int = 0  # this document or gallery file is silently left out (True: the first document)
     empty_export: bool = False  # COMPLETED with a small valid zip without documents
     foreign_enclosure: bool = False  # the download link points to the second host, signed, S3 style
     s3_missing: bool = False  # as foreign_enclosure, but the object is gone: each GET of the job answers 500

@@ -116,6 +116,8 @@ class Lab:
     older: dict[int, tuple[Document, ...]] = field(default_factory=dict)  # document id -> earlier versions
     tags: dict[int, tuple[str, ...]] = field(default_factory=dict)  # document id -> tags; not part of archives
     former: dict[int, User] = field(default_factory=dict)  # removed users; their lines stay in the activity log
+    shared: frozenset[int] = frozenset()  # document ids: listed in the owner's Shared folder as well
+    closed: frozenset[int] = frozenset()  # owners whose home folder the PI of their group may not read
     last_id: int = 100
 
     def copy(self) -> Lab:
@@ -134,7 +136,16 @@ class Lab:
         """Own work, a sysadmin, or the PI of a group the owner belongs to."""
         if reader.id == owner_id or reader.is_sysadmin:
             return True
+        if owner_id in self.closed:
+            return False
         return any(g.pi_id == reader.id and owner_id in g.member_ids for g in self.groups.values())
+
+    def is_shown(self, reader: User, document: Document) -> bool:
+        """What a list of documents has: whatever may be read, and what is shared with a group of the reader."""
+        if self.can_read(reader, document.owner_id):
+            return True
+        both = {reader.id, document.owner_id}
+        return document.id in self.shared and any(both <= {*g.member_ids} for g in self.groups.values())
 
     def documents_of(self, owner_id: int) -> list[Document]:
         return [d for d in self.documents.values() if d.owner_id == owner_id]

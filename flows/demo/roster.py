@@ -103,6 +103,7 @@ def remove_document(lab: Lab, document_id: int) -> Document:
     document = lab.documents.pop(document_id)
     lab.older.pop(document_id, None)
     lab.tags.pop(document_id, None)
+    lab.shared -= {document_id}
     return document
 
 

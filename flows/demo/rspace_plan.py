@@ -114,7 +114,9 @@ def _permit_group(world: World, user: User, wish: Wish, refused: bool) -> Covere
     members = [world.lab.users[i] for i in group.member_ids]
     if newcomer := next((m for m in members if m.home_folder_id is None), None):
         raise _not_initialised(newcomer)
-    return Covered(owners=group.member_ids, who=_plain(group.name))
+    # whose work may not be read is left out without a word
+    owners = tuple(i for i in group.member_ids if world.lab.can_read(user, i))
+    return Covered(owners=owners, who=_plain(group.name))
 
 
 def _permit_selection(world: World, user: User, wish: Wish, refused: bool) -> Covered:

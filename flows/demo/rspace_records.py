@@ -53,6 +53,8 @@ def _tree(call: Call, id_: str | None = None) -> Any:
         raise unauthorized(f"Unauthorized attempt by {call.user.username} to read folder {folder.id}")
     records: list[Folder | Document | GalleryFile] = [f for f in lab.folders.values() if f.parent_id == folder.id]
     records += [d for d in lab.documents.values() if d.parent_id == folder.id]
+    if folder.shared:  # a shared document lies in two places at once
+        records += [lab.documents[i] for i in sorted(lab.shared) if lab.documents[i].owner_id == folder.owner_id]
     records += [f for f in lab.files.values() if f.folder_id == folder.id]
     rows = [_record(call.world, r) for r in records]
     if wanted := call.request.parameter("typesToInclude"):
@@ -92,7 +94,7 @@ def _document(world: World, document: Document) -> dict[str, Any]:
 
 def _documents(call: Call) -> Any:
     """Everything the caller can read, newest change first unless ordered otherwise."""
-    found = [d for d in call.world.lab.documents.values() if call.world.lab.can_read(call.user, d.owner_id)]
+    found = [d for d in call.world.lab.documents.values() if call.world.lab.is_shown(call.user, d)]
     found = rspace_search.search(call, found)
     found = rspace_search.ordered(found, call.request.parameter("orderBy", "lastModified desc"))
     return page(call, "documents", [_document(call.world, d) for d in found])

@@ -116,11 +116,29 @@ class World:
         self._log_document("CREATE", document, document.created_at)
         return document
 
-    def delete_document(self, document_id: int) -> None:
-        """Its owner deletes a document: it is no longer listed or exported. Raises KeyError on an unknown id."""
+    def delete_document(self, document_id: int, *, by: str = "") -> None:
+        """Its owner, or `by`, deletes a document: no longer listed or exported. Raises KeyError for none."""
+        document = self.lab.documents[document_id]
         with self._changing() as changed:
-            document = roster.remove_document(changed, document_id)
-        self._log_document("DELETE", document, self.now())
+            roster.remove_document(changed, document_id)
+        self._log_document("DELETE", document, self.now(), by)
+
+    def witness(self, document_id: int, *, by: str) -> None:
+        """Somebody else confirms a document. Raises KeyError on an unknown id."""
+        self._log_document("WITNESSED", self.lab.documents[document_id], self.now(), by)
+
+    def share(self, document_id: int) -> None:
+        """Its owner shares a document with his groups: from now on it lies below his Shared folder as well.
+
+        Raises KeyError on an unknown id. Only worlds with system folders have such a folder.
+        """
+        with self._changing() as changed:
+            changed.shared |= {changed.documents[document_id].id}
+
+    def close_home(self, username: str) -> None:
+        """The PI may no longer read this user's home: group exports leave it out, its shared work is listed."""
+        with self._changing() as changed:
+            changed.closed |= {self.user(username).id}
 
     def tag(self, document_id: int, *tags: str) -> None:
         """Give a document these tags instead of those that it has. They are listed, and not in any archive."""
@@ -169,6 +187,10 @@ class World:
                 self._tokens[token] = user.id
                 return token
         return None
+
+    def revoke_tokens(self) -> None:
+        """Every bearer token given so far has run out."""
+        self._tokens = dict.fromkeys(self._tokens, 0)
 
     def _unless_off(self, user: User | None) -> User | None:
         off = self.faults.user_off
@@ -273,6 +295,7 @@ class World:
             found = sorted([*self._events, *map(events.of_export, done)], key=lambda e: e.at)
             return [e for e in found if e.at >= self._log_begins]
 
-    def _log_document(self, action: str, document: Document, at: datetime) -> None:
+    def _log_document(self, action: str, document: Document, at: datetime, by: str = "") -> None:
+        user = self.user(by) if by else self.lab.users[document.owner_id]
         with self._lock:
-            self._events.append(events.of_document(action, document, self.lab.users[document.owner_id], at))
+            self._events.append(events.of_document(action, document, user, at))

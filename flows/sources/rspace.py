@@ -163,10 +163,9 @@ class RSpace:
 
     def recover(self, intent: Intent, *, asked_at: datetime, ours: Callable[[str], bool]) -> JobRef | None:
         # Section 2: there is no list of jobs. Section 5: the log names the file of each export that succeeded.
-        since = intent.baseline.get("server_time")
-        after = from_text(since) if since else asked_at - timedelta(days=1)
+        after = _asked_after(intent, asked_at)
         now = self._wire.get("/api/v1/status").date or after
-        wanted = recalled(intent.baseline.get("listed", {})).documents
+        wanted = recalled(intent.baseline).documents
         try:
             found = [
                 event
@@ -206,7 +205,7 @@ class RSpace:
         return rspace_content.inspect(intent.scope, path, file.shown, window)
 
     def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
-        before = recalled(intent.baseline.get("listed", {}))
+        before = recalled(intent.baseline)
         # Whatever becomes of the server now: what was listed before the question can be compared with the file.
         try:
             after = self._listing(intent.scope)
@@ -296,7 +295,7 @@ class RSpace:
                 return RequestWrong(f"RSpace refuses {scope.name}: {said or answer.status}")
             case 401:
                 self._wire.get("/api/v1/status")  # a dead key raises here; else it is a refusal (section 4)
-                records = recalled(intent.baseline.get("listed", {})).unreadable
+                records = recalled(intent.baseline).unreadable
                 tail = f" (not there or not readable: {', '.join(map(str, records[:10]))})" if records else ""
                 return SourceRefused(f"RSpace refuses {scope.name}: {said or 'not permitted'}{tail}")
             case 500 if own_error(answer):
@@ -347,10 +346,20 @@ def _no_foreign_file(answer: Answer, file: ExportFile) -> Exception:
 def _is_of(event: Exported, scope: Scope, wanted: frozenset[int]) -> bool:
     """Whether an event is of an export of this scope: of its kind and format, with most of what was listed.
 
-    A link may put one record of this scope into somebody else's export. Where nothing was listed, nothing tells.
+    A link may put one record of this scope into somebody else's export: where it has only one, nothing tells whose
+    that is, unless the scope is the credential's own. Where nothing was listed, nothing tells.
     """
     same = (event.format, event.kind) == (scope.options["format"], scope.kind)
-    return same and bool(wanted) and 2 * len(event.records & wanted) > len(wanted)
+    tells = len(wanted) > 1 or (len(wanted) == 1 and scope.kind == "user" and not scope.id)
+    return same and tells and 2 * len(event.records & wanted) > len(wanted)
+
+
+def _asked_after(intent: Intent, asked_at: datetime) -> datetime:
+    """When the question was about to be asked, by the server's clock; else a day before that, by ours."""
+    try:
+        return from_text(intent.baseline["server_time"])
+    except (KeyError, TypeError, ValueError):
+        return asked_at - timedelta(days=1)
 
 
 def _omitted(number: int) -> str:

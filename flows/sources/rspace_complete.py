@@ -39,16 +39,20 @@ def remembered(listing: Listing) -> dict[str, Any]:
 
 
 def recalled(baseline: Mapping[str, Any]) -> Listing:
-    """A baseline's listing."""
-    gallery = baseline.get("gallery")
-    return Listing(
-        frozenset(baseline.get("documents", ())),
-        None if gallery is None else frozenset(gallery),
-        gallery_problem=baseline.get("gallery_problem", ""),
-        files=tuple(baseline.get("files", ())),
-        unreadable=tuple(baseline.get("unreadable", ())),
-        problem=baseline.get("problem", "nothing was listed before the export was asked for"),
-    )
+    """The listing that an intent's baseline holds. Another version may have written it: then nothing is known."""
+    try:
+        kept = baseline["listed"]
+        gallery = kept["gallery"]
+        return Listing(
+            frozenset(map(int, kept["documents"])),
+            None if gallery is None else frozenset(map(int, gallery)),
+            gallery_problem=str(kept["gallery_problem"]),
+            files=tuple(map(int, kept["files"])),
+            unreadable=tuple(map(int, kept["unreadable"])),
+            problem=str(kept["problem"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return Listing(problem="what was listed before the export was asked for cannot be read")
 
 
 def records_in(paths: Iterable[Path]) -> tuple[set[int], set[int]] | None:

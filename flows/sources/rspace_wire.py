@@ -34,6 +34,7 @@ class Wire:
     def __init__(self, connection: Connection, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._connection = connection
         self._secrets = connection.secrets
+        self._ever = set(connection.secrets.values())
         self._client = Client(connection, _headers(connection.secrets))
         self._sleep = sleep
 
@@ -58,7 +59,7 @@ class Wire:
 
     def stream(self, url: str, refuse: Callable[[Answer], Exception]) -> AbstractContextManager[Download]:
         """A file, as `Client.stream`. A token that has run out since was renewed by the question for its link."""
-        return self._client.stream(url, accept=ACCEPT_FILE, refuse=refuse)
+        return self._client.stream(url, accept=ACCEPT_FILE, refuse=lambda answer: refuse(self._cut(answer)))
 
     def rows(
         self,
@@ -104,10 +105,15 @@ class Wire:
             fresh = self._connection.renew()
             if fresh != self._secrets:
                 self._secrets = fresh
+                self._ever |= set(fresh.values())
                 self._client.headers = _headers(fresh)
                 answer = ask()
+        return self._cut(answer)
+
+    def _cut(self, answer: Answer) -> Answer:
+        """The answer without any secret that was ever sent: servers repeat them, and messages repeat servers."""
         body = answer.body
-        for secret in self._secrets.values():
+        for secret in self._ever:
             body = body.replace(secret.encode(), b"***")
         return replace(answer, body=body)
 
@@ -147,9 +153,10 @@ def export_runs(answer: Answer) -> bool:
     """
     if answer.status != 429:
         return False
-    left = answer.headers.get("x-rate-limit-remaining", "")
-    allowed = bool(re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", left)) and float(left) >= 2
-    return bool(_EXPORT_RUNS.search(message(answer))) or allowed
+    names = ("x-rate-limit-remaining", "x-rate-limit-remaining-hour", "x-rate-limit-remaining-day")
+    left = [answer.headers[name] for name in names if name in answer.headers]
+    allowed = [bool(re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text)) and float(text) >= 2 for text in left]
+    return bool(_EXPORT_RUNS.search(message(answer))) or (bool(allowed) and all(allowed))
 
 
 def limit_s(answer: Answer) -> float:

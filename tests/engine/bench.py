@@ -9,15 +9,17 @@ import json
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from flows import config
 from flows.config import Settings
 from flows.credentials import connection
 from flows.demo import DemoServer, World
-from flows.demo.message import Request, Response
+from flows.demo.message import FORM, Request, Response
+from flows.demo.rspace import RSpace as DemoRSpace
 from flows.errors import Exit
 from flows.export import Status
 from flows.lifecycle import Engine
@@ -55,9 +57,10 @@ class TravellingClock:
         self._due: list[tuple[datetime, Callable[[], None]]] = []
         self._lock = threading.RLock()
         self.slept: list[float] = []
+        self.ahead = timedelta()  # of the server's clock
 
     def now(self) -> datetime:
-        return self._world.now()
+        return self._world.now() + self.ahead
 
     def sleep(self, seconds: float) -> None:
         with self._lock:
@@ -86,6 +89,7 @@ class Bench:
     archive: Archive
     catalog: Catalog
     table: dict[str, Any] = field(default_factory=dict)  # further keys of [[source]]
+    secret_by: str = "file"  # or command
     open_sources: list[RSpace] = field(default_factory=list)
 
     @property
@@ -104,10 +108,11 @@ class Bench:
         secret.write_text(token or key or self.world.user(user).api_key)
         keys = {"url": self.server.url, **self.table, **table}
         lines = [f"{name} = {_toml(value)}" for name, value in keys.items()]
+        where = secret.name if self.secret_by == "file" else f"cat {secret.name}"
         path = self.folder / "strongroom.toml"
         path.write_text(
             '[[source]]\nname = "lab"\nsystem = "rspace"\n'
-            f'{"token" if token else "api_key"} = {{ file = "{secret.name}" }}\n' + "\n".join(lines) + "\n"
+            f'{"token" if token else "api_key"} = {{ {self.secret_by} = "{where}" }}\n' + "\n".join(lines) + "\n"
         )
         return config.load(path)
 
@@ -130,6 +135,28 @@ class Bench:
             return change(request, answer) if meant else answer
 
         self.server._rspace.handle = handle  # type: ignore[method-assign]  # this bench's server, and only it
+
+    def instead(self, where: str, *answers: Response) -> None:
+        """The next POSTs to a path that ends so get these answers, one each, and nothing is done for them."""
+        honest = self.server._rspace.handle
+        left = list(answers)
+
+        def handle(request: Request) -> Response:
+            if left and request.method == "POST" and request.path.endswith(where):
+                return left.pop(0)
+            return honest(request)
+
+        self.server._rspace.handle = handle  # type: ignore[method-assign]  # this bench's server, and only it
+
+    def elsewhere(self, path: str = "html/user", *, user: str = "mrossi", run_s: float = 30, **form: str) -> None:
+        """Somebody starts an export on RSpace's web page. It is not among `posts`."""
+        usual, self.world.run_s = self.world.run_s, run_s
+        headers = {"apikey": self.world.user(user).api_key, "content-type": FORM}
+        body = urlencode(form).encode()
+        target = f"/api/v1/export/{path}"
+        answer = DemoRSpace(self.world).handle(Request("POST", target, "", headers, body, self.server.url))
+        self.world.run_s = usual
+        assert answer.status == 202, answer.body
 
     def source(self, settings: Settings) -> RSpace:
         """A connected dialect."""

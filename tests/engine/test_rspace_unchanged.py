@@ -358,3 +358,18 @@ def test_a_skipped_night_keeps_snapshots_and_retention_as_they_are(bench: Bench)
 
     assert [found.id for found in bench.snapshots()] == [first.snapshot]
     assert bench.downloads() == 0
+
+
+def test_a_deletion_that_the_log_does_not_show_is_noticed_when_silence_has_lasted(bench: Bench) -> None:
+    """A plain user is not shown what an administrator did: the set number of days is what bounds that."""
+    bench.table["skip_unchanged_days"] = 7
+    _kept(bench, user="tokafor")
+    gone = bench.document_ids(2)[0]
+    bench.world.delete_document(gone, by="sysadmin1")
+    ends = []
+    while not ends or ends[-1].ended is Ended.UNCHANGED:
+        ends.append(bench.run("user", user="tokafor"))
+        bench.world.advance(DAY)
+
+    assert (len(ends), ends[-1].ended) == (6, Ended.VERIFIED)
+    assert gone not in bench.held(ends[-1])
