@@ -366,7 +366,7 @@ def test_a_deletion_that_the_log_does_not_show_is_noticed_when_silence_has_laste
     _kept(bench, user="tokafor")
     gone = bench.document_ids(2)[0]
     bench.world.delete_document(gone, by="sysadmin1")
-    ends = []
+    ends: list[RunRecord] = []
     while not ends or ends[-1].ended is Ended.UNCHANGED:
         ends.append(bench.run("user", user="tokafor"))
         bench.world.advance(DAY)
