@@ -66,7 +66,7 @@ def test_order_and_repetition_do_not_matter(given_: Any, rng: Any) -> None:
     rng.shuffle(other)
 
     assert complete.checks(
-        complete.recalled(stored), after, present, event, ByDesign(frozenset(other))
+        complete.recalled({"listed": stored}), after, present, event, ByDesign(frozenset(other))
     ) == complete.checks(before, after, present, event, ByDesign(frozenset(by_design)))
 
 
