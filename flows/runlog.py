@@ -76,9 +76,10 @@ class RunLog:
     def phase(self, phase: str, job_id: str = "") -> None:
         """Note what the run does now, and for which job."""
         self.job_id = job_id or self.job_id
+        if phase != self._phase_now:  # it may be noted again, with its job
+            progress.info("%s: %s", self._begun().key, phase)
         self._phase_now = phase
         self._catalog.note_phase(self.run_id, phase, self.job_id)
-        progress.info("%s: %s", self._begun().key, phase)
 
     def end(self, end: End) -> RunRecord:
         """Record the end: the archive first, then the catalog. Retry: yes."""
