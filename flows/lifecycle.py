@@ -105,7 +105,11 @@ class Engine:
         if self.clock.now() + timedelta(days=1) - draft.taken_at > days:  # tomorrow would be too late
             return ""
         told = draft.vendor.get("server_time")
-        names = tuple(entry.path for entry in self._archive.entries(newest))
+        try:
+            names = tuple(entry.path for entry in self._archive.entries(newest))
+        except StorageError as exc:  # a damaged snapshot is no reason to make none
+            log.warning("%s: %s", self.key, exc)
+            return ""
         kept = Kept(from_text(told) if told else None, names)
         account = self.account
         return patiently(

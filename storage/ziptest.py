@@ -21,7 +21,7 @@ MAX_INFLATED = 200 << 30  # bytes
 MAX_MEMBERS = 2_000_000
 # What zipfile and the decompressors under it raise over bytes that are wrong. OverflowError and OSError: offsets
 # that no file has. RuntimeError: versions and methods that zipfile does not know (NotImplementedError is one).
-_BROKEN = (
+BROKEN = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     zlib.error,
@@ -51,7 +51,7 @@ def test_zip(path: Path, *, file: str) -> Check:
                 problem = _member_problem(archive, member)
                 if problem:
                     return Check(name, Outcome.FAILED, file, got=problem)
-    except _BROKEN as exc:
+    except BROKEN as exc:
         return Check(
             name, Outcome.FAILED, file, got=f"not a readable ZIP ({type(exc).__name__})", reason=_looks_like(path)
         )
@@ -79,7 +79,7 @@ def _member_problem(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> str:
         with archive.open(member) as stream:
             while stream.read(PIECE):
                 pass
-    except _BROKEN as exc:
+    except BROKEN as exc:
         # The text of zipfile's errors repeats the member's name; its kind says enough beside ours.
         kind = "its CRC-32 differs" if "Bad CRC-32" in str(exc) else type(exc).__name__
         return f"member {_shown(member)} cannot be read ({kind})"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from flows.sources.rspace_activity import Exported
 from flows.sources.rspace_records import ByDesign, Listing
 from storage.verify import Check, Outcome
+from storage.ziptest import BROKEN
 
 NAMED = 10  # missing records that a reason names
 IN_FILE = "documents in the file"
@@ -69,7 +69,7 @@ def records_in(paths: Iterable[Path]) -> tuple[set[int], set[int]] | None:
                 some = named(archive.namelist())
                 documents |= some[0]
                 gallery |= some[1]
-    except (OSError, zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError, ValueError):
+    except BROKEN:
         return None
     return documents, gallery
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from flows.export import Scope
 from storage.verify import Check, Outcome
-from storage.ziptest import test_zip
+from storage.ziptest import BROKEN, test_zip
 
 MANIFEST = "manifest.txt"
 MAX_MANIFEST = 64 << 10  # bytes; a real one has some 300
@@ -50,7 +49,7 @@ def made_at(path: Path) -> datetime:
         day = date.fromisoformat(_read(path)[0]["exportDate"])
         if 2000 <= day.year < 3000:
             return datetime.combine(day, time(), UTC)
-    except (KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError):
+    except (KeyError, *BROKEN):
         pass
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 

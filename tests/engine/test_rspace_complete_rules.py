@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,3 +197,19 @@ def test_real_exports_show_their_records(name: str) -> None:
 
     assert found is not None
     assert (len(found[0]), len(found[1])) == KNOWN[name]
+
+
+def test_whatever_stands_in_a_file_it_is_read_or_it_is_not(tmp_path: Path) -> None:
+    """Bytes flipped and cut anywhere in a ZIP: an answer, never an error."""
+    whole = _zip(tmp_path / "a.zip", "top/doc_Gel-7/doc_Gel-7.xml", "top/media_a-8/media_a-8.xml").read_bytes()
+    rng = random.Random(1)
+    for _ in range(400):
+        data = bytearray(whole[: rng.choice((len(whole), rng.randrange(len(whole))))])
+        for _ in range(rng.randint(1, 4)):
+            if data:
+                data[rng.randrange(len(data))] = rng.randrange(256)
+        (tmp_path / "b.zip").write_bytes(data)
+
+        found = complete.records_in([tmp_path / "b.zip"])
+
+        assert found is None or len(found) == 2

@@ -14,6 +14,7 @@ from flows.demo.message import Request, Response, json_response
 from flows.demo.server import _Connection
 from flows.errors import Exit
 from flows.sources.rspace_activity import CHANGES
+from storage.index import pack_name
 from storage.records import Ended, RunRecord
 from tests.engine.bench import GROUP, Bench, Killed, carry
 
@@ -373,3 +374,13 @@ def test_a_deletion_that_the_log_does_not_show_is_noticed_when_silence_has_laste
 
     assert (len(ends), ends[-1].ended) == (6, Ended.VERIFIED)
     assert gone not in bench.held(ends[-1])
+
+
+def test_a_damaged_snapshot_is_no_reason_to_make_none(bench: Bench) -> None:
+    """Its list of files cannot be read any more: nothing is skipped on its word, and there is a new one."""
+    bench.table["skip_unchanged_days"] = 7
+    record = _kept(bench)
+    for pack in bench.archive.find(record.snapshot).manifest.packs:
+        bench.archive.backend.delete(pack_name(pack))
+
+    assert bench.run("user").ended is Ended.VERIFIED
