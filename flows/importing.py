@@ -100,8 +100,9 @@ def _keep(
     checks = compare(Promise(), measured, file=name, silent=SILENT)
     checks += dialect.inspect_import(scope, file, name, at)
     checks += keeping.read_back(fetched=1)
-    writer = Writer(archive)
-    entry = writer.add(file.name, spool.read(file), promised=Promise(), media_type="application/zip")
+    writer = Writer(archive, key)
+    with file.open("rb") as content:
+        entry = writer.add(file.name, content, promised=Promise(), media_type="application/zip")
     if entry.measured != measured:
         raise ConfigError(f"{file}: changed while it was read", hint="import it when nobody writes to it")
     draft = Draft(

@@ -57,13 +57,14 @@ def write(writer: Writer, draft: Draft, spooled: Sequence[Spooled], *, clock: Ca
             entry = replace(item.held, path=file.name, promised=file.promised, media_type=file.media_type)
             writer.keep(entry)
             continue
-        writer.add(
-            file.name,
-            spool.read(item.path),
-            promised=file.promised,
-            media_type=file.media_type,
-            measured=item.measured,  # by the download: reading back proves these very bytes
-        )
+        with item.path.open("rb") as content:
+            writer.add(
+                file.name,
+                content,
+                promised=file.promised,
+                media_type=file.media_type,
+                measured=item.measured,  # by the download: rebuilding proves these very bytes
+            )
     try:
         return writer.commit(draft, clock=clock)
     except ObjectCorrupt:

@@ -251,7 +251,7 @@ class Engine:
             notes=keeping.notes(self._source.never_holds(intent.scope), (*intent.notes, *intent.omitted)),
             tool=keeping.tool(),
         )
-        return keeping.write(Writer(self._archive, reuse=reuse), draft, spooled, clock=self.clock.now)
+        return keeping.write(Writer(self._archive, self.key, reuse=reuse), draft, spooled, clock=self.clock.now)
 
     def _witness(self, intent: Intent, ref: JobRef, status: Status, spooled: list[Spooled]) -> list[Check]:
         """What the system says of the whole. A file in hand is not given up because nobody answers."""

@@ -5,14 +5,13 @@ Reads and writes through a `Backend`; how a snapshot is put together is `writer.
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from storage import canonical, listing, snapshot
+from storage import canonical, snapshot
 from storage.backend import Backend, LocalDisk
 from storage.errors import (
     ArchiveMissing,
@@ -24,9 +23,9 @@ from storage.errors import (
 )
 from storage.index import Index
 from storage.listing import Entry
-from storage.objects import Oid, PlainSha256, Scheme, scheme
+from storage.objects import PlainSha256, Scheme, scheme
+from storage.reader import Reader
 from storage.snapshot import Link, ScopeKey, Snapshot, Tombstone
-from storage.verify import Meter
 
 FORMAT = 1
 FORMAT_NAME = "strongroom.json"
@@ -187,15 +186,13 @@ class Archive:
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt."""
-        index = self._index(found)
-        data = b"".join(index.read(Oid(bytes.fromhex(oid))) for oid in found.manifest.listing)
-        if hashlib.sha256(data).hexdigest() != found.manifest.listing_sha256:
-            raise ObjectCorrupt(f"snapshot {found.id[:8]}: its listing is not the one its manifest names")
-        return listing.decode(data)
+        return self.reader(found).entries(found)
 
     def reader(self, found: Snapshot) -> Reader:
         """Reads files of one snapshot."""
-        return Reader(self._index(found))
+        index = Index(self.backend, self.scheme)
+        index.load_readable(found.manifest.packs)
+        return Reader(index)
 
     def put_record(self, run_id: str, data: bytes) -> bool:
         """Keep a run's record. False where one is there already: the first stands."""
@@ -205,11 +202,6 @@ class Archive:
         """Every record by name, oldest first."""
         for name in self.backend.list("records/"):
             yield name, self.backend.get(name)
-
-    def _index(self, found: Snapshot) -> Index:
-        index = Index(self.backend, self.scheme)
-        index.load_readable(found.manifest.packs)
-        return index
 
     def _snapshot(self, link: Link) -> Snapshot:
         found = snapshot.decode(self.backend.get(link.name), link.name)
@@ -230,40 +222,6 @@ class Archive:
         if (key, number) != (link.key, link.number):
             raise ObjectCorrupt(f"{link.name}: holds the tombstone of {key} number {number}")
         return found
-
-
-class Reader:
-    """Gives files of a snapshot back, proven while they are read."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-
-    def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """The file's bytes in order. Raises ObjectCorrupt at the end where they are not the file that was put.
-
-        Every object is proven by its oid before it is given; size and SHA-256 of the whole at the end. A caller
-        that writes them somewhere takes the file for whole only after the last one. Memory: one object.
-        """
-        if entry.recipe.kind != "concat":
-            raise FormatUnknown(f"{entry.path}: kept as {entry.recipe.kind!r}, this version reads 'concat'")
-        meter = Meter()
-        for oid in entry.recipe.objects:
-            data = self._index.read(oid)
-            meter.update(data)
-            yield data
-        if meter.result() != entry.measured:
-            raise ObjectCorrupt(
-                f"{entry.path}: sha256 {meter.result().sha256[:12]}, promised {entry.measured.sha256[:12]}"
-            )
-
-    def lacks(self, entry: Entry) -> bool:
-        """True where an object of the file is in none of the snapshot's packs. Reads no content."""
-        return any(self._index.find(oid) is None for oid in entry.recipe.objects)
-
-    def prove(self, entry: Entry) -> None:
-        """Read the whole file and throw it away. Raises what `chunks` raises."""
-        for _ in self.chunks(entry):
-            pass
 
 
 def open_url(url: str, *, base: Path | None = None) -> Backend:

@@ -6,15 +6,23 @@ Derived from the packs alone; nothing here is written anywhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import struct
+from array import array
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from storage.backend import Backend
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.objects import Oid, Scheme
-from storage.packs import Block, Codec, Footer, Placed, open_block, read_footer
+from storage.packs import OBJECT, Block, Footer, Placed, open_block, read_footer
 
+CACHE = 16 << 20  # bytes of blocks kept: a file's objects lie in the packs of many nights, in turn
 _HEX = re.compile("[0-9a-f]{64}")
+_RECENT = 1 << 16  # objects that are looked up unsorted
+_KEY = struct.Struct(f">Q{OBJECT.size - 8}x")  # of a row of a pack's table, the first 8 bytes of the oid
+_ROWS = 32  # bits of a place that say the row; those above, the pack
 
 
 def pack_name(digest: str) -> str:
@@ -38,20 +46,27 @@ class Location:
 
 
 class Index:
-    """Objects of the packs that were `load`ed. Memory: some 300 bytes an object."""
+    """Objects of the packs that were `load`ed. Memory: some 70 bytes an object, and CACHE."""
 
     def __init__(self, backend: Backend, scheme: Scheme) -> None:
         self._backend = backend
         self._scheme = scheme
-        self._packs: set[str] = set()
+        self._loaded: dict[str, int] = {}  # digest -> its place in `_packs`
+        self._packs: list[tuple[str, Footer]] = []
         self._broken: dict[str, StorageError] = {}  # packs that could not be loaded
-        self._where: dict[Oid, Location] = {}
-        self._last: tuple[tuple[str, int], bytes] | None = None  # the block read last: small objects share one
+        # Sorted by the first 8 bytes of the oid, where the object is: two plain arrays, for there may be millions.
+        self._keys: array[int] = array("Q")
+        self._places: array[int] = array("Q")
+        self._sorted = 0  # packs that stand in the two
+        self._recent: dict[Oid, int] = {}  # objects of packs that came since: sorting each time costs more
+        self._noted = 0  # packs that stand in either
+        self._blocks: OrderedDict[tuple[int, int], bytes] = OrderedDict()  # read last, newest at the end
+        self._cached = 0  # bytes of them
 
     def load(self, packs: Iterable[str]) -> None:
         """Know the objects of these packs. Raises ObjectMissing, ObjectCorrupt for a pack that is not whole."""
         for pack in packs:
-            if pack not in self._packs:
+            if pack not in self._loaded:
                 self.add(pack, footer_of(self._backend, pack))
 
     def load_readable(self, packs: Iterable[str]) -> None:
@@ -68,29 +83,60 @@ class Index:
             raise FormatUnknown(
                 f"{pack_name(pack)}: objects named by {footer.scheme!r}, not {self._scheme.name!r}"
             )
-        for placed in footer.objects:
-            self._where.setdefault(placed.oid, Location(pack, footer.blocks[placed.block], placed))
-        self._packs.add(pack)
+        self._loaded[pack] = len(self._packs)
+        self._packs.append((pack, footer))
+
+    def place(self, oid: Oid) -> int | None:
+        """Where the object is, as a number for `pack_of`; None where no loaded pack holds it."""
+        if self._noted < len(self._packs):
+            self._note()
+        if oid in self._recent:
+            return self._recent[oid]
+        key = int.from_bytes(oid[:8], "big")
+        at = bisect_left(self._keys, key)
+        while at < len(self._keys) and self._keys[at] == key:
+            place = self._places[at]
+            if self._packs[place >> _ROWS][1].oid(place & ((1 << _ROWS) - 1)) == oid:
+                return place
+            at += 1
+        return None
+
+    def pack_of(self, place: int) -> str:
+        """The digest of the pack that a place lies in."""
+        return self._packs[place >> _ROWS][0]
 
     def find(self, oid: Oid) -> Location | None:
         """Where the object is, as far as packs were loaded."""
-        return self._where.get(oid)
+        place = self.place(oid)
+        if place is None:
+            return None
+        pack, footer = self._packs[place >> _ROWS]
+        placed = footer.placed(place & ((1 << _ROWS) - 1))
+        return Location(pack, footer.blocks[placed.block], placed)
+
+    def oids(self) -> Iterator[Oid]:
+        """Every object of the loaded packs; one that several hold comes as often."""
+        return (footer.oid(row) for _, footer in self._packs for row in range(len(footer)))
 
     def read(self, oid: Oid) -> bytes:
         """The object's bytes, proven to be those that its oid names.
 
         Raises ObjectMissing, ObjectCorrupt. Memory: the object's block.
         """
-        where = self.find(oid)
-        if where is None:
+        place = self.place(oid)
+        if place is None:
             raise ObjectMissing(f"object {oid.hex()[:12]}: {self._why_missing()}")
-        plain = self._block(where)
-        data = plain[where.placed.offset : where.placed.offset + where.placed.length]
-        # An object alone in a raw block was proven with it: the digest of the one is the name of the other.
-        alone = where.block.codec == Codec.RAW and len(data) == where.block.stored
-        proven = alone and where.block.digest == self._scheme.sha256(oid)
-        if not proven and self._scheme.oid(data) != oid:
-            raise ObjectCorrupt(f"{pack_name(where.pack)}: object {oid.hex()[:12]}: its bytes are not its own")
+        pack = place >> _ROWS
+        placed = self._packs[pack][1].placed(place & ((1 << _ROWS) - 1))
+        plain = self._blocks.get((pack, placed.block))
+        if plain is None:
+            plain = self._block(pack, placed.block)
+        else:
+            self._blocks.move_to_end((pack, placed.block))
+        data = plain[placed.offset : placed.offset + placed.length]
+        if self._scheme.oid(data) != oid:
+            name = pack_name(self._packs[pack][0])
+            raise ObjectCorrupt(f"{name}: object {oid.hex()[:12]}: its bytes are not its own")
         return data
 
     def _why_missing(self) -> str:
@@ -99,13 +145,35 @@ class Index:
         more = f", and {len(self._broken) - 1} more" if len(self._broken) > 1 else ""
         return f"in none of the packs that can be read ({next(iter(self._broken.values()))}{more})"
 
-    def _block(self, where: Location) -> bytes:
-        key = (where.pack, where.placed.block)  # not its offset: a block of no bytes shares it with the next
-        if self._last is None or self._last[0] != key:
-            name = pack_name(where.pack)
-            stored = self._backend.get(name, where.block.offset, where.block.stored)
-            self._last = (key, open_block(where.block, stored, name))
-        return self._last[1]
+    def _block(self, pack: int, number: int) -> bytes:
+        digest, footer = self._packs[pack]
+        block, name = footer.blocks[number], pack_name(digest)
+        plain = open_block(block, self._backend.get(name, block.offset, block.stored), name)
+        self._blocks[pack, number] = plain
+        self._cached += len(plain)
+        while self._cached > CACHE and len(self._blocks) > 1:
+            self._cached -= len(self._blocks.popitem(last=False)[1])
+        return plain
+
+    def _note(self) -> None:
+        """Make the objects of packs that came since the last time findable."""
+        if not self._sorted or sum(len(footer) for _, footer in self._packs[self._sorted :]) > _RECENT:
+            self._sort()
+        for pack in range(max(self._noted, self._sorted), len(self._packs)):
+            footer = self._packs[pack][1]
+            self._recent.update((footer.oid(row), pack << _ROWS | row) for row in range(len(footer)))
+        self._noted = len(self._packs)
+
+    def _sort(self) -> None:
+        both = [key << 64 | place for key, place in zip(self._keys, self._places, strict=True)]
+        for pack in range(self._sorted, len(self._packs)):
+            table, first = self._packs[pack][1].table, pack << _ROWS
+            both += [key << 64 | first + row for row, (key,) in enumerate(_KEY.iter_unpack(table))]
+        both.sort()
+        self._keys = array("Q", [pair >> 64 for pair in both])
+        self._places = array("Q", [pair & (1 << 64) - 1 for pair in both])
+        self._sorted = len(self._packs)
+        self._recent.clear()
 
 
 def footer_of(backend: Backend, pack: str) -> Footer:

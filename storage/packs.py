@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import zstandard
 
 from storage.errors import FormatUnknown, ObjectCorrupt
-from storage.objects import Oid
+from storage.objects import OID_SIZE, Oid
 
 HEADER = struct.Struct(">8s16s16s")  # magic, scheme padded with zero bytes, salt
 BLOCK = struct.Struct(">QIIB32s")  # offset in the pack, stored bytes, plain bytes, codec, SHA-256 of stored bytes
@@ -46,7 +46,7 @@ class Kind(IntEnum):
     """What an object is for; a reader needs it only to rebuild an index."""
 
     CONTENT = 1
-    LISTING = 2
+    LISTING = 2  # a piece of a listing or of a plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,27 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """Everything a pack says about itself."""
+    """Everything a pack says about itself. Its table of objects stays bytes: there may be 100,000 rows."""
 
     scheme: str
     blocks: tuple[Block, ...]
-    objects: tuple[Placed, ...]
+    table: bytes
+
+    def __len__(self) -> int:
+        return len(self.table) // OBJECT.size
+
+    def placed(self, row: int) -> Placed:
+        """The object of that row."""
+        return Placed(*OBJECT.unpack_from(self.table, row * OBJECT.size))
+
+    def oid(self, row: int) -> Oid:
+        """Its name alone."""
+        return Oid(self.table[row * OBJECT.size : row * OBJECT.size + OID_SIZE])
+
+    @property
+    def objects(self) -> tuple[Placed, ...]:
+        """All of them."""
+        return tuple(self.placed(row) for row in range(len(self)))
 
 
 class PackBuilder:
@@ -90,40 +106,47 @@ class PackBuilder:
         self._parts = [HEADER.pack(MAGIC, scheme.encode(), salt)]
         self._length = HEADER.size
         self._blocks: list[Block] = []
-        self._objects: list[Placed] = []
-        self._open = bytearray()  # the shared block that small objects go to
+        self._rows: list[bytes] = []
+        # Two blocks that small objects share: what is compressed already would only dilute the other.
+        self._open = {True: _OpenBlock(), False: _OpenBlock()}
         self._compressor = zstandard.ZstdCompressor(level=LEVEL)
 
     @property
     def size(self) -> int:
-        """Bytes so far, an upper bound of the open block and the table of objects included."""
-        return self._length + len(self._open) + len(self._objects) * OBJECT.size
+        """Bytes so far, an upper bound of the open blocks and the table of objects included."""
+        open_bytes = sum(len(block.data) for block in self._open.values())
+        return self._length + open_bytes + self.count * OBJECT.size
 
     @property
-    def empty(self) -> bool:
-        """True while nothing was added."""
-        return not self._objects
+    def count(self) -> int:
+        """Objects so far."""
+        return len(self._rows) + sum(len(block.objects) for block in self._open.values())
 
-    def add(self, oid: Oid, data: bytes, kind: Kind, *, sha256: bytes | None = None) -> None:
-        """Put one object, of 0 to MAX_OBJECT bytes, into the pack. `sha256`: that of `data`, where it is known."""
+    def add(self, oid: Oid, data: bytes, kind: Kind, *, packed: bool = False, sha256: bytes | None = None) -> None:
+        """Put one object, of 0 to MAX_OBJECT bytes, into the pack.
+
+        `packed`: it is compressed already, do not try again. `sha256`: that of `data`, where it is known.
+        """
         if len(data) > MAX_OBJECT:
             raise ValueError(f"an object of {len(data)} bytes, at most {MAX_OBJECT}")
-        if len(self._open) + len(data) > BLOCK_SIZE:
-            self._close_block()
         if len(data) >= BLOCK_SIZE:
-            self._objects.append(Placed(oid, len(self._blocks), 0, len(data), kind))
-            self._write_block(data, sha256)
+            self._rows.append(OBJECT.pack(oid, len(self._blocks), 0, len(data), kind))
+            self._write_block(data, packed=packed, sha256=sha256)
             return
-        self._objects.append(Placed(oid, len(self._blocks), len(self._open), len(data), kind))
-        self._open += data
+        if len(self._open[packed].data) + len(data) > BLOCK_SIZE:
+            self._close_block(packed=packed)
+        block = self._open[packed]
+        block.objects.append((oid, len(block.data), len(data), kind))
+        block.data += data
 
     def finish(self) -> tuple[str, list[bytes]]:
         """The pack's name (SHA-256 of all its bytes, hex) and its bytes in parts. The builder is used up."""
-        self._close_block()
+        self._close_block(packed=True)
+        self._close_block(packed=False)
         footer = b"".join(
-            [COUNTS.pack(len(self._blocks), len(self._objects))]
+            [COUNTS.pack(len(self._blocks), len(self._rows))]
             + [BLOCK.pack(b.offset, b.stored, b.plain, b.codec, b.digest) for b in self._blocks]
-            + [OBJECT.pack(o.oid, o.block, o.offset, o.length, o.kind) for o in self._objects]
+            + self._rows
         )
         trailer = TRAILER.pack(self._length, len(footer), hashlib.sha256(footer).digest(), END_MAGIC)
         parts = [*self._parts, footer, trailer]
@@ -132,14 +155,16 @@ class PackBuilder:
             name.update(part)
         return name.hexdigest(), parts
 
-    def _close_block(self) -> None:
-        # An object of no bytes still needs its block to exist.
-        if self._open or (self._objects and self._objects[-1].block == len(self._blocks)):
-            self._write_block(bytes(self._open))
-            self._open.clear()
+    def _close_block(self, *, packed: bool) -> None:
+        block = self._open[packed]
+        if block.objects:  # an object of no bytes needs its block to exist, too
+            number = len(self._blocks)
+            self._rows += [OBJECT.pack(oid, number, at, length, kind) for oid, at, length, kind in block.objects]
+            self._write_block(bytes(block.data), packed=packed)
+            self._open[packed] = _OpenBlock()
 
-    def _write_block(self, data: bytes, sha256: bytes | None = None) -> None:
-        stored, codec = self._compress(data)
+    def _write_block(self, data: bytes, *, packed: bool, sha256: bytes | None = None) -> None:
+        stored, codec = (data, Codec.RAW) if packed else self._compress(data)
         digest = sha256 if sha256 and codec == Codec.RAW else hashlib.sha256(stored).digest()
         self._blocks.append(Block(self._length, len(stored), len(data), codec, digest))
         self._parts.append(stored)
@@ -153,6 +178,12 @@ class PackBuilder:
 
     def _shrinks(self, sample: bytes) -> bool:
         return len(self._compressor.compress(sample)) < len(sample) * 0.97
+
+
+@dataclass(slots=True)
+class _OpenBlock:
+    data: bytearray = field(default_factory=bytearray)
+    objects: list[tuple[Oid, int, int, int]] = field(default_factory=list)  # oid, offset, bytes, kind
 
 
 def read_footer(read: Callable[[int, int], bytes], size: int, name: str) -> Footer:
@@ -180,7 +211,7 @@ def read_footer(read: Callable[[int, int], bytes], size: int, name: str) -> Foot
     footer = Footer(
         scheme.rstrip(b"\0").decode("ascii", "replace"),
         tuple(Block(*row) for row in BLOCK.iter_unpack(data[COUNTS.size : middle])),
-        tuple(Placed(Oid(row[0]), *row[1:]) for row in OBJECT.iter_unpack(data[middle:])),
+        data[middle:],
     )
     _check_tables(footer, offset, name)
     return footer
@@ -190,18 +221,23 @@ def _check_tables(footer: Footer, end: int, name: str) -> None:
     for block in footer.blocks:
         if block.plain > MAX_OBJECT or block.offset + block.stored > end:
             raise ObjectCorrupt(f"{name}: block at {block.offset}: too large, or outside of the pack")
-    for placed in footer.objects:
-        fits = placed.block < len(footer.blocks)
-        if not fits or placed.offset + placed.length > footer.blocks[placed.block].plain:
-            raise ObjectCorrupt(f"{name}: object {placed.oid.hex()[:12]} lies in no block")
+    plain = [block.plain for block in footer.blocks]
+    for oid, block, offset, length, _ in OBJECT.iter_unpack(footer.table):
+        if block >= len(plain) or offset + length > plain[block]:
+            raise ObjectCorrupt(f"{name}: object {oid.hex()[:12]} lies in no block")
 
 
 def open_block(block: Block, stored: bytes, name: str) -> bytes:
-    """The plain bytes of a block. Raises ObjectCorrupt where they are not those that were written."""
+    """The plain bytes of a block. Raises ObjectCorrupt where they are not those that were written.
+
+    A raw block is not hashed: its objects prove themselves by their oids, each time one is read.
+    """
+    if block.codec == Codec.RAW:
+        if len(stored) != block.plain:
+            raise ObjectCorrupt(f"{name}: block at {block.offset}: {len(stored)} bytes, {block.plain} promised")
+        return stored
     if len(stored) != block.stored or hashlib.sha256(stored).digest() != block.digest:
         raise ObjectCorrupt(f"{name}: block at {block.offset}: sha256 differs from the footer's")
-    if block.codec == Codec.RAW:
-        return stored
     if block.codec != Codec.ZSTD:
         raise FormatUnknown(f"{name}: block codec {block.codec}, this version reads 0 and 1")
     try:

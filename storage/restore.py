@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.archive import Archive, Reader
+from storage.archive import Archive
 from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.listing import Entry
 from storage.places import places
+from storage.reader import Reader
 from storage.snapshot import Snapshot
 
 _TAKEN = "restore to an empty folder"

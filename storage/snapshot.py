@@ -17,7 +17,8 @@ from storage import canonical
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.verify import Check, Outcome, Quality
 
-FORMAT = 1
+FORMAT = 2  # written; 1, whose listing is plain JSON in pieces, is read
+_FORMATS = (1, 2)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten)?\.json")
 _MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
@@ -81,13 +82,15 @@ class Manifest:
     previous: str | None  # id of number - 1; None for the first, and where that one could not be read
     committed_at: datetime
     files: int
+    members: int  # of those files that are ZIPs and were cut, in all
     size: int  # bytes of all files
-    listing: tuple[str, ...]  # oids of its pieces, hex
+    listing: tuple[tuple[str, ...], ...]  # the steps that lead to it, each the oids of its pieces, hex
     listing_sha256: str  # of its plain bytes: oids may be keyed
     packs: tuple[str, ...]  # every pack that is needed to read this snapshot, sorted
     stored_bytes: int  # bytes of the packs that this run added
     objects_new: int
     objects_reused: int
+    format: int = FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ def record_name(run_id: str) -> str:
 
 def encode(manifest: Manifest) -> bytes:
     """Canonical bytes of a manifest (FORMAT.md section 5)."""
-    return canonical.seal({"format": FORMAT, "kind": "snapshot", **_manifest_json(manifest)})
+    return canonical.seal({"format": manifest.format, "kind": "snapshot", **_manifest_json(manifest)})
 
 
 def decode(data: bytes, name: str) -> Snapshot:
@@ -171,7 +174,7 @@ def decode(data: bytes, name: str) -> Snapshot:
 def encode_tombstone(tombstone: Tombstone) -> bytes:
     """Canonical bytes of a tombstone (FORMAT.md section 5)."""
     value = {
-        "format": FORMAT,
+        "format": tombstone.manifest.format,
         "kind": "tombstone",
         "id": tombstone.id,
         "forgotten_at": to_text(tombstone.forgotten_at),
@@ -185,7 +188,7 @@ def decode_tombstone(data: bytes, name: str) -> Tombstone:
     """The tombstone in `data`. Raises FormatUnknown, ObjectCorrupt."""
     value = _decoded(data, "tombstone", name)
     try:
-        manifest = _manifest(value["manifest"])
+        manifest = _manifest({**value["manifest"], "format": value["format"]})
         if hashlib.sha256(encode(manifest)).hexdigest() != value["id"]:
             raise ValueError("the manifest in it is not the one that its id names")
         return Tombstone(value["id"], from_text(value["forgotten_at"]), canonical.text(value["reason"]), manifest)
@@ -228,8 +231,8 @@ def _decoded(data: bytes, kind: str, name: str) -> dict[str, Json]:
         raise ObjectCorrupt(f"{name}: not readable as JSON of ours: {exc}") from exc
     if found != kind:
         raise ObjectCorrupt(f"{name}: holds a {found}, a {kind} was expected")
-    if version != FORMAT:
-        raise FormatUnknown(f"{name}: format {version}, this version reads {FORMAT}")
+    if version not in _FORMATS:
+        raise FormatUnknown(f"{name}: format {version}, this version reads 1 to {FORMAT}")
     return value
 
 
@@ -252,8 +255,8 @@ def _manifest_json(manifest: Manifest) -> dict[str, Json]:
         "number": manifest.number,
         "previous": manifest.previous,
         "committed_at": to_text(manifest.committed_at),
-        "files": {"count": manifest.files, "size": manifest.size},
-        "listing": {"objects": list(manifest.listing), "sha256": manifest.listing_sha256},
+        "files": {"count": manifest.files, "size": manifest.size, **_members_json(manifest)},
+        "listing": {**_listing_json(manifest), "sha256": manifest.listing_sha256},
         "packs": list(manifest.packs),
         "stored": {
             "bytes": manifest.stored_bytes,
@@ -286,11 +289,28 @@ def _manifest(value: Mapping[str, Json]) -> Manifest:
         previous=None if previous is None else canonical.digest(previous),
         committed_at=from_text(value["committed_at"]),
         files=canonical.count(value["files"]["count"]),
+        members=canonical.count(value["files"]["members"]) if value["format"] > 1 else 0,
         size=canonical.count(value["files"]["size"]),
-        listing=tuple(canonical.digest(oid) for oid in value["listing"]["objects"]),
+        listing=_listing(value),
         listing_sha256=canonical.digest(value["listing"]["sha256"]),
         packs=tuple(canonical.digest(pack) for pack in value["packs"]),
         stored_bytes=canonical.count(value["stored"]["bytes"]),
         objects_new=canonical.count(value["stored"]["objects_new"]),
         objects_reused=canonical.count(value["stored"]["objects_reused"]),
+        format=value["format"],
     )
+
+
+def _members_json(manifest: Manifest) -> dict[str, Json]:
+    return {} if manifest.format == 1 else {"members": manifest.members}
+
+
+def _listing_json(manifest: Manifest) -> dict[str, Json]:
+    if manifest.format == 1:
+        return {"objects": [oid for step in manifest.listing for oid in step]}
+    return {"steps": [list(step) for step in manifest.listing]}
+
+
+def _listing(value: Mapping[str, Json]) -> tuple[tuple[str, ...], ...]:
+    steps = [value["listing"]["objects"]] if value["format"] == 1 else value["listing"]["steps"]
+    return tuple(tuple(canonical.digest(oid) for oid in step) for step in steps)

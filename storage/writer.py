@@ -1,4 +1,4 @@
-"""Puts one snapshot together: objects into packs, the listing, proof by reading back, then the manifest.
+"""Puts one snapshot together: objects into packs, the listing, proof by rebuilding, then the manifest.
 
 The order is the promise: packs are durable before the manifest names them, the manifest is proven before it is
 written, and writing it is the commit. A writer that dies leaves nothing visible and needs no clean-up: packs that
@@ -7,21 +7,26 @@ no manifest names are freed by a later sweep.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from datetime import datetime
+from typing import BinaryIO
 
 from storage import listing, snapshot
-from storage.archive import Archive, Damaged, Reader
-from storage.errors import ObjectMissing, StorageError
-from storage.index import Index, pack_name
-from storage.listing import Entry, Recipe
+from storage.archive import Archive, Damaged
+from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
+from storage.index import Index
+from storage.listing import Entry
 from storage.objects import Oid
-from storage.packs import PACK_SIZE, SALT_SIZE, Kind, PackBuilder
+from storage.packing import Packing
+from storage.packs import SALT_SIZE
+from storage.reader import Reader
+from storage.recipes import Base, keep, keep_text
 from storage.snapshot import Draft, Manifest, ScopeKey, Snapshot
-from storage.verify import Measured, Meter, Promise, measure
+from storage.verify import Measured, Promise, measure
 
-CHUNK = 4 << 20  # bytes of a file kept as one object
+READ = 1 << 20  # bytes of a file read at a time, where it has to be measured
 _CLAIMS = 1000  # more writers than this on one scope at once is a loop, not a race
 
 
@@ -32,75 +37,80 @@ def _new_salt() -> bytes:
 class Writer:
     """One snapshot in the making. Use once: `add` or `keep` each file, then `commit`.
 
-    Memory: one pack and the index of the packs that may be reused.
+    Memory: two packs, the index of the packs that may be reused, and the plan of the file that is added, twice.
     """
 
-    def __init__(self, archive: Archive, *, reuse: bool = True, salt: Callable[[], bytes] = _new_salt) -> None:
+    def __init__(
+        self, archive: Archive, key: ScopeKey, *, reuse: bool = True, salt: Callable[[], bytes] = _new_salt
+    ) -> None:
         """`reuse=False` stores every object anew: for when the packs that hold them turned out to be damaged."""
         self._archive = archive
+        self._key = key
         self._index = Index(archive.backend, archive.scheme)
-        self._salt = salt
+        self._reader = Reader(self._index)
+        self._newest: Snapshot | None = None
+        self._before: dict[str, Entry] = {}  # files of the scope's newest snapshot
         if reuse:
             self._load_newest()
-        self._pack = PackBuilder(archive.scheme.name, salt())
-        self._pending: dict[Oid, None] = {}
+        self._packing = Packing(archive.backend, archive.scheme, self._index, salt)
         self._entries: dict[str, Entry] = {}
         self._fresh: list[Entry] = []
-        self._used: set[str] = set()  # packs that the snapshot needs
-        self._stored_bytes = 0
-        self._new = 0
-        self._reused = 0
+        self._members = 0
 
     def add(
         self,
         path: str,
-        chunks: Iterable[bytes],
+        content: BinaryIO,
         *,
         promised: Promise,
         media_type: str = "",
         measured: Measured | None = None,
     ) -> Entry:
-        """Keep a file. Consumes `chunks`, of any sizes. `measured`: what they are known to be; `commit` proves it.
+        """Keep a file: all of `content`, which can seek. `measured`: what it is known to be; `commit` proves it.
 
         Raises BackendFailed; ValueError for a path kept twice or one that is no Unicode text.
         """
         self._check_path(path)
-        meter = Meter()
-        oids = []
-        for piece in _pieces(chunks):
-            if measured is None:
-                meter.update(piece)
-            oids.append(self._put(piece, Kind.CONTENT))
-        entry = Entry(path, measured or meter.result(), promised, Recipe("concat", tuple(oids)), media_type)
+        if measured is None:
+            content.seek(0)
+            measured = measure(iter(lambda: content.read(READ), b""))
+        recipe, members = keep(self._packing, content, self._base(path))
+        entry = Entry(path, measured, promised, recipe, media_type)
         self._entries[path] = entry
         self._fresh.append(entry)
+        self._members += members
         return entry
 
     def keep(self, entry: Entry) -> None:
         """Name a file that an earlier snapshot holds, without its bytes. Raises ObjectMissing, ValueError."""
         self._check_path(entry.path)
-        for oid in entry.recipe.objects:
-            where = self._index.find(oid)
-            if where is None:
+        for oid in self._reader.oids(entry):
+            if not self._packing.name(oid):
                 raise ObjectMissing(f"{entry.path}: object {oid.hex()[:12]} is in no pack of a newest snapshot")
-            self._used.add(where.pack)
-            self._reused += 1
+            self._packing.reused += 1
+        if entry.recipe.kind == "zip":
+            self._members += self._reader.plan(entry).count
         self._entries[entry.path] = entry
 
-    def commit(self, draft: Draft, *, clock: Callable[[], datetime]) -> Snapshot:
-        """Prove what was added by reading it back, then make the snapshot exist.
+    def commit(self, draft: Draft, *, clock: Callable[[], datetime], prove: bool = True) -> Snapshot:
+        """Prove what was added by rebuilding it from the archive, then make the snapshot exist.
 
-        Two writers of one scope: one gets the number, the other the next one. Raises BackendFailed,
-        ObjectCorrupt (the read-back differs; nothing was committed). Retry: with a new Writer.
+        Two writers of one scope: one gets the number, the other the next one. `prove=False` leaves the proof of
+        the files out, for measuring what it costs; a backup never does. Raises BackendFailed, ObjectCorrupt (what
+        was rebuilt differs; nothing was committed). Retry: with a new Writer.
         """
-        data = listing.encode(self._entries.values())
-        listing_oids = [self._put(piece, Kind.LISTING) for piece in _pieces([data])]
-        self._flush()
-        reader = Reader(self._index)
-        for entry in self._fresh:
-            reader.prove(entry)
-        listing_entry = Entry("", measure([data]), Promise(), Recipe("concat", tuple(listing_oids)))
-        reader.prove(listing_entry)
+        if draft.key != self._key:
+            raise ValueError(f"a draft of {draft.key}, this writer is for {self._key}")
+        text = listing.encode(self._entries.values())
+        steps = keep_text(self._packing, text, self._listing_base())
+        for step in steps:
+            for oid in step:
+                self._packing.name(oid)
+        self._packing.flush()
+        if self._reader.text(steps) != text:
+            raise ObjectCorrupt(f"{draft.key}: the listing that was read back is not the one that was written")
+        for entry in self._fresh if prove else ():
+            self._reader.prove(entry)
         for _ in range(_CLAIMS):
             number, previous = self._archive.head(draft.key)
             manifest = Manifest(
@@ -110,13 +120,14 @@ class Writer:
                 previous=previous,
                 committed_at=clock(),
                 files=len(self._entries),
+                members=self._members,
                 size=sum(entry.measured.size for entry in self._entries.values()),
-                listing=tuple(oid.hex() for oid in listing_oids),
-                listing_sha256=listing_entry.measured.sha256,
-                packs=tuple(sorted(self._used)),
-                stored_bytes=self._stored_bytes,
-                objects_new=self._new,
-                objects_reused=self._reused,
+                listing=tuple(tuple(oid.hex() for oid in step) for step in steps),
+                listing_sha256=hashlib.sha256(text).hexdigest(),
+                packs=tuple(sorted(self._packing.used)),
+                stored_bytes=self._packing.stored_bytes,
+                objects_new=self._packing.new,
+                objects_reused=self._packing.reused,
             )
             encoded = snapshot.encode(manifest)
             name = snapshot.manifest_name(draft.key, manifest.number)
@@ -145,49 +156,32 @@ class Writer:
         newest: dict[ScopeKey, Snapshot] = {s.key: s for s in self._archive.snapshots(damaged=ignored)}
         for live in newest.values():
             self._index.load_readable(live.manifest.packs)
+        self._newest = newest.get(self._key)
+        if self._newest is not None:
+            try:
+                self._before = {entry.path: entry for entry in self._reader.entries(self._newest)}
+            except StorageError:
+                self._newest = None
 
-    def _put(self, data: bytes, kind: Kind) -> Oid:
-        oid = self._archive.scheme.oid(data)
-        where = self._index.find(oid)
-        if where is not None:
-            self._used.add(where.pack)
-            self._reused += 1
-        elif oid in self._pending:
-            self._reused += 1
-        else:
-            self._pack.add(oid, data, kind, sha256=self._archive.scheme.sha256(oid))
-            self._pending[oid] = None
-            self._new += 1
-            if self._pack.size >= PACK_SIZE:
-                self._flush()
-        return oid
+    def _base(self, path: str) -> Base | None:
+        """The plan that tonight's plan of `path` may follow: that of the same file, last night."""
+        entry = self._before.get(path)
+        if entry is None:
+            # Most systems name an export by date or at random: then the file at the same place is the same.
+            unnamed = [one for name, one in sorted(self._before.items()) if name not in self._entries]
+            entry = next((one for one in unnamed if one.recipe.kind == "zip"), None)
+        if entry is None or entry.recipe.kind != "zip":
+            return None
+        try:
+            return Base(entry.recipe.steps, self._reader.text(entry.recipe.steps))
+        except StorageError:
+            return None
 
-    def _flush(self) -> None:
-        if self._pack.empty:
-            return
-        digest, parts = self._pack.finish()
-        self._archive.backend.put_new(pack_name(digest), parts)
-        self._stored_bytes += sum(len(part) for part in parts)
-        self._index.load([digest])
-        self._used.add(digest)
-        self._pending.clear()
-        self._pack = PackBuilder(self._archive.scheme.name, self._salt())
-
-
-def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """`chunks` cut anew into pieces of CHUNK bytes, the last one shorter; nothing for an empty stream."""
-    buffer = bytearray()
-    for chunk in chunks:
-        if len(chunk) == CHUNK and not buffer:
-            yield chunk  # as the spool is read: no copy
-            continue
-        rest = memoryview(chunk)
-        while rest:
-            space = CHUNK - len(buffer)
-            buffer += rest[:space]
-            rest = rest[space:]
-            if len(buffer) == CHUNK:
-                yield bytes(buffer)
-                buffer.clear()
-    if buffer:
-        yield bytes(buffer)
+    def _listing_base(self) -> Base | None:
+        if self._newest is None or self._newest.manifest.format == 1:
+            return None
+        steps = tuple(tuple(Oid(bytes.fromhex(oid)) for oid in step) for step in self._newest.manifest.listing)
+        try:
+            return Base(steps, self._reader.text(steps))
+        except StorageError:
+            return None

@@ -10,10 +10,12 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any, TypeVar
 
 from storage.archive import Archive
 from storage.backend import Backend, Memory
+from storage.index import Index
 from storage.listing import Entry, Recipe
 from storage.objects import Oid
 from storage.prune import fact, forget
@@ -177,9 +179,9 @@ def write(
     archive: Archive, files: Files, *, key: ScopeKey = LAB, night: int = 0, quality: Quality = Quality.VERIFIED
 ) -> Snapshot:
     """One snapshot of these files, taken `night` days after START."""
-    writer = Writer(archive)
+    writer = Writer(archive, key)
     for path, data in files.items():
-        writer.add(path, [data], promised=Promise(size=len(data)))
+        writer.add(path, BytesIO(data), promised=Promise(size=len(data)))
     at = START + night * NIGHT
     return writer.commit(draft(key, at, quality=quality), clock=Clock(at + timedelta(minutes=5)))
 
@@ -193,6 +195,16 @@ def read(archive: Archive, found: Snapshot) -> dict[str, bytes]:
     """The files of a snapshot, proven."""
     reader = archive.reader(found)
     return {entry.path: b"".join(reader.chunks(entry)) for entry in archive.entries(found)}
+
+
+def pack_of(archive: Archive, found: Snapshot, path: str) -> str:
+    """The digest of the pack that holds a file's first object."""
+    (entry,) = (one for one in archive.entries(found) if one.path == path)
+    index = Index(archive.backend, archive.scheme)
+    index.load(found.manifest.packs)
+    where = index.find(entry.recipe.objects[0])
+    assert where is not None
+    return where.pack
 
 
 def drop(archive: Archive, found: Snapshot, *, now: datetime) -> None:

@@ -24,7 +24,8 @@ OWNERS = {
     "httpx": {"flows.sources.client"},
     "sqlmodel": {"storage.catalog", "storage.jobs", "storage.tables"},
     "sqlalchemy": {"storage.catalog"},
-    "zstandard": {"storage.packs"},
+    "zstandard": {"storage.packs", "storage.steps"},
+    "pyfastcdc": {"storage.recipes"},
     "pydantic": {"flows.config"},
     "typer": {"flows.cli"},
     "rich": {"flows.cli"},
@@ -43,6 +44,9 @@ PURE = (
     "storage.snapshot",
     "storage.records",
     "storage.listing",
+    "storage.listing1",
+    "storage.columns",
+    "storage.zipplan",
     "storage.verify",
 )
 ACTS = {"os", "time", "subprocess", "socket", "pathlib", "shutil", "threading", "tempfile", "logging"}

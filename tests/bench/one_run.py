@@ -53,7 +53,7 @@ def by_engine(config: Path, source: str, scope: str) -> dict[str, Any]:
     from flows.lifecycle import Engine
     from flows.sources.rspace import RSpace
     from flows.workbench import open_engine
-    from storage.archive import Reader
+    from storage.reader import Reader
     from storage.writer import Writer
 
     phases = Phases()

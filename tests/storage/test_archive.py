@@ -35,6 +35,7 @@ from tests.doubles import (
     drop,
     new_archive,
     overwrite,
+    pack_of,
     read,
     write,
 )
@@ -124,7 +125,7 @@ def test_a_newer_head_stops_the_chain() -> None:
     """A newer version wrote it: nothing is written behind it."""
     archive = new_archive()
     first = write(archive, {})
-    value = canonical.unseal(archive.backend.get(first.name)) | {"format": 2}
+    value = canonical.unseal(archive.backend.get(first.name)) | {"format": 3}
     overwrite(archive.backend, first.name, canonical.seal(value))
 
     with pytest.raises(FormatUnknown):
@@ -225,7 +226,7 @@ def test_what_is_whole_is_read_beside_a_pack_that_is_gone() -> None:
     archive = new_archive()
     first = write(archive, {"a": b"old"})
     second = write(archive, {"a": b"old", "b": b"new"}, night=1)
-    archive.backend.delete(pack_name(first.manifest.packs[0]))
+    archive.backend.delete(pack_name(pack_of(archive, first, "a")))
     entries = {entry.path: entry for entry in archive.entries(second)}
     reader = archive.reader(second)
 
@@ -307,6 +308,6 @@ def test_a_url_is_a_folder(tmp_path: Path) -> None:
 def test_a_draft_carries_the_dialects_words() -> None:
     """What the vendor said comes back as it was said."""
     archive = new_archive()
-    found = Writer(archive).commit(draft(vendor={"said": {"nested": [1, None, "é"]}}), clock=lambda: START)
+    found = Writer(archive, LAB).commit(draft(vendor={"said": {"nested": [1, None, "é"]}}), clock=lambda: START)
 
     assert archive.find(found.id).manifest.draft.vendor == {"said": {"nested": [1, None, "é"]}}

@@ -96,7 +96,7 @@ def test_a_death_at_any_call_loses_nothing_and_needs_no_hand(
     operation: Operation, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call, one after another, of a backup of several packs, a forgetting and a sweep."""
-    monkeypatch.setattr("storage.writer.PACK_SIZE", 800)
+    monkeypatch.setattr("storage.packing.PACK_SIZE", 800)
     base = history()
     before = everything(Archive.open(base))
     plain = Archive.open(copy(base))

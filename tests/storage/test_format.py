@@ -24,7 +24,6 @@ from storage.prune import GRACE
 from storage.records import Ended
 from storage.restore import Restored, restore
 from storage.scrub import scrub
-from storage.writer import CHUNK
 from tests.storage import standalone_reader as standalone
 
 FORMAT = (Path(storage.__file__).parent / "FORMAT.md").read_text()
@@ -82,7 +81,7 @@ def test_the_specification_states_the_sizes_that_the_code_has() -> None:
 
     assert sizes == (40, 49, 45, 52, 8)
     assert "header has 40 bytes, a block's row 49, an object's row 45, the trailer 52" in FORMAT
-    assert all(f" {bound} " in FORMAT.replace(" |", "  ") for bound in (MAX_OBJECT, MAX_FOOTER, CHUNK))
+    assert all(f" {bound} " in FORMAT.replace(" |", "  ") for bound in (MAX_OBJECT, MAX_FOOTER))
     assert GRACE.days == 7
 
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from storage.archive import Archive
 from storage.backend import Memory
-from storage.errors import BackendFailed
+from storage.errors import BackendFailed, ObjectMissing
 from storage.index import pack_name
 from storage.places import places, safe_path
 from storage.restore import Lost, Restored, restore
-from tests.doubles import FaultyBackend, new_archive, noise, overwrite, write
+from tests.doubles import FaultyBackend, new_archive, noise, overwrite, pack_of, write
 
 HOSTILE = [
     "../../etc/passwd",
@@ -182,7 +182,7 @@ def test_restoring_again_changes_nothing(tmp_path: Path) -> None:
 def two_packs() -> tuple[Archive, str]:
     """A snapshot whose file "a" lies in an older pack, which is named."""
     archive = new_archive()
-    old = write(archive, {"a": noise(500, 1)}).manifest.packs[0]
+    old = pack_of(archive, write(archive, {"a": noise(500, 1)}), "a")
     write(archive, {"a": noise(500, 1), "b": b"new"}, night=1)
     return archive, pack_name(old)
 
@@ -235,8 +235,9 @@ def test_a_snapshot_whose_listing_is_gone_raises(tmp_path: Path) -> None:
     """Nothing is known of its files, so nothing is passed over in silence."""
     archive = new_archive()
     found = write(archive, {"a": b"1"})
-    overwrite(archive.backend, pack_name(found.manifest.packs[0]), b"rot")
+    (listing,) = set(found.manifest.packs) - {pack_of(archive, found, "a")}
+    overwrite(archive.backend, pack_name(listing), b"rot")
 
-    with pytest.raises(Exception, match=found.manifest.packs[0]):
+    with pytest.raises(ObjectMissing, match=listing):
         restore(archive, found, tmp_path)
     assert below(tmp_path) == []

@@ -23,6 +23,7 @@ from tests.doubles import (
     new_archive,
     noise,
     overwrite,
+    pack_of,
     read,
     run_record,
     write,
@@ -51,7 +52,7 @@ def test_a_whole_archive_has_no_findings_and_every_byte_is_read() -> None:
     seen: list[int] = []
     report = scrub(archive, on_bytes=seen.append)
 
-    assert (report.findings, report.snapshots, report.packs) == ((), 2, 3)
+    assert (report.findings, report.snapshots, report.packs) == ((), 2, 6)
     assert report.bytes_read == sum(seen) == packed(archive)
 
 
@@ -242,10 +243,11 @@ def test_notes_of_a_sweep_are_known() -> None:
     twin.backend.delete(found.name)
     sweep(twin, now=START)
     assert scrub(twin).findings == ()
-    (note,) = twin.backend.list("unnamed/")
+    note, other = twin.backend.list("unnamed/")
     overwrite(twin.backend, note, b"rot")
 
     assert [finding.name for finding in scrub(twin).findings] == [note]
+    assert other != note
 
 
 @pytest.mark.parametrize("damaged", [False, True])
@@ -254,7 +256,7 @@ def test_what_scrub_passes_can_be_read(damaged: bool) -> None:
     archive = new_archive()
     chain(archive, 4)
     if damaged:
-        overwrite(archive.backend, pack_name(archive.snapshots()[2].manifest.packs[0]), b"rot")
+        overwrite(archive.backend, pack_name(pack_of(archive, archive.snapshots()[2], "a")), b"rot")
     bad = hit(scrub(archive).findings)
 
     good = [found for found in archive.snapshots() if found.id not in bad]

@@ -19,8 +19,8 @@ from tests.doubles import START, draft
 GOLDEN = (
     '{"archive":"00000000-0000-4000-8000-000000000001","checks":[{"count":1,"file":"a.zip","got":"3","name":"size",'
     '"outcome":"passed","promised":"3","reason":""}],"committed_at":"2026-03-01T02:35:00.000000Z",'
-    '"files":{"count":1,"size":3},"format":1,"job":{"handle":{"id":23},"id":"20260301-023000-0000ef01"},'
-    '"kind":"snapshot","listing":{"objects":["' + "aa" * 32 + '"],"sha256":"' + "bb" * 32 + '"},'
+    '"files":{"count":1,"members":12,"size":3},"format":2,"job":{"handle":{"id":23},"id":"20260301-023000-0000ef01"},'
+    '"kind":"snapshot","listing":{"sha256":"' + "bb" * 32 + '","steps":[["' + "aa" * 32 + '"]]},'
     '"notes":["files linked from elsewhere are not in it"],"number":2,"packs":["' + "cc" * 32 + '"],'
     '"previous":"' + "dd" * 32 + '","quality":"verified","request":{"format":"xml","id":1234,"kind":"group"},'
     '"run":"20260301-023000-0000abcd","scope":"group 1234",'
@@ -40,8 +40,9 @@ def manifest(**changes: Any) -> Manifest:
         previous="dd" * 32,
         committed_at=START + timedelta(minutes=5),
         files=1,
+        members=12,
         size=3,
-        listing=("aa" * 32,),
+        listing=(("aa" * 32,),),
         listing_sha256="bb" * 32,
         packs=("cc" * 32,),
         stored_bytes=400,
@@ -57,6 +58,19 @@ def test_the_bytes_of_a_manifest_are_these_for_ever() -> None:
     seal = hashlib.sha256(unsealed.encode()).hexdigest()
 
     assert snapshot.encode(manifest()).decode() == GOLDEN % seal
+
+
+def test_a_manifest_of_format_1_comes_out_as_it_was() -> None:
+    """Its listing is one step of plain pieces, its members were not counted; a tombstone of it keeps its id."""
+    old = manifest(format=1, members=0, listing=(("aa" * 32, "ab" * 32),))
+    data = snapshot.encode(old)
+    found = snapshot.decode(data, "a.json")
+    tomb = Tombstone(found.id, START, "old", old)
+
+    assert b'"objects":["aaaa' in data
+    assert b"members" not in data
+    assert found.manifest == old
+    assert snapshot.decode_tombstone(snapshot.encode_tombstone(tomb), "t.json") == tomb
 
 
 def test_a_manifest_comes_back_under_the_hash_of_its_bytes() -> None:
@@ -114,9 +128,9 @@ def test_a_hostile_manifest_is_damage(changes: dict[str, Any]) -> None:
 
 def test_a_newer_manifest_is_told_from_a_damaged_one() -> None:
     """Sealed and of a higher format: upgrade, touch nothing."""
-    data = canonical.seal(canonical.unseal(snapshot.encode(manifest())) | {"format": 2})
+    data = canonical.seal(canonical.unseal(snapshot.encode(manifest())) | {"format": 3})
 
-    with pytest.raises(FormatUnknown, match="format 2"):
+    with pytest.raises(FormatUnknown, match="format 3"):
         snapshot.decode(data, "a.json")
 
 

@@ -1,0 +1,181 @@
+"""Gives the files of a snapshot back, proven while they are read: from objects, by each file's recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from storage import listing, steps
+from storage.errors import FormatUnknown, ObjectCorrupt
+from storage.index import Index
+from storage.listing import Entry, Steps
+from storage.objects import Oid
+from storage.snapshot import Snapshot
+from storage.verify import Meter
+from storage.zipplan import Plan, PlannedMember
+
+JOINED = 1 << 20  # bytes: small parts of a file are given together
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a ZIP that is kept cut."""
+
+    name: str  # without the folder that all members share; may be hostile
+    size: int  # bytes, as the ZIP's directory says
+    crc32: int
+    planned: PlannedMember
+
+
+class Reader:
+    """Gives files of snapshots back. Memory: the index, one block cache, and a plan."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._last: tuple[Steps, bytes] = ((), b"")  # the text unpacked last: the next one often follows from it
+
+    def entries(self, found: Snapshot) -> tuple[Entry, ...]:
+        """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
+        named = tuple(tuple(Oid(bytes.fromhex(oid)) for oid in step) for step in found.manifest.listing)
+        data = self._frame(named[0]) if found.manifest.format == 1 else self.text(named)
+        if hashlib.sha256(data).hexdigest() != found.manifest.listing_sha256:
+            raise ObjectCorrupt(f"snapshot {found.id[:8]}: its listing is not the one its manifest names")
+        return listing.decode(data)
+
+    def chunks(self, entry: Entry) -> Iterator[bytes]:
+        """The file's bytes in order. Raises ObjectCorrupt at the end where they are not the file that was put.
+
+        Every object is proven by its oid before it is given; size, CRC-32 and SHA-256 of the whole at the end. A
+        caller that writes them somewhere takes the file for whole only after the last one.
+        """
+        meter = Meter()
+        for data in _joined(self._parts(entry)):
+            meter.update(data)
+            yield data
+        if meter.result() != entry.measured:
+            raise ObjectCorrupt(
+                f"{entry.path}: sha256 {meter.result().sha256[:12]}, promised {entry.measured.sha256[:12]}"
+            )
+
+    def prove(self, entry: Entry) -> None:
+        """Read the whole file and throw it away. Raises what `chunks` raises."""
+        for _ in self.chunks(entry):
+            pass
+
+    def lacks(self, entry: Entry) -> bool:
+        """True where an object of the file is in none of the packs at hand. Reads no content but the plan's."""
+        return any(self._index.place(oid) is None for oid in self.oids(entry))
+
+    def oids(self, entry: Entry) -> Iterator[Oid]:
+        """Every object that the file needs, with doubles. Raises what reading its plan raises."""
+        if entry.recipe.kind == "zip":
+            yield from (oid for step in entry.recipe.steps for oid in step)
+            yield from self.plan(entry).oids()
+        else:
+            yield from entry.recipe.objects
+
+    def plan(self, entry: Entry) -> Plan:
+        """The plan of a file that is kept cut. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
+        _known(entry)
+        try:
+            return Plan(self.text(entry.recipe.steps))
+        except ValueError as exc:
+            raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
+
+    def members(self, entry: Entry) -> Iterator[Member]:
+        """The members of a file that is kept cut, folders too, in its order. None where it is kept otherwise."""
+        if entry.recipe.kind != "zip":
+            return
+        plan = self.plan(entry)
+        try:
+            for planned in plan.members():
+                name = planned.name.removeprefix(plan.root).decode("utf-8", "backslashreplace")
+                crc32, _, size = (int.from_bytes(planned.sums[at : at + 4], "little") for at in (0, 4, 8))
+                yield Member(name, size, crc32, planned)
+        except ValueError as exc:
+            raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
+
+    def payload(self, member: Member) -> Iterator[bytes]:
+        """A member's bytes as they are in the ZIP, deflated for the most part."""
+        payload = member.planned.payload
+        yield from (payload,) if isinstance(payload, bytes) else map(self._index.read, payload)
+
+    def content(self, member: Member) -> Iterator[bytes]:
+        """A member's bytes, inflated. Raises ObjectCorrupt at the end where its CRC-32 is not the promised."""
+        method = int.from_bytes(member.planned.header[8:10], "little")
+        if method not in (0, 8) or member.planned.header[6] & 1:
+            raise FormatUnknown(
+                f"{member.name}: encrypted, or compressed by method {method}; 0 and 8 are unpacked",
+                hint="restore the whole file, and unpack it with a tool that knows its method",
+            )
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS) if method == 8 else None
+        meter = Meter()
+        try:
+            for data in self.payload(member):
+                for plain in _inflated(inflate, data) if inflate else (data,):
+                    meter.update(plain)
+                    yield plain
+        except zlib.error as exc:
+            raise ObjectCorrupt(f"{member.name}: cannot be inflated: {exc}") from exc
+        got = meter.result()
+        if got.crc32 != member.crc32:
+            raise ObjectCorrupt(f"{member.name}: crc32 {got.crc32:08x}, promised {member.crc32:08x}")
+
+    def text(self, named: Steps) -> bytes:
+        """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts."""
+        done, text = self._last
+        known = len(done) if done and named[: len(done)] == done else 0
+        base = text if known else None
+        for step in named[known:]:
+            base = steps.unpack(self._frame(step), base)
+        if base is None:
+            raise ObjectCorrupt("a listing or plan of no steps")
+        self._last = (named, base)
+        return base
+
+    def _frame(self, step: tuple[Oid, ...]) -> bytes:
+        return b"".join(map(self._index.read, step))
+
+    def _parts(self, entry: Entry) -> Iterator[bytes]:
+        _known(entry)
+        read = self._index.read
+        if entry.recipe.kind == "concat":
+            yield from map(read, entry.recipe.objects)
+            return
+        try:
+            for part in self.plan(entry).parts():
+                if isinstance(part, bytes):
+                    yield part
+                else:
+                    yield from map(read, part)
+        except ValueError as exc:
+            raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
+
+
+def _inflated(inflate: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """What the next bytes of a payload inflate to, in pieces: a bomb costs time, not memory."""
+    while data:
+        yield inflate.decompress(data, JOINED)
+        data = inflate.unconsumed_tail
+
+
+def _known(entry: Entry) -> None:
+    if entry.recipe.kind not in ("concat", "zip"):
+        raise FormatUnknown(f"{entry.path}: kept as {entry.recipe.kind!r}, this version reads 'concat' and 'zip'")
+
+
+def _joined(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Small parts put together to some JOINED bytes; large ones as they are."""
+    small: list[bytes] = []
+    size = 0
+    for part in parts:
+        small.append(part)
+        size += len(part)
+        if size >= JOINED:
+            yield b"".join(small)
+            small.clear()
+            size = 0
+    if small:
+        yield b"".join(small)

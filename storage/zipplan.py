@@ -1,0 +1,310 @@
+"""What a ZIP is made of besides its payloads, in columns: `encode` what was cut, `parts` gives the file back.
+
+Every header repeats the export's folder and time, so a skeleton kept member by member changes everywhere each
+night. Here the folder is taken out, what can be computed is left out, and the rest stands in columns: what did not
+change in the lab is the same as the night before. Nothing is guessed: a flag says that a rule holds for every
+member, else the bytes are kept as they are. Pure: bytes to values and back (FORMAT.md section 5).
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from storage import columns
+from storage.objects import OID_SIZE, Oid
+from storage.zipcut import CENTRAL_SIGN, FULL32, LOCAL_SIGN, Directory, NotCut, true_sizes
+
+MAGIC = b"SRZIP\x00\x00\x01"
+INLINE = 32  # bytes: a payload up to this stands in the plan, for its oid would not be shorter
+PIECE = 4 << 20  # bytes: a larger payload is several objects, all but the last of this size
+HEAD = struct.Struct(">8sQQB")  # magic, members, bytes before the ZIP, flags
+
+# A row of the local header: version, flags, method, time, date | crc, csize, size | lengths of name and extra
+LOCAL_ROW, LOCAL_PLANES = 26, (*range(10), *range(22, 26))
+# A row of the central one: by | as the local one | sums, name's length | lengths, disk, attributes | offset
+CENTRAL_ROW, SAME_PLANES, ALL_PLANES = 42, (0, 1, *range(26, 38)), (*range(12), *range(26, 38))
+
+LIKE_LOCAL, OFFSETS_FOLLOW = 1, 2  # flags: what holds for every member
+_DESCRIPTOR = b"PK\x07\x08"
+NO_GAP, SIGNED, BARE, SIGNED64, LITERAL = 0, 1, 2, 3, 255  # what lies behind a payload
+
+
+class PlanBuilder:
+    """Collects the members of a ZIP in the file's order. Memory: about 150 bytes a member."""
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._local = bytearray()  # rows
+        self._names = bytearray()
+        self._extras = bytearray()
+        self._classes = bytearray()
+        self._gaps = bytearray()  # literal ones
+        self._head = b""
+        self._inline = bytearray()
+        self._oids = bytearray()
+        self._root: bytes | None = None
+
+    def add(self, gap: bytes, header: bytes, payload: bytes | list[Oid]) -> None:
+        """The next member: its payload where it stands in the plan (up to INLINE bytes), else its objects."""
+        end = 30 + (header[26] | header[27] << 8)
+        name = header[30:end]
+        self._gap(gap)
+        self._local += header[4:30]
+        self._names += name
+        self._extras += header[end:]
+        if self._root is None:
+            self._root = name[: name.find(b"/") + 1]
+        elif self._root and not name.startswith(self._root):
+            self._root = b""
+        if isinstance(payload, bytes):
+            self._inline += payload
+        else:
+            self._oids += b"".join(payload)
+
+    def encode(self, last_gap: bytes, tail: bytes) -> bytes:
+        """The plan. `last_gap` lies behind the last payload, `tail` behind the directory. Use once."""
+        self._gap(last_gap)
+        directory, data = self._directory, self._directory.data
+        rows, offsets = bytearray(), bytearray()
+        for place in directory.place:  # into one buffer each: a list of 100,000 pieces costs ten times as much
+            rows += data[place + 4 : place + 46]
+            offsets += data[place + 42 : place + 46]
+        like_local = all(rows[k::CENTRAL_ROW] == self._local[k - 2 :: LOCAL_ROW] for k in range(2, 12))
+        computed = array("I", (min(h - directory.shift, FULL32) for h in directory.header))
+        if sys.byteorder == "big":
+            computed.byteswap()
+        offsets_follow = offsets == computed.tobytes()
+        flags = LIKE_LOCAL * like_local | OFFSETS_FOLLOW * offsets_follow
+        head = HEAD.pack(MAGIC, len(directory), directory.shift, flags)
+        used = SAME_PLANES if like_local else ALL_PLANES
+        return head + columns.join(self._sections(rows, used, b"" if offsets_follow else bytes(offsets), tail))
+
+    def _sections(self, rows: bytearray, used: Sequence[int], offsets: bytes, tail: bytes) -> Iterator[bytes]:
+        """One at a time: each is let go before the next is made."""
+        root = self._root or b""
+        yield root
+        yield self._names_without(len(root))
+        yield columns.planes(self._local, LOCAL_ROW, LOCAL_PLANES)
+        sums = _fields(self._local, LOCAL_ROW, 10)
+        yield sums if sums.strip(b"\0") else b""
+        yield bytes(self._extras)
+        yield _fields(rows, CENTRAL_ROW, 12)
+        yield columns.planes(rows, CENTRAL_ROW, used)
+        yield offsets
+        places = self._directory.place
+        yield b"" if all(a < b for a, b in pairwise(places)) else _ranks(places)
+        rest = bytearray()
+        for place in places:
+            rest += self._rest_of(place)
+        yield bytes(rest)
+        yield bytes(self._classes)
+        yield bytes(self._gaps)
+        yield self._head
+        yield tail
+        yield bytes(self._inline)
+        yield bytes(self._oids)
+
+    def _gap(self, gap: bytes) -> None:
+        index = len(self._local) // LOCAL_ROW - 1  # of the member whose payload the gap follows
+        if index < 0:
+            self._head = gap
+            return
+        at = self._directory.place[index]
+        kind = _class_of(gap, self._directory.data[at + 16 : at + 28])
+        self._classes.append(kind)
+        if kind == LITERAL:
+            self._gaps += len(gap).to_bytes(4, "big") + gap
+
+    def _names_without(self, cut: int) -> bytes:
+        if not cut:
+            return bytes(self._names)
+        out, at = bytearray(), 0
+        for length in _lengths(self._local, LOCAL_ROW, 22):
+            out += self._names[at + cut : at + length]
+            at += length
+        return bytes(out)
+
+    def _rest_of(self, place: int) -> bytes:
+        name, extra, comment = struct.unpack_from("<HHH", self._directory.data, place + 28)
+        return self._directory.data[place + 46 + name : place + 46 + name + extra + comment]
+
+
+class PlannedMember(NamedTuple):
+    """What a plan says of one member."""
+
+    header: bytes  # local, whole
+    sums: bytes  # CRC-32, payload's and plain size as the directory says them
+    size: int  # bytes of the payload
+    payload: bytes | list[Oid]
+    gap: bytes  # what lies behind the payload
+
+    @property
+    def name(self) -> bytes:
+        return self.header[30 : 30 + int.from_bytes(self.header[26:28], "little")]
+
+
+class Plan:
+    """A plan that was read. Raises ValueError for bytes that are none, here or while its members are read."""
+
+    def __init__(self, data: bytes) -> None:
+        magic, self.count, self._shift, self._flags = HEAD.unpack_from(data.ljust(HEAD.size, b"\0"))
+        if magic != MAGIC:
+            raise ValueError("not a plan that this version reads")
+        count, sections = self.count, columns.Sections(data, HEAD.size)
+        self.root, self._names = sections.take(), sections.take()
+        self._local = bytes(columns.unplanes(sections.take(), count, LOCAL_ROW, LOCAL_PLANES))
+        self._local_sums = sections.take()
+        self._extras = sections.take()
+        self._sums = sections.take(12 * count)
+        used = SAME_PLANES if self._flags & LIKE_LOCAL else ALL_PLANES
+        self._central = bytes(columns.unplanes(sections.take(), count, CENTRAL_ROW, used))
+        self._offsets = sections.take(0 if self._flags & OFFSETS_FOLLOW else 4 * count)
+        self._order = sections.take()
+        self._rest = sections.take()
+        self._classes = sections.take(count)
+        self._gaps = sections.take()
+        self.head, self.tail = sections.take(), sections.take()
+        self._inline, self._oids = sections.take(), sections.take()
+        sections.end()
+        if len(self._local_sums) not in (0, 12 * count) or len(self._order) not in (0, 4 * count):
+            raise ValueError("a plan whose columns differ in length")
+
+    def oids(self) -> Iterator[Oid]:
+        """Every object that the payloads need, in order, with doubles."""
+        return (Oid(oid) for (oid,) in struct.iter_unpack(f"{OID_SIZE}s", self._oids))
+
+    def members(self) -> Iterator[PlannedMember]:
+        """The members in the file's order."""
+        root, local, sums, central = self.root, self._local, self._sums, self._central
+        name_at = extra_at = rest_at = inline_at = oid_at = gap_at = 0
+        for index in range(self.count):
+            row = local[index * LOCAL_ROW : (index + 1) * LOCAL_ROW]
+            own = self._local_sums[12 * index : 12 * index + 12] if self._local_sums else bytes(12)
+            name_size = (row[22] | row[23] << 8) - len(root)
+            extra_size = row[24] | row[25] << 8
+            name = self._names[name_at : name_at + name_size]
+            header = b"".join(
+                (LOCAL_SIGN, row[:10], own, row[22:], root, name, self._extras[extra_at : extra_at + extra_size])
+            )
+            name_at, extra_at = name_at + name_size, extra_at + extra_size
+            its = sums[12 * index : 12 * index + 12]
+            extra, comment = struct.unpack_from("<HH", central, index * CENTRAL_ROW + 26)
+            size = int.from_bytes(its[4:8], "little")
+            if FULL32 in (size, int.from_bytes(its[8:], "little")):
+                size = _true_size(self._rest[rest_at : rest_at + extra], its)
+            rest_at += extra + comment
+            payload: bytes | list[Oid]
+            if size <= INLINE:
+                payload = self._inline[inline_at : inline_at + size]
+                inline_at += size
+            else:
+                end = oid_at + -(-size // PIECE) * OID_SIZE
+                if end > len(self._oids):
+                    raise ValueError(f"member {index}: its objects are missing")
+                payload = [Oid(self._oids[at : at + OID_SIZE]) for at in range(oid_at, end, OID_SIZE)]
+                oid_at = end
+            gap = _gap_of(self._classes[index], its)
+            if gap is None:
+                length = int.from_bytes(self._gaps[gap_at : gap_at + 4], "big")
+                gap = self._gaps[gap_at + 4 : gap_at + 4 + length]
+                gap_at += 4 + length
+            if name_size < 0 or len(header) != 30 + name_size + len(root) + extra_size:
+                raise ValueError(f"member {index}: its name or extra field is cut")
+            yield PlannedMember(header, its, size, payload, gap)
+
+    def parts(self) -> Iterator[bytes | list[Oid]]:
+        """The file's parts in order: bytes, or the objects of a payload. Memory: the directory, as it grows."""
+        before = self.head  # bytes not given yet
+        at, rest_at = len(self.head), 0
+        directory = bytearray()
+        ends = array("Q")
+        like_local, offsets_follow = self._flags & LIKE_LOCAL, self._flags & OFFSETS_FOLLOW
+        for index, (header, sums, size, payload, gap) in enumerate(self.members()):
+            if isinstance(payload, bytes):
+                before += header + payload + gap
+            else:
+                yield before + header
+                yield payload
+                before = gap
+            row = self._central[index * CENTRAL_ROW : (index + 1) * CENTRAL_ROW]
+            end = rest_at + (row[26] | row[27] << 8) + (row[28] | row[29] << 8)
+            if offsets_follow:
+                offset = min(at - self._shift, FULL32).to_bytes(4, "little")
+            else:
+                offset = self._offsets[4 * index : 4 * index + 4]
+            middle = header[4:14] if like_local else row[2:12]
+            name = header[30 : 30 + (header[26] | header[27] << 8)]
+            rest = self._rest[rest_at:end]
+            directory += b"".join(
+                (CENTRAL_SIGN, row[:2], middle, sums, header[26:28], row[26:38], offset, name, rest)
+            )
+            rest_at = end
+            at += len(header) + size + len(gap)
+            if self._order:
+                ends.append(len(directory))
+        yield before
+        yield bytes(directory) if not self._order else self._sorted(directory, ends)
+        yield self.tail
+
+    def _sorted(self, directory: bytearray, ends: array[int]) -> bytes:
+        ranks = [rank for (rank,) in struct.iter_unpack(">I", self._order)]
+        if sorted(ranks) != list(range(self.count)):
+            raise ValueError("the order of a plan's directory is none")
+        out = [b""] * self.count
+        for rank, (start, end) in zip(ranks, pairwise([0, *ends]), strict=True):
+            out[rank] = bytes(directory[start:end])
+        return b"".join(out)
+
+
+def _class_of(gap: bytes, sums: bytes) -> int:
+    for kind in (SIGNED, NO_GAP, BARE, SIGNED64):
+        if gap == _gap_of(kind, sums):
+            return kind
+    return LITERAL
+
+
+def _gap_of(kind: int, sums: bytes) -> bytes | None:
+    """What lies behind a payload, by its class; None for a literal one. Data descriptors: APPNOTE 4.3.9."""
+    if kind == SIGNED:
+        return _DESCRIPTOR + sums
+    if kind == NO_GAP:
+        return b""
+    if kind == BARE:
+        return sums
+    if kind == SIGNED64:
+        return _DESCRIPTOR + sums[:8] + bytes(4) + sums[8:] + bytes(4)
+    return None
+
+
+def _true_size(extra: bytes, sums: bytes) -> int:
+    csize, size = struct.unpack("<II", sums[4:])
+    try:
+        return true_sizes(extra, csize, size, 0)[0]
+    except NotCut as exc:
+        raise ValueError(str(exc)) from exc
+
+
+def _fields(rows: bytearray, width: int, column: int) -> bytes:
+    """Twelve bytes of each row: CRC-32 and sizes."""
+    out = bytearray()
+    for at in range(column, len(rows), width):
+        out += rows[at : at + 12]
+    return bytes(out)
+
+
+def _lengths(rows: bytearray, width: int, column: int) -> Iterator[int]:
+    return (low | high << 8 for low, high in zip(rows[column::width], rows[column + 1 :: width], strict=True))
+
+
+def _ranks(places: array[int]) -> bytes:
+    """The place of each member in the directory, members in the file's order."""
+    order = sorted(range(len(places)), key=places.__getitem__)
+    ranks = [0] * len(places)
+    for rank, index in enumerate(order):
+        ranks[index] = rank
+    return struct.pack(f">{len(ranks)}I", *ranks)
