@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -49,7 +50,8 @@ def main() -> None:
     chosen = _chosen(given.tools)
     java = zips.has_java() and not given.python_zips
     versions = [*tools.versions(chosen), *(served.versions() if DOWNLOAD in sets else [])]
-    facts = lab.machine(given.seed, [*versions, f"ZIPs by {'Java' if java else 'Python'}"])
+    load = f"load {os.getloadavg()[0]:.1f} at the start"  # times on a busy machine say little
+    facts = lab.machine(given.seed, [*versions, f"ZIPs by {'Java' if java else 'Python'}", load])
     print(f"{facts}, scale {given.scale:g}; medians, tools in turn", flush=True)
     courses: dict[str, Course] = {}
     found: list[Figure] = []
