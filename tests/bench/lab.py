@@ -109,13 +109,13 @@ def back_up(path: Path, lab: Lab, *, prefect: bool = False) -> tuple[dict[str, A
     return json.loads(notes.read_text("utf-8")), spent
 
 
-def run(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Spent:
-    """Run a command to its end and measure it. Ends the program where the command fails."""
+def run(command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Spent:
+    """Run a command to its end, here or in `cwd`, and measure it. Ends the program where the command fails."""
     began = time.monotonic()
     # A configured Prefect server is somebody's: measurements must not enter its history.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     child = subprocess.Popen(
-        command, cwd=ROOT, env={**clean, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=cwd or ROOT, env={**clean, **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert child.stdout is not None
     peaks = [0]
