@@ -51,7 +51,7 @@ def keep(packing: Packing, content: BinaryIO, base: Base | None) -> tuple[Recipe
 def keep_text(packing: Packing, text: bytes, base: Base | None) -> Steps:
     """Keep a listing or a plan: as a step from `base` where that is possible and pays, else whole."""
     if base and base.text == text:
-        return base.steps
+        return _named(packing, base.steps)
     frame, before = b"", Steps()
     if base and steps.worth_a_step(len(base.steps), text, base.text):
         frame, before = steps.next_step(text, base.text), base.steps
@@ -60,7 +60,15 @@ def keep_text(packing: Packing, text: bytes, base: Base | None) -> Steps:
         if not frame or len(frame) > len(whole) * 3 // 4:
             frame, before = whole, ()
     pieces = (frame[at : at + PIECE] for at in range(0, len(frame), PIECE))
-    return (*before, tuple(packing.put(piece, Kind.LISTING, packed=True) for piece in pieces))
+    return (*_named(packing, before), tuple(packing.put(piece, Kind.LISTING, packed=True) for piece in pieces))
+
+
+def _named(packing: Packing, steps: Steps) -> Steps:
+    """The steps of the night before: this snapshot needs their packs, too."""
+    for step in steps:
+        for oid in step:
+            packing.name(oid)
+    return steps
 
 
 def _cut(packing: Packing, content: BinaryIO, size: int) -> tuple[bytes, int]:

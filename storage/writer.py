@@ -103,9 +103,6 @@ class Writer:
             raise ValueError(f"a draft of {draft.key}, this writer is for {self._key}")
         text = listing.encode(self._entries.values())
         steps = keep_text(self._packing, text, self._listing_base())
-        for step in steps:
-            for oid in step:
-                self._packing.name(oid)
         self._packing.flush()
         if self._reader.text(steps) != text:
             raise ObjectCorrupt(f"{draft.key}: the listing that was read back is not the one that was written")
