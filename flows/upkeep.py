@@ -37,7 +37,8 @@ def free_space(archive: Archive) -> Sweep:
 
 def _safe(report: Report) -> bool:
     """Whether it is known what every snapshot needs: a stray file elsewhere must not stop the freeing for ever."""
-    return not any(f.snapshots or f.name.startswith(("packs/", "snapshots/")) for f in report.findings)
+    known = ("packs/", "snapshots/", "replaced/")
+    return not any(f.snapshots or f.name.startswith(known) for f in report.findings if not f.lost)
 
 
 def _name() -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from storage import canonical, snapshot
+from storage import canonical, replaced, snapshot
 from storage.backend import Backend, LocalDisk
 from storage.errors import (
     ArchiveMissing,
@@ -25,7 +25,8 @@ from storage.index import Index
 from storage.listing import Entry
 from storage.objects import PlainSha256, Scheme, scheme
 from storage.reader import Reader
-from storage.snapshot import Link, ScopeKey, Snapshot, Tombstone
+from storage.replaced import Replaced
+from storage.snapshot import Link, Manifest, ScopeKey, Snapshot, Tombstone
 
 FORMAT = 1
 FORMAT_NAME = "strongroom.json"
@@ -47,6 +48,7 @@ class Archive:
         self.backend = backend
         self.id = archive_id
         self.scheme = scheme
+        self._notes: dict[str, Replaced] = {}  # by name, as far as they were read
 
     @classmethod
     def create(cls, backend: Backend, *, now: datetime) -> Archive:
@@ -191,8 +193,36 @@ class Archive:
     def reader(self, found: Snapshot) -> Reader:
         """Reads files of one snapshot."""
         index = Index(self.backend, self.scheme)
-        index.load_readable(found.manifest.packs)
+        index.load_readable(self.packs_of(found.manifest))
         return Reader(index)
+
+    def packs_of(self, manifest: Manifest) -> tuple[str, ...]:
+        """The packs to read where a manifest names some: replaced ones give way. A damaged note is passed over."""
+        return replaced.to_read(self.replacements(damaged=[]), manifest.packs)
+
+    def hits(self) -> set[str]:
+        """Ids of snapshots that a repair found to have lost something. Reads notes only: cheap, and not all that
+        a scrub would say."""
+        return {found for note in self.replacements(damaged=[]).values() for found in note.hits}
+
+    def replacements(self, *, damaged: list[Damaged] | None = None) -> dict[str, Replaced]:
+        """Of each pack that was replaced, the note that counts. One that cannot be read raises, unless `damaged`
+        takes it: then it is as if it were not there."""
+        found = []
+        for name in self.backend.list(replaced.FOLDER):
+            if replaced.parse_name(name) is None:
+                continue
+            try:
+                if name not in self._notes:  # they never change, and a reader is made for each snapshot
+                    self._notes[name] = replaced.decode(self.backend.get(name), name)
+                found.append(self._notes[name])
+            except (ObjectCorrupt, FormatUnknown) as exc:
+                if damaged is None:
+                    raise
+                damaged.append(Damaged(name, str(exc)))
+            except ObjectMissing:
+                continue  # its pack was freed since the names were listed
+        return replaced.newest(found)
 
     def put_record(self, run_id: str, data: bytes) -> bool:
         """Keep a run's record. False where one is there already: the first stands."""

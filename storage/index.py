@@ -88,18 +88,21 @@ class Index:
 
     def place(self, oid: Oid) -> int | None:
         """Where the object is, as a number for `pack_of`; None where no loaded pack holds it."""
+        return next(self.places(oid), None)
+
+    def places(self, oid: Oid) -> Iterator[int]:
+        """Every place of the object; all of them only as long as no pack was added since the first question."""
         if self._noted < len(self._packs):
             self._note()
         if oid in self._recent:
-            return self._recent[oid]
+            yield self._recent[oid]
         key = int.from_bytes(oid[:8], "big")
         at = bisect_left(self._keys, key)
         while at < len(self._keys) and self._keys[at] == key:
             place = self._places[at]
             if self._packs[place >> _ROWS][1].oid(place & ((1 << _ROWS) - 1)) == oid:
-                return place
+                yield place
             at += 1
-        return None
 
     def pack_of(self, place: int) -> str:
         """The digest of the pack that a place lies in."""
@@ -108,11 +111,17 @@ class Index:
     def find(self, oid: Oid) -> Location | None:
         """Where the object is, as far as packs were loaded."""
         place = self.place(oid)
-        if place is None:
-            return None
+        return None if place is None else self.locate(place)
+
+    def locate(self, place: int) -> Location:
+        """What lies at a place."""
         pack, footer = self._packs[place >> _ROWS]
         placed = footer.placed(place & ((1 << _ROWS) - 1))
         return Location(pack, footer.blocks[placed.block], placed)
+
+    def footer(self, pack: str) -> Footer | None:
+        """What a loaded pack says of itself; None for a pack that was not loaded."""
+        return self._packs[self._loaded[pack]][1] if pack in self._loaded else None
 
     def oids(self) -> Iterator[Oid]:
         """Every object of the loaded packs; one that several hold comes as often."""
@@ -126,6 +135,10 @@ class Index:
         place = self.place(oid)
         if place is None:
             raise ObjectMissing(f"object {oid.hex()[:12]}: {self._why_missing()}")
+        return self.read_at(place, oid)
+
+    def read_at(self, place: int, oid: Oid) -> bytes:
+        """The object's bytes from that place, proven. Raises ObjectMissing, ObjectCorrupt."""
         pack = place >> _ROWS
         placed = self._packs[pack][1].placed(place & ((1 << _ROWS) - 1))
         plain = self._blocks.get((pack, placed.block))

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storage import canonical, snapshot
+from storage import canonical, replaced, snapshot
 from storage.archive import Archive
 from storage.index import pack_digest, pack_name
+from storage.replaced import Replaced
 from storage.retention import Fact, Policy, Verdict, decide
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
 from storage.verify import Quality
@@ -29,6 +30,7 @@ class Sweep:
     bytes_freed: int
     sighted: tuple[str, ...]  # unnamed packs seen for the first time
     settled: tuple[str, ...]  # packs whose note has become pointless: they are named now, or gone
+    unreplaced: tuple[str, ...] = ()  # replaced packs that are gone, and nobody asks for them any more
 
 
 def fact(found: Snapshot) -> Fact:
@@ -75,16 +77,19 @@ def plan_sweep(
     sightings: Mapping[str, datetime],
     *,
     now: datetime,
+    notes: Mapping[str, Replaced] | None = None,
 ) -> Sweep:
     """Which of the packs `present` (digest, bytes) can go.
 
     Those that only tombstones older than GRACE name, and those that nothing names and nothing named a GRACE ago,
-    when they were sighted first.
+    when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too.
     """
-    needed = {pack for found in live for pack in found.manifest.packs}
-    dead: set[str] = set()
+    notes = notes or {}
+    named = {pack for found in live for pack in found.manifest.packs}
+    buried: set[str] = set()
     for tomb in tombs:
-        (dead if now - tomb.forgotten_at >= GRACE else needed).update(tomb.manifest.packs)
+        (buried if now - tomb.forgotten_at >= GRACE else named).update(tomb.manifest.packs)
+    needed, dead = replaced.to_protect(notes, named), replaced.to_protect(notes, buried)
     sizes = dict(present)
     unnamed = sizes.keys() - dead - needed
     old = {pack for pack in unnamed if pack in sightings and now - sightings[pack] >= GRACE}
@@ -94,26 +99,32 @@ def plan_sweep(
         bytes_freed=sum(sizes[pack] for pack in chosen),
         sighted=tuple(sorted(unnamed - sightings.keys())),
         settled=tuple(sorted(sightings.keys() - (unnamed - old))),
+        unreplaced=tuple(sorted(notes.keys() - needed - (sizes.keys() - set(chosen)))),
     )
 
 
 def sweep(archive: Archive, *, now: datetime) -> Sweep:
     """Free the packs that `plan_sweep` names. Retry: yes; one sweep at a time.
 
-    Raises where any manifest or tombstone cannot be read: then nothing is freed, because what it needs is not
-    known.
+    Raises where any manifest, tombstone or note about a replaced pack cannot be read: then nothing is freed,
+    because what it needs is not known.
     """
     _finish_forgetting(archive)
     backend = archive.backend
     digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
     present = [(digest, backend.size(pack_name(digest)) or 0) for digest in digests]
-    plan = plan_sweep(present, archive.snapshots(), archive.tombstones(), _sightings(archive), now=now)
+    live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
+    plan = plan_sweep(present, live, tombs, _sightings(archive), now=now, notes=notes)
     for pack in plan.sighted:
         backend.put_new(unnamed_name(pack), [_sighting(pack, now)])
     for pack in plan.packs:
         backend.delete(pack_name(pack))
     for pack in plan.settled:
         backend.delete(unnamed_name(pack))
+    for name in list(backend.list(replaced.FOLDER)) if plan.unreplaced else ():
+        note = replaced.parse_name(name)
+        if note and note[0] in plan.unreplaced:
+            backend.delete(name)
     return plan
 
 

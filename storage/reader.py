@@ -64,9 +64,13 @@ class Reader:
         for _ in self.chunks(entry):
             pass
 
+    def has(self, oid: Oid) -> bool:
+        """True where a pack at hand holds the object. Reads nothing."""
+        return self._index.place(oid) is not None
+
     def lacks(self, entry: Entry) -> bool:
         """True where an object of the file is in none of the packs at hand. Reads no content but the plan's."""
-        return any(self._index.place(oid) is None for oid in self.oids(entry))
+        return not all(map(self.has, self.oids(entry)))
 
     def oids(self, entry: Entry) -> Iterator[Oid]:
         """Every object that the file needs, with doubles. Raises what reading its plan raises."""

@@ -11,16 +11,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from storage import canonical, records, snapshot
+from storage import canonical, evidence, records, replaced, snapshot
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
 from storage.index import footer_of, pack_digest, pack_name
+from storage.losses import losses
+from storage.objects import Oid
 from storage.prune import read_sighting, unnamed_digest
+from storage.replaced import Replaced
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
 
 PIECE = 8 << 20  # bytes of a pack read at a time
 _MISSING = "missing"
-_OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed")  # a record may be of any kind but these
+_OTHER_KINDS = (
+    "archive",
+    "snapshot",
+    "tombstone",
+    "unnamed",
+    "replaced",
+    "evidence",
+)  # a record may be of any kind but these
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +40,7 @@ class Finding:
     name: str
     problem: str
     snapshots: tuple[str, ...] = ()
+    lost: bool = False  # a repair gave it up and said so: nothing about the rest is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +65,15 @@ def scrub(archive: Archive, *, on_bytes: Callable[[int], None] = lambda _: None)
     findings = list(_unreadable(damaged, live, tombs))
     findings += _chain_gaps(live, tombs, {bad.name for bad in damaged})
     findings += _foreign(archive, live)
+    bad_notes: list[Damaged] = []
+    notes = archive.replacements(damaged=bad_notes)
+    findings += [Finding(bad.name, bad.problem) for bad in bad_notes]
     users: dict[str, list[str]] = {}
     for found in live:
-        for pack in found.manifest.packs:
+        for pack in replaced.to_read(notes, found.manifest.packs):
             users.setdefault(pack, []).append(found.id)
-    present = {digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest}
+    # A pack with a note is never read: its damaged bytes are evidence.
+    present = {digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest} - notes.keys()
     bytes_read = 0
     for pack in sorted(present | users.keys()):
         problem, size = _read_pack(archive, pack, on_bytes)
@@ -66,8 +81,9 @@ def scrub(archive: Archive, *, on_bytes: Callable[[int], None] = lambda _: None)
         if problem and (pack in users or problem != _MISSING):  # nobody needs it: a sweep freed it just now
             findings.append(Finding(pack_name(pack), problem, tuple(users.get(pack, ()))))
     hit = {found_id for finding in findings for found_id in finding.snapshots}
-    findings += _unreadable_listings(archive, (found for found in live if found.id not in hit))
+    findings += _unreadable_listings(archive, (found for found in live if found.id not in hit), notes)
     findings += _bad_small_files(archive)
+    findings += [Finding(name, problem) for name, problem in evidence.problems(archive.backend)]
     findings += _strays(archive)
     return Report(tuple(findings), len(live), len(present), bytes_read, _heads(live, tombs))
 
@@ -142,21 +158,36 @@ def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:
         yield Finding(FORMAT_NAME, problem, tuple(found.id for found in others))
 
 
-def _unreadable_listings(archive: Archive, live: Iterable[Snapshot]) -> Iterator[Finding]:
+def _unreadable_listings(
+    archive: Archive, live: Iterable[Snapshot], notes: Mapping[str, Replaced]
+) -> Iterator[Finding]:
     for found in live:
+        reader, given_up = archive.reader(found), _given_up(found, notes)
         try:
-            entries, reader = archive.entries(found), archive.reader(found)
+            hit = losses(reader, found, lambda oid, r=reader, g=given_up: oid in g and not r.has(oid))  # type: ignore[misc]
+            entries = () if hit and hit.listing else reader.entries(found)
         except StorageError as exc:
             yield Finding(found.name, f"its listing cannot be read: {exc}", (found.id,))
             continue
+        if hit:
+            yield Finding(found.name, f"lost: {hit}", (found.id,), lost=True)
+            if hit.listing:
+                continue
         if (len(entries), sum(e.measured.size for e in entries)) != (
             found.manifest.files,
             found.manifest.size,
         ):
             yield Finding(found.name, "its listing and its manifest count differently", (found.id,))
-        lacking = [entry.path for entry in entries if reader.lacks(entry)]
+        known = {file.path for file in hit.files} if hit else set()
+        lacking = [entry.path for entry in entries if entry.path not in known and reader.lacks(entry)]
         if lacking:
             yield Finding(found.name, f"{lacking[0]}: in none of its packs ({len(lacking)} files)", (found.id,))
+
+
+def _given_up(found: Snapshot, notes: Mapping[str, Replaced]) -> set[Oid]:
+    """The objects that notes about its packs call lost, and that none of what replaced them holds."""
+    named = replaced.to_protect(notes, found.manifest.packs) & notes.keys()
+    return {Oid(bytes.fromhex(oid)) for pack in named for oid in notes[pack].lost}
 
 
 def _bad_small_files(archive: Archive) -> Iterator[Finding]:
@@ -188,6 +219,8 @@ def _strays(archive: Archive) -> Iterator[Finding]:
             "packs": pack_digest(name) is not None,
             "snapshots": snapshot.parse_name(name) is not None,
             "unnamed": unnamed_digest(name) is not None,
+            "replaced": replaced.parse_name(name) is not None,
+            "evidence": evidence.is_evidence(name),
         }
         if not known.get(folder, False):
             yield Finding(name, "no file of an archive: put by somebody else, or renamed")

@@ -152,7 +152,7 @@ class Writer:
         ignored: list[Damaged] = []
         newest: dict[ScopeKey, Snapshot] = {s.key: s for s in self._archive.snapshots(damaged=ignored)}
         for live in newest.values():
-            self._index.load_readable(live.manifest.packs)
+            self._index.load_readable(self._archive.packs_of(live.manifest))
         self._newest = newest.get(self._key)
         if self._newest is not None:
             try:

@@ -22,12 +22,14 @@ from flows.cli.console import (
     print_table,
     say,
 )
-from flows.cli.views import snapshot_json
+from flows.cli.views import hit_json, snapshot_json
 from flows.errors import Exit
 from flows.proof import Reread, Sheet, facts, follow
 from flows.proofpage import MAX_PROBLEMS, page
 from storage.archive import Archive, Damaged, open_url
 from storage.errors import StorageError
+from storage.listing import Entry
+from storage.losses import lost_of
 from storage.snapshot import Snapshot
 from storage.verify import Meter
 
@@ -63,17 +65,20 @@ def snapshots(
         for s in store.snapshots(damaged=damaged)
         if (source is None or s.key.source == source) and (scope is None or s.key.scope == scope)
     ]
+    hits = store.hits()
     if json:
-        rows = [snapshot_json(s, store.entries(s)) for s in found]
+        rows = [{**snapshot_json(s, _entries(store, s, hits)), "damaged": s.id in hits} for s in found]
         print_json("snapshots", {"snapshots": rows, "damaged": [bad.name for bad in damaged]})
     elif found:
         print_table(
-            "", ("id", "source", "scope", "taken", "quality", "files", "size", "stored bytes"), _rows(found)
+            "", ("id", "source", "scope", "taken", "quality", "files", "size", "stored bytes"), _rows(found, hits)
         )
     else:
         out.print("no snapshots")
     for bad in damaged:
         complain(f"{bad.name}: {bad.problem}", "`strongroom scrub --all` says whom it hits")
+    if any(s.id in hits for s in found):
+        say("hint: `strongroom show ID` names what a damaged snapshot has lost; `strongroom repair --from COPY`")
     return Exit.VERIFICATION if damaged else Exit.DONE
 
 
@@ -94,8 +99,11 @@ def show(
     if proof:
         return _show_proof(store, found, json=json)
     entries = store.entries(found)
+    lost = lost_of(store.reader(found), found) if found.id in store.hits() else None
     if json:
-        print_json("show", {"snapshot": snapshot_json(found, entries)})
+        print_json(
+            "show", {"snapshot": {**snapshot_json(found, entries), "lost": hit_json([lost] if lost else [])}}
+        )
         return Exit.DONE
     manifest, draft = found.manifest, found.manifest.draft
     out.print(f"[bold]snapshot[/] {found.id}")
@@ -112,6 +120,8 @@ def show(
     ]
     for name, value in facts:
         out.print(f"  {name:<8} {painted(value)}")
+    for file in lost.files if lost else ():
+        out.print(f"  damaged  {painted(str(file))}: lost; all else can be restored")
     for note in draft.notes:
         out.print(f"  note     {painted(note)}")
     print_table(
@@ -167,14 +177,24 @@ def _read_again(store: Archive, found: Snapshot) -> tuple[list[Reread], str]:
     return files, ""
 
 
-def _rows(found: list[Snapshot]) -> list[tuple[str, ...]]:
+def _entries(store: Archive, found: Snapshot, hits: set[str]) -> tuple[Entry, ...]:
+    """The files of a snapshot; none where a repair found that its listing is lost. Raises StorageError."""
+    try:
+        return store.entries(found)
+    except StorageError:
+        if found.id in hits:
+            return ()
+        raise
+
+
+def _rows(found: list[Snapshot], hits: set[str]) -> list[tuple[str, ...]]:
     return [
         (
             s.id[:8],
             s.key.source,
             s.key.scope,
             day(s.manifest.draft.taken_at),
-            s.manifest.draft.quality.value,
+            s.manifest.draft.quality.value + (", damaged" if s.id in hits else ""),
             number(s.manifest.files),
             number(s.manifest.size),
             number(s.manifest.stored_bytes),

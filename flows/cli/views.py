@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage.listing import Entry
+from storage.losses import Hit
 from storage.snapshot import Snapshot, check_json, to_text
 
 
@@ -45,3 +46,17 @@ def snapshot_json(found: Snapshot, entries: Sequence[Entry]) -> dict[str, Any]:
         "checks": [check_json(check) for check in draft.checks],
         "files": [file_json(entry) for entry in entries],
     }
+
+
+def hit_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """What was lost, for machines."""
+    return [
+        {
+            "snapshot": hit.snapshot,
+            "source": hit.source,
+            "scope": hit.scope,
+            "listing": hit.listing,
+            "files": [{"name": file.path, "members": list(file.members)} for file in hit.files],
+        }
+        for hit in hits
+    ]

@@ -1,0 +1,127 @@
+"""The verb that mends what scrub found: repair."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, err, number, out, print_json, say
+from flows.cli.views import hit_json
+from flows.clock import new_id
+from flows.errors import Exit
+from storage.archive import Archive, open_url
+from storage.backend import Backend
+from storage.losses import Hit
+from storage.repair import Mend, Plan
+
+_COPY_HINT = "a copy of the archive may still have it: `strongroom repair --from FOLDER`"
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the app."""
+    app.command()(repair)
+
+
+def repair(
+    copy: Annotated[
+        str | None, typer.Option("--from", help="A copy of this archive, to take from what is damaged here.")
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Do it; without, the plan is shown.")] = False,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Mend what is damaged or missing as far as it can be proven, and name what is lost."""
+    from storage.putback import open_with_copy
+    from storage.repair import Repaired, plan_repair
+    from storage.repair import repair as mend
+    from storage.scrub import scrub
+
+    twin = None if copy is None else Archive.open(open_url(copy))
+    store, mark = open_with_copy(_backend(archive, config), twin)
+    with err.status("reading the archive"):
+        plan = plan_repair(store, scrub(store).findings, copy=twin, mark=mark)
+        done = Repaired((), ())
+        if apply:
+            now = datetime.now(UTC)
+            done = mend(store, plan, copy=twin, clock=lambda: datetime.now(UTC), record_id=new_id(now))
+    if json:
+        written = {"packs_written": list(done.packs_written), "evidence": list(done.evidence)}
+        print_json("repair", {"applied": apply and bool(plan), **_plan_json(plan), **written})
+    else:
+        _tell(plan, done=apply)
+    if not apply and (plan or plan.left):
+        return Exit.VERIFICATION
+    return Exit.PARTLY if plan.hits or plan.left else Exit.DONE
+
+
+def _backend(archive: str | None, config: Path | None) -> Backend:
+    """Where the archive is, which cannot be opened perhaps."""
+    if archive is not None:
+        return open_url(archive)
+    from flows import config as configuration
+
+    settings = configuration.load(configuration.find(config))
+    return open_url(settings.file.archive.url, base=settings.folder)
+
+
+def _tell(plan: Plan, *, done: bool) -> None:
+    if not plan and not plan.left and not plan.hits:
+        out.print("nothing to do: no damage")
+        return
+    for pack in plan.packs:
+        out.print(f"pack {pack[:12]}: missing; put back from the copy", markup=False)
+    for mend in plan.mends:
+        out.print(f"pack {mend.pack[:12]}: {mend.problem}; {_counts(mend)}", markup=False, soft_wrap=True)
+    for small in plan.small:
+        how = "its bytes go to the evidence" if small.whole is None else "comes back from the copy"
+        out.print(f"{small.name}: {small.problem}; {how}", markup=False, soft_wrap=True)
+    for hit in plan.hits:
+        complain(f"lost of snapshot {hit.snapshot[:8]} of {hit.source}/{hit.scope}: {_names(hit)}")
+    for finding in plan.left:
+        complain(f"{finding.name}: {finding.problem}; stays as it is")
+    if plan.hits or plan.left:
+        say(f"hint: {_COPY_HINT}")
+    if plan and not done:
+        say("nothing was changed: `strongroom repair --apply` does this")
+    elif plan:
+        say(f"repaired; {len(plan.hits) or 'no'} snapshots have lost something")
+    else:
+        say("nothing to do: nothing of this was found anywhere")
+
+
+def _counts(mend: Mend) -> str:
+    found = [
+        (len(mend.itself), "saved from it"),
+        (len(mend.elsewhere), "found in other packs"),
+        (len(mend.copy), "found in the copy"),
+        (len(mend.lost), "lost"),
+    ]
+    return (
+        ", ".join(f"{number(count)} {words}" for count, words in found if count) or "no objects of it are needed"
+    )
+
+
+def _names(hit: Hit) -> str:
+    """Every file and member: this is the list that somebody works through."""
+    if hit.listing:
+        return "its listing, so all its files"
+    return "; ".join(f"{f.path} (members {', '.join(f.members)})" if f.members else f.path for f in hit.files)
+
+
+def _plan_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "packs_put_back": list(plan.packs),
+        "packs_replaced": [
+            {"pack": m.pack, "problem": m.problem, "itself": len(m.itself), "elsewhere": len(m.elsewhere),
+             "copy": len(m.copy), "lost": len(m.lost)}
+            for m in plan.mends
+        ],
+        "files_put_back": [{"file": s.name, "problem": s.problem} for s in plan.small if s.whole is not None],
+        "files_taken_away": [{"file": s.name, "problem": s.problem} for s in plan.small if s.whole is None],
+        "left": [{"file": f.name, "problem": f.problem} for f in plan.left],
+        "lost": hit_json(plan.hits),
+    }  # fmt: skip

@@ -1,0 +1,114 @@
+"""Damaged bytes of a small file, kept before the file is put anew: what was wrong can be looked at for ever.
+
+The bytes lie under their own SHA-256; a note beside them says which file they were, when and why. Nothing deletes
+either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+
+from storage import canonical
+from storage.backend import Backend
+from storage.errors import ObjectMissing
+from storage.snapshot import from_text, to_text
+
+FOLDER = "evidence/"
+_NAME = re.compile(r"evidence/([0-9a-f]{64})\.(?:bin|[1-9][0-9]{0,8}\.json)")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What stays of a damaged file."""
+
+    sha256: str  # of the damaged bytes: their name
+    file: str  # the name in the archive under which they lay
+    made_at: datetime
+    reason: str
+
+
+def is_evidence(name: str) -> bool:
+    """Whether a file of evidence is called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def keep(backend: Backend, file: str, data: bytes, *, now: datetime, reason: str) -> str:
+    """Make the damaged bytes of `file` durable, with a note; the SHA-256 they lie under. Retry: yes."""
+    digest = hashlib.sha256(data).hexdigest()
+    backend.put_new(f"{FOLDER}{digest}.bin", [data])
+    note = canonical.seal(
+        {
+            "format": 1,
+            "kind": "evidence",
+            "sha256": digest,
+            "file": file,
+            "made_at": to_text(now),
+            "reason": reason,
+        }
+    )
+    for number in count(1):  # two files that were emptied have the same bytes
+        name = f"{FOLDER}{digest}.{number}.json"
+        if backend.put_new(name, [note]) or _names(backend.get(name), name, file):
+            break
+    return digest
+
+
+def swap(backend: Backend, file: str, whole: bytes | None, *, now: datetime, reason: str) -> str:
+    """Put `whole` in the place of a damaged small file, whose bytes are kept first; their SHA-256, or "".
+
+    `None` only takes the damaged file away. Killed in between, the file is missing and its evidence is there:
+    what missing files are put back from puts it back. Retry: yes; a file that is whole by now is left alone.
+    """
+    kept = ""
+    damaged: bytes | None
+    try:
+        damaged = backend.get(file)
+    except ObjectMissing:
+        damaged = whole
+    if damaged is not None and damaged != whole:
+        kept = keep(backend, file, damaged, now=now, reason=reason)
+        backend.delete(file)
+    if whole is not None:
+        backend.put_new(file, [whole])
+    return kept
+
+
+def decode(data: bytes, name: str) -> Evidence:
+    """The note in `data`. Raises ValueError."""
+    value = canonical.unseal(data)
+    found = Evidence(
+        canonical.digest(value.get("sha256")),
+        canonical.text(value.get("file")),
+        from_text(canonical.text(value.get("made_at"))),
+        canonical.text(value.get("reason")),
+    )
+    if value.get("kind") != "evidence" or not name.startswith(f"{FOLDER}{found.sha256}."):
+        raise ValueError("not the note that its name promises")
+    return found
+
+
+def problems(backend: Backend) -> Iterator[tuple[str, str]]:
+    """Files of evidence that are damaged themselves, and what is wrong."""
+    for name in backend.list(FOLDER):
+        if not is_evidence(name):
+            continue  # told as a stray
+        data = backend.get(name)
+        if name.endswith(".json"):
+            try:
+                decode(data, name)
+            except ValueError as exc:
+                yield name, f"cannot be read: {exc}"
+        elif hashlib.sha256(data).hexdigest() != name.removeprefix(FOLDER).removesuffix(".bin"):
+            yield name, "its sha256 is not the one that its name promises"
+
+
+def _names(data: bytes, name: str, file: str) -> bool:
+    try:
+        return decode(data, name).file == file
+    except ValueError:
+        return False

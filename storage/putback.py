@@ -1,0 +1,128 @@
+"""Small files that come back whole from a copy of the archive: which of them, proven by their own seals.
+
+Notes about replaced packs never come from a copy: what was damaged there may be whole here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from storage import canonical, snapshot
+from storage.archive import FORMAT_NAME, Archive
+from storage.backend import Backend
+from storage.errors import ArchiveMissing, ObjectCorrupt, ObjectMissing, StorageError
+from storage.index import pack_name
+from storage.snapshot import Link, ScopeKey, Snapshot, Tombstone
+
+MISSING = "missing"
+_ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence")
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    """A small file to be put anew, or where `whole` is None only to be taken away."""
+
+    name: str
+    problem: str
+    whole: bytes | None
+
+
+def whole_pack(copy: Archive, pack: str) -> bytes | None:
+    """All bytes of a pack of the copy, where they are the ones its name promises. Memory: the pack."""
+    try:
+        data = copy.backend.get(pack_name(pack))
+    except StorageError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == pack else None
+
+
+def open_with_copy(backend: Backend, copy: Archive | None) -> tuple[Archive, PutBack | None]:
+    """The archive, by the mark of its copy where its own is damaged or missing, and then that to be put back.
+
+    Raises what `Archive.open` raises where no copy can help, and ObjectCorrupt for a copy of another archive.
+    """
+    try:
+        archive, mark = Archive.open(backend), None
+    except (ArchiveMissing, ObjectCorrupt) as exc:
+        if copy is None:
+            raise
+        archive = Archive(backend, copy.id, copy.scheme)
+        if not any(found.manifest.archive_id == copy.id for found in archive.snapshots(damaged=[])):
+            raise  # nothing here says that this is what the other is a copy of
+        problem = MISSING if isinstance(exc, ArchiveMissing) else str(exc)
+        mark = PutBack(FORMAT_NAME, problem, copy.backend.get(FORMAT_NAME))
+    if copy is not None and copy.id != archive.id:
+        raise ObjectCorrupt(
+            f"{copy.backend.url}: archive {copy.id[:12]}, a copy of {archive.id[:12]} is needed",
+            hint="name a folder that was copied from this archive",
+        )
+    return archive, mark
+
+
+def links(
+    archive: Archive, damaged: Mapping[str, str], copy: Archive
+) -> list[tuple[PutBack, Snapshot | Tombstone]]:
+    """Manifests and tombstones that are `damaged` (name: problem) or missing here and whole in the copy.
+
+    A missing one comes back only where it fits between its neighbours: a copy may have gone its own way.
+    """
+    chains: dict[ScopeKey, dict[int, tuple[str, str | None]]] = {}
+    known: list[Snapshot | Tombstone] = [*archive.snapshots(damaged=[]), *archive.tombstones(damaged=[])]
+    for found in known:
+        manifest = found.manifest
+        chains.setdefault(manifest.draft.key, {})[manifest.number] = (found.id, manifest.previous)
+    here = {(link.key, link.number) for link in archive.links()}
+    wanted = [link for link in copy.links() if link.name in damaged or (link.key, link.number) not in here]
+    wanted.sort(key=lambda link: (str(link.key), link.number, not link.forgotten))  # a tombstone comes first
+    chosen = []
+    for link in wanted:
+        chain = chains.setdefault(link.key, {})
+        read = _link(archive, copy, link)
+        if read is None or link.number in chain:
+            continue
+        whole, found = read
+        if _fits(chain, link.number, found):
+            chain[link.number] = (found.id, found.manifest.previous)
+            chosen.append((PutBack(link.name, damaged.get(link.name, MISSING), whole), found))
+    return chosen
+
+
+def records(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator[PutBack]:
+    """Records that are damaged or missing here and whole in the copy."""
+    spoiled, here = set(damaged), set(archive.backend.list("records/"))
+    for name in copy.backend.list("records/"):
+        if name in spoiled or name not in here:
+            data = _record(copy, name)
+            if data is not None:
+                yield PutBack(name, "damaged" if name in here else MISSING, data)
+
+
+def _link(archive: Archive, copy: Archive, link: Link) -> tuple[bytes, Snapshot | Tombstone] | None:
+    try:
+        data = copy.backend.get(link.name)
+        decode = snapshot.decode_tombstone if link.forgotten else snapshot.decode
+        found: Snapshot | Tombstone = decode(data, link.name)
+    except StorageError:
+        return None
+    manifest = found.manifest
+    place = (manifest.draft.key, manifest.number, manifest.archive_id)
+    return (data, found) if place == (link.key, link.number, archive.id) else None
+
+
+def _fits(chain: Mapping[int, tuple[str, str | None]], number: int, found: Snapshot | Tombstone) -> bool:
+    before, after = chain.get(number - 1), chain.get(number + 1)
+    previous = found.manifest.previous
+    behind = before is None or previous in (None, before[0])
+    return behind and (after is None or after[1] in (None, found.id))
+
+
+def _record(copy: Archive, name: str) -> bytes | None:
+    try:
+        data = copy.backend.get(name)
+        value = canonical.unseal(data)
+        fits = value["kind"] not in _ELSEWHERE and snapshot.record_name(canonical.text(value["id"])) == name
+    except (ObjectMissing, KeyError, ValueError):
+        return None
+    return data if fits else None
