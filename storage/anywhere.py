@@ -5,6 +5,7 @@ For repair alone. A backup must not read so: what it proves would not be what it
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Anywhere(Index):
     def __init__(self, archive: Archive, copy: Archive | None = None) -> None:
         super().__init__(archive.backend, archive.scheme)
         self._beyond = None if copy is None else Anywhere(copy)
-        self._spoiled: set[tuple[str, int]] = set()  # pack and offset of blocks of which nothing can be read
+        self._spoiled: dict[tuple[int, int], StorageError] = {}  # blocks that cannot be read: each is tried once
         self.present = {digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest}
         self.loose: set[str] = set()  # packs whose footer is not proven: what its rows say may be wrong
         for pack in sorted(self.present):
@@ -56,16 +57,8 @@ class Anywhere(Index):
         """The object, proven; None where it can be read nowhere. A pack named `first` is asked first."""
         places = sorted(self.places(oid), key=lambda place: self.pack_of(place) != first)
         for place in places:
-            at = self.locate(place)
-            if (at.pack, at.block.offset) in self._spoiled:
-                continue
-            try:
-                return Found(self.read_at(place, oid), at, False)
-            except StorageError:
-                if (
-                    at.block.codec
-                ):  # one bad byte of a compressed block spoils all of it: try it once, not per object
-                    self._spoiled.add((at.pack, at.block.offset))
+            with contextlib.suppress(StorageError):
+                return Found(self.read_at(place, oid), self.locate(place), False)
         beyond = self._beyond.get(oid) if self._beyond else None
         return Found(beyond.data, beyond.at, True) if beyond else None
 
@@ -80,6 +73,15 @@ class Anywhere(Index):
         if found is None:
             raise ObjectMissing(f"object {oid.hex()[:12]}: nowhere in the archive, nor in a copy that was named")
         return found.data
+
+    def _block(self, pack: int, number: int) -> bytes:
+        if (pack, number) in self._spoiled:
+            raise self._spoiled[pack, number]
+        try:
+            return super()._block(pack, number)
+        except StorageError as exc:
+            self._spoiled[pack, number] = exc
+            raise
 
     def _load_loosely(self, pack: str) -> None:
         name = pack_name(pack)

@@ -143,8 +143,9 @@ class _Search:
         lacking = {o for o in needed(self._reader, found) if not self._here.holds(o, sound, sound & self._whole)}
         self._lacking[found.id] = lacking
         known = {oid for pack in bad for oid in self._rows[pack]}
+        known |= {Oid(bytes.fromhex(oid)) for pack in noted for oid in self._notes[pack].lost}
         blind = [pack for pack in bad if not self._sure(pack)]
-        for pack in (*blind, *noted):
+        for pack in blind or noted:  # which of several it was, nobody knows: then it is put down to each
             self._asked.setdefault(pack, set()).update(lacking - known)
 
     def mend(self, pack: str, problem: str, last: Mapping[str, int]) -> Mend:
