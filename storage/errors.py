@@ -47,13 +47,13 @@ class SnapshotUnknown(StorageError):
 class ObjectMissing(StorageError):
     """Bytes that a snapshot names are not in the archive."""
 
-    default_hint = "bring the missing pack back from a copy of the archive; `strongroom scrub --all` names all"
+    default_hint = "`strongroom repair` shows what can be mended, with `--from` a copy of the archive"
 
 
 class ObjectCorrupt(StorageError):
     """Bytes in the archive are not those that were put there."""
 
-    default_hint = "bring the damaged file back from a copy of the archive; `strongroom scrub --all` names all"
+    default_hint = "`strongroom repair` shows what can be mended, with `--from` a copy of the archive"
 
 
 class BackendFailed(StorageError):

@@ -43,6 +43,7 @@ PURE = (
     "storage.retention",
     "storage.snapshot",
     "storage.records",
+    "storage.replaced",
     "storage.listing",
     "storage.listing1",
     "storage.columns",

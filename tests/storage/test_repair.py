@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -19,6 +18,7 @@ from storage.putback import open_with_copy
 from storage.repair import Plan, Repaired, plan_repair, repair
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
+from storage.verify import Promise
 from storage.writer import Writer
 from tests.doubles import (
     LAB,
@@ -194,10 +194,6 @@ def check_sweeps(memory: Memory) -> None:
     assert all(finding.lost for finding in scrub(archive).findings)
 
 
-def cases() -> Iterator[tuple[str, str]]:
-    return ((how, pack) for how in DAMAGES for pack in PACKS)
-
-
 @pytest.mark.parametrize("how", DAMAGES)
 def test_without_a_copy_what_can_be_proven_is_kept_and_the_rest_is_named(how: str) -> None:
     """Every pack, damaged in this way: snapshots, files and members, no more and no less."""
@@ -265,7 +261,7 @@ def test_files_stored_anew_heal_the_old_snapshots(how: str) -> None:
         fresh = Writer(archive, LAB, reuse=False)
         for night in range(4):
             for path, data in files(night).items():
-                fresh.add(f"{night}/{path}", io.BytesIO(data), promised=draft_promise(len(data)))
+                fresh.add(f"{night}/{path}", io.BytesIO(data), promised=Promise(size=len(data)))
         later = fresh.commit(draft(LAB, START + 5 * NIGHT), clock=Clock(START + 5 * NIGHT))
         held = {row.oid for p in later.manifest.packs for row in footer_of(memory, p).objects}
         TRUTH[later.id] = files_of(archive, later)
@@ -274,12 +270,6 @@ def test_files_stored_anew_heal_the_old_snapshots(how: str) -> None:
         apply(archive, plan)
         check_end(memory, expected(gone - held))
         check_sweeps(memory)
-
-
-def draft_promise(size: int):  # type: ignore[no-untyped-def]
-    from storage.verify import Promise
-
-    return Promise(size=size)
 
 
 def test_several_damaged_packs_are_mended_together() -> None:
