@@ -37,8 +37,8 @@ def is_evidence(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def keep(backend: Backend, file: str, data: bytes, *, now: datetime, reason: str) -> str:
-    """Make the damaged bytes of `file` durable, with a note; the SHA-256 they lie under. Retry: yes."""
+def keep(backend: Backend, file: str, data: bytes, *, now: datetime, reason: str) -> None:
+    """Make the damaged bytes of `file` durable, with a note. Retry: yes."""
     digest = hashlib.sha256(data).hexdigest()
     backend.put_new(f"{FOLDER}{digest}.bin", [data])
     note = canonical.seal(
@@ -55,23 +55,22 @@ def keep(backend: Backend, file: str, data: bytes, *, now: datetime, reason: str
         name = f"{FOLDER}{digest}.{number}.json"
         if backend.put_new(name, [note]) or _names(backend.get(name), name, file):
             break
-    return digest
 
 
-def swap(backend: Backend, file: str, whole: bytes | None, *, now: datetime, reason: str) -> str:
-    """Put `whole` in the place of a damaged small file, whose bytes are kept first; their SHA-256, or "".
+def swap(backend: Backend, file: str, damaged: str, whole: bytes | None, *, now: datetime, reason: str) -> bool:
+    """Put `whole` in the place of a small file; whether bytes went to the evidence for it.
 
-    `None` only takes the damaged file away. Killed in between, the file is missing and its evidence is there:
-    what missing files are put back from puts it back. Retry: yes; a file that is whole by now is left alone.
+    `damaged` is the SHA-256 of the bytes that were found there, "" for none: others, which somebody put since, are
+    left alone. `whole` None only takes the file away. Killed in between, the file is missing and its evidence
+    is there: what missing files are put back from puts it back. Retry: yes.
     """
-    kept = ""
-    damaged: bytes | None
     try:
-        damaged = backend.get(file)
+        data = backend.get(file) if damaged else b""
     except ObjectMissing:
-        damaged = whole
-    if damaged is not None and damaged != whole:
-        kept = keep(backend, file, damaged, now=now, reason=reason)
+        data = b""
+    kept = bool(damaged) and hashlib.sha256(data).hexdigest() == damaged and data != whole
+    if kept:
+        keep(backend, file, data, now=now, reason=reason)
         backend.delete(file)
     if whole is not None:
         backend.put_new(file, [whole])

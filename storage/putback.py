@@ -26,7 +26,16 @@ class PutBack:
 
     name: str
     problem: str
+    damaged: str  # SHA-256 of the bytes that are there; "" for none
     whole: bytes | None
+
+
+def put_back(backend: Backend, name: str, problem: str, whole: bytes | None) -> PutBack:
+    """What to do about a small file that is damaged or missing. Raises BackendFailed."""
+    try:
+        return PutBack(name, problem, hashlib.sha256(backend.get(name)).hexdigest(), whole)
+    except ObjectMissing:
+        return PutBack(name, MISSING, "", whole)
 
 
 def whole_pack(copy: Archive, pack: str) -> bytes | None:
@@ -51,8 +60,7 @@ def open_with_copy(backend: Backend, copy: Archive | None) -> tuple[Archive, Put
         archive = Archive(backend, copy.id, copy.scheme)
         if not any(found.manifest.archive_id == copy.id for found in archive.snapshots(damaged=[])):
             raise  # nothing here says that this is what the other is a copy of
-        problem = MISSING if isinstance(exc, ArchiveMissing) else str(exc)
-        mark = PutBack(FORMAT_NAME, problem, copy.backend.get(FORMAT_NAME))
+        mark = put_back(backend, FORMAT_NAME, str(exc), copy.backend.get(FORMAT_NAME))
     if copy is not None and copy.id != archive.id:
         raise ObjectCorrupt(
             f"{copy.backend.url}: archive {copy.id[:12]}, a copy of {archive.id[:12]} is needed",
@@ -85,7 +93,7 @@ def links(
         whole, found = read
         if _fits(chain, link.number, found):
             chain[link.number] = (found.id, found.manifest.previous)
-            chosen.append((PutBack(link.name, damaged.get(link.name, MISSING), whole), found))
+            chosen.append((put_back(archive.backend, link.name, damaged.get(link.name, MISSING), whole), found))
     return chosen
 
 
@@ -96,7 +104,7 @@ def records(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator
         if name in spoiled or name not in here:
             data = _record(copy, name)
             if data is not None:
-                yield PutBack(name, "damaged" if name in here else MISSING, data)
+                yield put_back(archive.backend, name, "damaged", data)
 
 
 def _link(archive: Archive, copy: Archive, link: Link) -> tuple[bytes, Snapshot | Tombstone] | None:

@@ -92,7 +92,7 @@ def plan_repair(
         small += [back for back, _ in links]
         live += [found for _, found in links if isinstance(found, Snapshot)]
         small += putback.records(archive, (name for name in problems if name.startswith("records/")), copy)
-    small += [PutBack(bad.name, bad.problem, None) for bad in bad_notes]
+    small += [putback.put_back(archive.backend, bad.name, bad.problem, None) for bad in bad_notes]
     here = Anywhere(archive, copy)
     wanted = {pack for found in live for pack in replaced.to_read(notes, found.manifest.packs)}
     broken = {digest for digest in map(pack_digest, problems) if digest in here.present} - notes.keys()
@@ -249,9 +249,8 @@ def repair(
         backend.put_new(replaced.note_name(note.pack, note.number), [replaced.encode(note)])
     kept = {}
     for back in plan.small:
-        digest = evidence.swap(backend, back.name, back.whole, now=clock(), reason=back.problem)
-        if digest:
-            kept[back.name] = digest
+        if evidence.swap(backend, back.name, back.damaged, back.whole, now=clock(), reason=back.problem):
+            kept[back.name] = back.damaged
     record = _record(plan, kept, record_id, clock(), copy)
     archive.put_record(record_id, canonical.seal(record))
     return Repaired(tuple(sorted(packing.used)), tuple(sorted(kept.values())))

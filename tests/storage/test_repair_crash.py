@@ -17,6 +17,7 @@ from storage.prune import GRACE, sweep
 from storage.putback import open_with_copy
 from storage.repair import Plan, plan_repair, repair
 from storage.scrub import scrub
+from storage.snapshot import Snapshot
 from storage.verify import Promise
 from storage.writer import Writer
 from tests.doubles import (
@@ -34,7 +35,7 @@ from tests.doubles import (
     overwrite,
     write,
 )
-from tests.storage.test_repair import HEALTHY, NOW, PACKS, TRUTH, files, files_of, spoil
+from tests.storage.test_repair import HEALTHY, NOW, PACKS, TRUTH, WHOLE, files, files_of, spoil
 
 Given = dict[str, dict[str, bytes]]
 
@@ -247,3 +248,27 @@ def test_a_listing_that_comes_back_later_brings_its_other_packs_with_it() -> Non
 
     assert given(memory) == truth
     assert findings(memory) == set()
+
+
+def test_a_number_that_a_backup_takes_meanwhile_is_its_own() -> None:
+    """A newest manifest is gone and would come back from a copy; a backup that takes its number first, owns it."""
+    twin = Archive.open(copy(HEALTHY))
+    newest = WHOLE.snapshots(LAB)[-1].name
+    base = copy(HEALTHY)
+    base.delete(newest)
+    for at in count():
+        memory = copy(base)
+        archive = Archive.open(memory)
+        plan = plan_repair(archive, scrub(archive).findings, copy=twin)
+        made: list[Snapshot] = []
+        meets = Meets(memory, at, lambda to=memory, m=made: m.append(write(Archive.open(to), files(5), night=7)))  # type: ignore[misc]
+        archive.backend = meets
+        repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
+        if not meets.met:
+            break
+        after = Archive.open(memory)
+        assert files_of(after, after.find(made[0].id)) == files(5)
+        assert list(memory.list("evidence/")) == []
+        assert scrub(after).findings == ()
+
+    assert at >= 2
