@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from storage.backend import Backend
 from storage.losses import Hit
 from storage.repair import Mend, Plan
 
+_NAMED = 20  # files of a snapshot, and members of a file, that are named on a terminal
 _COPY_HINT = "a copy of the archive may still have it: `strongroom repair --from FOLDER`"
 
 
@@ -106,10 +108,17 @@ def _counts(mend: Mend) -> str:
 
 
 def _names(hit: Hit) -> str:
-    """Every file and member: this is the list that somebody works through."""
+    """Files and members, as many as can be looked at; --json and the record name all."""
     if hit.listing:
         return "its listing, so all its files"
-    return "; ".join(f"{f.path} (members {', '.join(f.members)})" if f.members else f.path for f in hit.files)
+    return _some(
+        [f"{f.path} (members {_some(f.members, ', ')})" if f.members else f.path for f in hit.files], "; "
+    )
+
+
+def _some(names: Sequence[str], between: str) -> str:
+    more = f"{between}and {number(len(names) - _NAMED)} more, see --json" if len(names) > _NAMED else ""
+    return between.join(names[:_NAMED]) + more
 
 
 def _plan_json(plan: Plan) -> dict[str, Any]:
