@@ -251,7 +251,7 @@ def test_a_copy_that_is_found_later_heals_what_was_lost(how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["raw", "zstd", "cut", "missing"])
-def test_files_stored_anew_heal_the_old_snapshots(how: str) -> None:
+def test_files_stored_anew_heal_the_old_snapshots(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A backup behind the damage kept identical files: their objects are found there. Listings differ."""
     for pack in PACKS:
         memory = copy(HEALTHY)
@@ -265,7 +265,7 @@ def test_files_stored_anew_heal_the_old_snapshots(how: str) -> None:
                 fresh.add(f"{night}/{path}", io.BytesIO(data), promised=Promise(size=len(data)))
         later = fresh.commit(draft(LAB, START + 5 * NIGHT), clock=Clock(START + 5 * NIGHT))
         held = {row.oid for p in later.manifest.packs for row in footer_of(memory, p).objects}
-        TRUTH[later.id] = files_of(archive, later)
+        monkeypatch.setitem(TRUTH, later.id, files_of(archive, later))
         plan = planned(archive)
         assert told(plan) == expected(gone - held)
         apply(archive, plan)
