@@ -139,7 +139,7 @@ class Engine:
         job = self._catalog.jobs.open(self.key)
         done = None if job is None else self._committed(job)
         if done is not None:  # by a run that died before it said so
-            self._catalog.record_snapshot(done, self._archive.entries(done))
+            self._catalog.record_snapshot(done, self._archive.entries)
         started = self._starting.job(self.account, job)
         self.log.phase("start", started.id)
         return started
@@ -288,7 +288,7 @@ class Engine:
                 checks=found.manifest.draft.checks,
             )
         )
-        self._catalog.record_snapshot(found, self._archive.entries(found))
+        self._catalog.record_snapshot(found, self._archive.entries)
         self._retain()
         if job.ref is not None:
             try:

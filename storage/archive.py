@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -99,35 +99,56 @@ class Archive:
         Where a tombstone is there, the snapshot is forgotten, whether its manifest was deleted yet or not. A
         manifest that cannot be read raises, unless `damaged` is given to take it.
         """
-        links = self.links(key)
+        found = self.live(self.links(key), damaged=damaged)
+        return sorted(found, key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
+
+    def newest(self, key: ScopeKey, *, damaged: list[Damaged] | None = None) -> Snapshot | None:
+        """The live snapshot of the scope that was committed last; None where there is none.
+
+        By number, not by time taken: an older export that is taken in later counts as newer. Reads one manifest,
+        and one more for each that is damaged: such a one raises, unless `damaged` is given to take it.
+        """
+        return next(self.newest_first(key, damaged=damaged), None)
+
+    def newest_first(self, key: ScopeKey, *, damaged: list[Damaged] | None = None) -> Iterator[Snapshot]:
+        """The live snapshots of the scope, that committed last first, each read when it is asked for."""
+        links = sorted(self.links(key), key=lambda link: link.number, reverse=True)
+        return self.live(links, damaged=damaged)
+
+    def live(self, links: Iterable[Link], *, damaged: list[Damaged] | None = None) -> Iterator[Snapshot]:
+        """The snapshots among `links` beside which no tombstone is, in that order, each read when it is asked for.
+
+        A manifest that cannot be read raises, unless `damaged` is given to take it.
+        """
+        links = list(links)
         gone = {(link.key, link.number) for link in links if link.forgotten}
-        found = []
         for link in links:
             if (link.key, link.number) in gone:
                 continue
             try:
-                found.append(self._snapshot(link))
+                yield self._snapshot(link)
             except (ObjectCorrupt, FormatUnknown) as exc:
                 if damaged is None:
                     raise
                 damaged.append(Damaged(link.name, str(exc)))
             except ObjectMissing:
                 continue  # forgotten since the names were listed
-        return sorted(found, key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
 
     def tombstones(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Tombstone]:
         """What stays of forgotten snapshots. One that cannot be read raises, unless `damaged` takes it."""
-        found = []
-        for link in self.links(key):
+        return list(self.forgotten(self.links(key), damaged=damaged))
+
+    def forgotten(self, links: Iterable[Link], *, damaged: list[Damaged] | None = None) -> Iterator[Tombstone]:
+        """The tombstones among `links`, each read when it is asked for; as `tombstones` else."""
+        for link in links:
             if not link.forgotten:
                 continue
             try:
-                found.append(self._tombstone(link))
+                yield self._tombstone(link)
             except (ObjectCorrupt, FormatUnknown) as exc:
                 if damaged is None:
                     raise
                 damaged.append(Damaged(link.name, str(exc)))
-        return found
 
     def head(self, key: ScopeKey) -> tuple[int, str | None]:
         """Number and id of the newest link of a chain, live or forgotten; (0, None) where there is none.
@@ -201,10 +222,11 @@ class Archive:
         """Keep a run's record. False where one is there already: the first stands."""
         return self.backend.put_new(snapshot.record_name(run_id), [data])
 
-    def records(self) -> Iterator[tuple[str, bytes]]:
-        """Every record by name, oldest first."""
+    def records(self, *, but: Container[str] = ()) -> Iterator[tuple[str, bytes]]:
+        """Every record by name, oldest first; those of the runs `but` are not read."""
         for name in self.backend.list("records/"):
-            yield name, self.backend.get(name)
+            if name.rpartition("/")[2].removesuffix(".json") not in but:
+                yield name, self.backend.get(name)
 
     def _index(self, found: Snapshot) -> Index:
         index = Index(self.backend, self.scheme)

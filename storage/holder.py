@@ -49,6 +49,10 @@ class Holder:
         except psutil.Error:
             return False
 
+    def alive(self) -> bool:
+        """True where it is certain, too: a process of this host that is there. False also means: cannot tell."""
+        return self.host == this_process().host and not self.dead()
+
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 

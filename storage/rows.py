@@ -5,14 +5,19 @@ Pure: values in, rows out. Who writes them is `catalog.py`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from storage.listing import Entry
 from storage.records import RunRecord
-from storage.snapshot import Snapshot, check_json, to_text
-from storage.tables import CheckRow, Run, SnapshotRow
+from storage.snapshot import Snapshot, Tombstone, check_json, to_text
+from storage.tables import CheckRow, File, Run, SnapshotRow
+
+# Files of one snapshot that get rows. Exports are a few files each, and their names are asked for by SQL; of one
+# with 100,000 a night, rows would grow the catalog by 40 MB a night for ever, and its listing has them all.
+MAX_FILES = 1000
 
 
 def run_row(record: RunRecord) -> Run:
@@ -60,19 +65,31 @@ def snapshot_row(found: Snapshot) -> SnapshotRow:
     )
 
 
-def file_rows(found: Snapshot, entries: Iterable[Entry]) -> list[dict[str, Any]]:
-    """Its files, as values for one insert: there may be 100,000."""
+def forgotten_row(tomb: Tombstone) -> SnapshotRow:
+    """A forgotten snapshot. It has no rows of files."""
+    row = snapshot_row(Snapshot(tomb.id, tomb.manifest))
+    row.forgotten_at, row.forgotten_because = to_text(tomb.forgotten_at), tomb.reason
+    return row
+
+
+def has_file_rows(found: Snapshot) -> bool:
+    """Whether the files of a snapshot get rows."""
+    return found.manifest.files <= MAX_FILES
+
+
+def file_rows(found: Snapshot, entries: Iterable[Entry]) -> list[File]:
+    """Its files; for a snapshot that `has_file_rows`."""
     return [
-        {
-            "snapshot": found.id,
-            "path": entry.path,
-            "size": entry.measured.size,
-            "crc32": entry.measured.crc32,
-            "sha256": entry.measured.sha256,
-            "promised_size": entry.promised.size,
-            "promised_crc32": entry.promised.crc32,
-            "promised_sha256": entry.promised.sha256,
-        }
+        File(
+            snapshot=found.id,
+            path=entry.path,
+            size=entry.measured.size,
+            crc32=entry.measured.crc32,
+            sha256=entry.measured.sha256,
+            promised_size=entry.promised.size,
+            promised_crc32=entry.promised.crc32,
+            promised_sha256=entry.promised.sha256,
+        )
         for entry in entries
     ]
 
@@ -80,3 +97,22 @@ def file_rows(found: Snapshot, entries: Iterable[Entry]) -> list[dict[str, Any]]
 def to_json(value: Mapping[str, Any]) -> str:
     """A mapping as a column holds it: sorted, so that equal values are equal text."""
     return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
+
+
+def run_facts(row: Mapping[str, Any], checks: str) -> dict[str, Any]:
+    """What a finished run's row says, without what is in flight, with a digest of its checks."""
+    return {**{key: value for key, value in row.items() if key not in ("holder", "phase")}, "checks": checks}
+
+
+def snapshot_facts(row: Mapping[str, Any], files: str) -> dict[str, Any]:
+    """What a snapshot's row says, with a digest of its files' rows; none where it has too many of them."""
+    return {**row, "file rows": files if row["files"] <= MAX_FILES else ""}
+
+
+def digest(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows of one table, in the order of their keys, as one short text: how many, and a hash of them all."""
+    count, sha256 = 0, hashlib.sha256()
+    for row in rows:
+        count += 1
+        sha256.update(to_json(row).encode())
+    return f"{count} rows {sha256.hexdigest()[:16]}" if count else ""
