@@ -25,14 +25,14 @@ from storage import finished, locking, snapshot
 from storage.archive import Archive, Damaged
 from storage.compare import Facts
 from storage.errors import CatalogNewer, CatalogUnusable
-from storage.finished import enter_forgotten, enter_run, enter_snapshot
-from storage.holder import Holder
+from storage.finished import Known, enter_forgotten, enter_run, enter_snapshot
+from storage.holder import Holder, alive
 from storage.jobs import Jobs
 from storage.listing import Entry
 from storage.records import KnownScope, RunRecord
 from storage.rows import MAX_FILES, has_file_rows, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import Fact, File, Job, Lease, Run, Scope, SnapshotRow
+from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow
 
 BUSY_S = 30  # how long a write waits for another process's
 SCHEMA = 1
@@ -183,31 +183,8 @@ class Catalog:
         """Runs under way; of those of another host, whose lease has not run out: more is not known of them."""
         with self._read() as session:
             runs = session.exec(select(Run).where(Run.ended_at == "")).all()
-            leases = session.exec(select(Lease.holder).where(Lease.expires_at > to_text(now)))
-            holding = {holder for holder in leases if not Holder.decode(holder).dead()}
-        return [run for run in runs if run.holder in holding or Holder.decode(run.holder).alive()]
-
-    def in_flight(self) -> tuple[list[list[SQLModel]], list[str]]:
-        """Rows known to the catalog alone, table by table; and why a table cannot be read, where one cannot."""
-        tables: list[list[SQLModel]] = []
-        problems = []
-        for query in (select(Job), select(Lease), select(Fact), select(Run).where(Run.ended_at == "")):
-            try:
-                with self._read() as session:
-                    tables.append(list(session.exec(query)))
-            except (CatalogUnusable, ValueError) as exc:
-                problems.append(str(exc))
-        return tables, problems
-
-    def carry(self, tables: list[list[SQLModel]]) -> int:
-        """Enter rows of another catalog's `in_flight`, but those that are here; how many were entered."""
-        with self._write() as session:
-            known = set(session.exec(select(Run.id)))
-            for rows in tables:
-                finished.put(session, rows, over=False)
-            for run in (row for rows in tables for row in rows if isinstance(row, Run) and row.id not in known):
-                finished.know_run(session, run)
-        return sum(1 for rows in tables for row in rows if not isinstance(row, Run) or row.id not in known)
+            holding = set(session.exec(select(Lease.holder).where(Lease.expires_at > to_text(now))))
+        return [run for run in runs if alive(run.holder, leased=run.holder in holding)]
 
     # -- finished things: rows made of manifests and records, here and when reindexing
 
@@ -233,10 +210,8 @@ class Catalog:
         Told apart by names, so that what is known is not read again. What is in flight stays as it is. A file that
         cannot be read raises, unless `damaged` is given to take it.
         """
-        with self._read() as session:
-            known = finished.known(session)
         entered = 0
-        lacking = finished.lacking(archive, known, damaged)
+        lacking = finished.lacking(archive, self.known(), damaged)
         while batch := list(islice(lacking, BATCH)):
             with self._write() as session:
                 for enter in batch:
@@ -244,11 +219,16 @@ class Catalog:
             entered += len(batch)
         return entered
 
+    def known(self) -> Known:
+        """What is entered."""
+        with self._read() as session:
+            return finished.known(session)
+
     def facts(self, *, now: datetime) -> Facts:
         """Everything finished, as `compare` takes it. Memory: some 3 kB a run."""
-        alive = [run.id for run in self.alive(now=now)]
+        under_way = [run.id for run in self.alive(now=now)]
         with self._read() as session:
-            return finished.facts(session, alive)
+            return finished.facts(session, under_way)
 
     # -- questions
 

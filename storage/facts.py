@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from storage import records, snapshot
 from storage.archive import Archive, Damaged
-from storage.compare import Facts, Row, place
+from storage.catalog import Catalog
+from storage.compare import Difference, Facts, Row, compare, place
 from storage.errors import StorageError
 from storage.rows import (
     check_rows,
@@ -57,6 +59,15 @@ def facts(archive: Archive) -> Facts:
             names.tell_run(row)
     unreadable = {_told_by(bad.name): bad.name for bad in damaged}
     return Facts(names.sources(), names.scopes(), runs, snapshots, unreadable=unreadable)
+
+
+def differences(catalog: Catalog, archive: Archive, *, now: datetime) -> list[Difference]:
+    """Every difference between a catalog and its archive. Changes neither.
+
+    Where there is one, both are read again, and what has settled in between is left out: runs may end meanwhile.
+    """
+    found = compare(catalog.facts(now=now), facts(archive))
+    return [each for each in compare(catalog.facts(now=now), facts(archive)) if each in found] if found else []
 
 
 def _told_by(name: str) -> str:

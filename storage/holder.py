@@ -49,12 +49,20 @@ class Holder:
         except psutil.Error:
             return False
 
-    def alive(self) -> bool:
-        """True where it is certain, too: a process of this host that is there. False also means: cannot tell."""
-        return self.host == this_process().host and not self.dead()
-
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+
+def alive(text: str, *, leased: bool) -> bool:
+    """Whether the holder in `text` lives; one of another host does while a lease of it has not run out.
+
+    False for text that is none: nobody can be asked.
+    """
+    try:
+        holder = Holder.decode(text)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return (leased or holder.host == this_process().host) and not holder.dead()
 
 
 def this_process() -> Holder:
