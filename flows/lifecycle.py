@@ -95,8 +95,8 @@ class Engine:
         days = timedelta(days=self.plan.table.skip_unchanged_days)
         if not days or self._catalog.jobs.open(self.key) is not None:
             return ""
-        # An old export that was taken in since only makes this ask too early. One dated after now was taken while a
-        # clock was wrong, and says nothing.
+        # An old export that was taken in since only makes this ask too early. One dated after now was taken while
+        # a clock was wrong, and says nothing.
         drafts = ((s, s.manifest.draft) for s in self._archive.newest_first(self.key, damaged=[]))
         good = (s for s, d in drafts if d.quality is Quality.VERIFIED and d.taken_at <= self.clock.now())
         newest = next(good, None)

@@ -160,8 +160,8 @@ class Catalog:
             holder=run.holder.encode(),
         )
         with self._write() as session:
-            finished.put(session, [row])
-            finished.know_run(session, row)
+            finished.put(session, Run, [row.model_dump()])
+            finished.know_run(session, row.model_dump())
 
     def note_phase(self, run_id: str, phase: str, job: str = "") -> None:
         """Note what a run is doing."""

@@ -39,11 +39,11 @@ def facts(archive: Archive) -> Facts:
         except StorageError as exc:
             damaged.append(Damaged(found.name, str(exc)))
             continue
-        row = snapshot_row(found).model_dump()
-        snapshots[found.id] = snapshot_facts(row, digest(entry.model_dump() for entry in listed))
+        row = snapshot_row(found)
+        snapshots[found.id] = snapshot_facts(row, digest(listed))
         names.tell_snapshot(row, found.manifest.draft)
     for tomb in archive.tombstones(damaged=damaged):  # after the snapshots: one forgotten meanwhile is forgotten
-        row = forgotten_row(tomb).model_dump()
+        row = forgotten_row(tomb)
         snapshots[tomb.id] = snapshot_facts(row, "")
         names.tell_snapshot(row, tomb.manifest.draft)
     runs: dict[str, Row] = {}
@@ -54,8 +54,8 @@ def facts(archive: Archive) -> Facts:
             damaged.append(Damaged(name, str(exc)))
             continue
         if record is not None:
-            row = run_row(record).model_dump()
-            runs[record.id] = run_facts(row, digest(check.model_dump() for check in check_rows(record)))
+            row = run_row(record)
+            runs[record.id] = run_facts(row, digest(check_rows(record)))
             names.tell_run(row)
     unreadable = {_told_by(bad.name): bad.name for bad in damaged}
     return Facts(names.sources(), names.scopes(), runs, snapshots, unreadable=unreadable)

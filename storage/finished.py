@@ -6,14 +6,14 @@ works inside the transaction of its caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-from sqlmodel import Session, SQLModel, delete, insert, select, text, tuple_
+from sqlmodel import Session, SQLModel, delete, insert, select, text
 
 from storage import records
 from storage.archive import Archive, Damaged
@@ -33,7 +33,7 @@ from storage.rows import (
     snapshot_row,
     to_json,
 )
-from storage.snapshot import ScopeKey, Snapshot, Tombstone
+from storage.snapshot import ScopeKey, Snapshot, Tombstone, to_text
 from storage.tables import CheckRow, File, Run, Scope, SnapshotRow, Source
 
 Entering = Callable[[Session], None]
@@ -63,27 +63,27 @@ def known(session: Session) -> Known:
 def enter_run(session: Session, record: RunRecord) -> None:
     """A finished run and its checks."""
     row = run_row(record)
-    put(session, [row])
-    put(session, check_rows(record))
+    put(session, Run, [row])
+    put(session, CheckRow, check_rows(record))
     know_run(session, row)
 
 
-def know_run(session: Session, row: Run) -> None:
+def know_run(session: Session, row: Mapping[str, Any]) -> None:
     """Its source and scope, as it has them if it is the newest run."""
-    later = tuple_(Run.started_at, Run.id) > (row.started_at, row.id)
-    _know(session, ScopeKey(row.source, row.scope), row.system, row.request, [select(Run.id).where(later)])
+    newer = (_LATER_RUNS, (row["started_at"], row["id"]))
+    _know(session, ScopeKey(row["source"], row["scope"]), row["system"], row["request"], [newer])
 
 
 def enter_snapshot(session: Session, found: Snapshot, entries: Iterable[Entry]) -> None:
     """A live snapshot and the rows of its files."""
-    put(session, [snapshot_row(found)])
-    put(session, file_rows(found, entries))
+    put(session, SnapshotRow, [snapshot_row(found)])
+    put(session, File, file_rows(found, entries))
     _know_snapshot(session, found)
 
 
 def enter_forgotten(session: Session, tomb: Tombstone) -> None:
     """A forgotten snapshot."""
-    put(session, [forgotten_row(tomb)])
+    put(session, SnapshotRow, [forgotten_row(tomb)])
     # mypy takes the comparison of a SQLModel column for a bool; at run time it is SQL.
     session.exec(delete(File).where(File.snapshot == tomb.id))  # type: ignore[arg-type]
     _know_snapshot(session, Snapshot(tomb.id, tomb.manifest))
@@ -110,11 +110,11 @@ def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> It
                 yield partial(enter_run, record=record)
 
 
-def put(session: Session, rows: Sequence[SQLModel], *, over: bool = True) -> None:
-    """Rows of one table; over those with the same keys, or only where there are none."""
+def put(session: Session, table: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, over: bool = True) -> None:
+    """Rows of a table; over those with the same keys, or only where there are none."""
     if rows:
-        statement = insert(type(rows[0])).prefix_with("OR REPLACE" if over else "OR IGNORE")
-        session.connection().execute(statement, [row.model_dump() for row in rows])
+        statement = insert(table).prefix_with("OR REPLACE" if over else "OR IGNORE")
+        session.connection().execute(statement, list(rows))
 
 
 def facts(session: Session, alive: Iterable[str]) -> Facts:
@@ -149,32 +149,33 @@ def _digests(session: Session, table: type[SQLModel], order: str) -> dict[str, s
 
 
 def _know_snapshot(session: Session, found: Snapshot) -> None:
-    row, draft = snapshot_row(found), found.manifest.draft
-    later = tuple_(SnapshotRow.taken_at, SnapshotRow.scope, SnapshotRow.number) > (
-        row.taken_at,
-        row.scope,
-        row.number,
-    )
-    newer = [select(Run.id), select(SnapshotRow.id).where(later)]  # any run tells better what was asked
-    _know(session, found.key, draft.system, to_json(draft.request), newer)
+    draft, number = found.manifest.draft, found.manifest.number
+    later = (_LATER_SNAPSHOTS, (to_text(draft.taken_at), found.key.scope, number))
+    _know(session, found.key, draft.system, to_json(draft.request), [(_ANY_RUN, ()), later])
 
 
-def _know(session: Session, key: ScopeKey, system: str, request: str, newer: list[Any]) -> None:
-    """Note source and scope, unless what one of the queries finds there tells it better."""
-    of_source = [query.where(text("source = :source").bindparams(source=key.source)) for query in newer]
-    known_system = session.exec(select(Source.system).where(Source.name == key.source)).first()
-    if known_system is None or (known_system != system and not _any(session, of_source)):
-        put(session, [Source(name=key.source, system=system)])
-    of_scope = [query.where(text("scope = :scope").bindparams(scope=key.scope)) for query in of_source]
-    known_request = session.exec(
-        select(Scope.request).where(Scope.source == key.source, Scope.name == key.scope)
-    ).first()
-    if known_request is None or (known_request != request and not _any(session, of_scope)):
-        put(session, [Scope(source=key.source, name=key.scope, request=request)])
+# What tells a source or scope better: than a run a newer one; than a snapshot any run, or a newer snapshot.
+_LATER_RUNS = "SELECT 1 FROM run WHERE (started_at, id) > (?, ?)"
+_ANY_RUN = "SELECT 1 FROM run WHERE 1"
+_LATER_SNAPSHOTS = "SELECT 1 FROM snapshot WHERE (taken_at, scope, number) > (?, ?, ?)"
 
 
-def _any(session: Session, queries: Iterable[Any]) -> bool:
-    return any(session.exec(query.limit(1)).first() is not None for query in queries)
+def _know(
+    session: Session, key: ScopeKey, system: str, request: str, newer: list[tuple[str, tuple[Any, ...]]]
+) -> None:
+    """Note source and scope, unless something newer has. By plain SQL: it is asked for each run and snapshot."""
+    ask = session.connection().exec_driver_sql
+
+    def told_better(where: str, names: tuple[str, ...]) -> bool:
+        return any(ask(f"{query} AND {where} LIMIT 1", (*given, *names)).first() for query, given in newer)
+
+    known = ask("SELECT system FROM source WHERE name = ?", (key.source,)).scalar()
+    if known is None or (known != system and not told_better("source = ?", (key.source,))):
+        put(session, Source, [{"name": key.source, "system": system}])
+    names = (key.source, key.scope)
+    known = ask("SELECT request FROM scope WHERE source = ? AND name = ?", names).scalar()
+    if known is None or (known != request and not told_better("source = ? AND scope = ?", names)):
+        put(session, Scope, [{"source": key.source, "name": key.scope, "request": request}])
 
 
 @contextmanager

@@ -130,10 +130,11 @@ class Jobs:
             ended = set(session.exec(select(Run.id)))
             for rows in tables:
                 fresh = [row for row in rows if not isinstance(row, Run) or row.id not in ended]
-                put(session, fresh, over=False)
                 carried += len(fresh)
-                for run in (row for row in fresh if isinstance(row, Run)):
-                    know_run(session, run)
+                for row in fresh:
+                    put(session, type(row), [row.model_dump()], over=False)
+                    if isinstance(row, Run):
+                        know_run(session, row.model_dump())
         return carried
 
     def _change(self, job_id: str, change: Callable[[Job], None]) -> None:
