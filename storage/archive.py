@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -112,8 +112,7 @@ class Archive:
 
     def newest_first(self, key: ScopeKey, *, damaged: list[Damaged] | None = None) -> Iterator[Snapshot]:
         """The live snapshots of the scope, that committed last first, each read when it is asked for."""
-        links = sorted(self.links(key), key=lambda link: link.number, reverse=True)
-        return self.live(links, damaged=damaged)
+        return self.live(reversed(_by_number(self.links(key))), damaged=damaged)
 
     def live(self, links: Iterable[Link], *, damaged: list[Damaged] | None = None) -> Iterator[Snapshot]:
         """The snapshots among `links` beside which no tombstone is, in that order, each read when it is asked for.
@@ -173,38 +172,48 @@ class Archive:
         `latest` is the newest verified one; where there is none, the newest at all. Damage elsewhere does not
         matter; a newest manifest that is damaged does, for `latest`. Raises SnapshotUnknown, ObjectCorrupt.
         """
-        damaged: list[Damaged] = []
-        live = self.snapshots(damaged=damaged)
-        chosen = [
-            s for s in live if s.key.source == (source or s.key.source) and s.key.scope == (scope or s.key.scope)
-        ]
+        links = self.links()
+        gone = {(link.key, link.number) for link in links if link.forgotten}
+        live = [link for link in links if (link.key, link.number) not in gone]
+        chosen = [link for link in live if source in ("", link.key.source) and scope in ("", link.key.scope)]
         among = "".join(f" of {kind} {name}" for kind, name in (("source", source), ("scope", scope)) if name)
         if ref == "latest":
-            self._refuse_damaged_heads(damaged, source, scope)
-            if not chosen:
-                raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
-            verified = [s for s in chosen if s.manifest.draft.quality == "verified"]
-            return (verified or chosen)[-1]
-        hits = [s for s in chosen if len(ref) >= _MIN_PREFIX and s.id.startswith(ref.lower())]
+            return self._latest(chosen, {link.key: link.number for link in _by_number(links)}, among)
+        begins = ref.lower() if len(ref) >= _MIN_PREFIX else "none"
+        named = [link for link in chosen if self._digest(link).startswith(begins)]
+        hits = list(self.live(named, damaged=[]))
         if len(hits) != 1:
             found = f"no snapshot{among} has" if not hits else f"{len(hits)} snapshots{among} have"
             raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {_MIN_PREFIX} characters)")
         return hits[0]
 
-    def _refuse_damaged_heads(self, damaged: list[Damaged], source: str, scope: str) -> None:
-        heads: dict[ScopeKey, int] = {}
-        for link in self.links():
-            heads[link.key] = max(link.number, heads.get(link.key, 0))
-        for bad in damaged:
-            link_or_none = snapshot.parse_name(bad.name)
-            if link_or_none is None or link_or_none.number != heads.get(link_or_none.key):
-                continue
-            key = link_or_none.key
-            if source in ("", key.source) and scope in ("", key.scope):
-                raise ObjectCorrupt(
-                    f"latest: {bad.problem}",
-                    hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",
-                )
+    def _latest(self, chosen: list[Link], heads: Mapping[ScopeKey, int], among: str) -> Snapshot:
+        """The newest verified of these, else the newest. Only the newest of each chain and the best is proven."""
+        try:
+            list(self.live(link for link in chosen if link.number == heads[link.key]))
+        except (ObjectCorrupt, FormatUnknown) as exc:
+            raise ObjectCorrupt(
+                f"latest: {exc}",
+                hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",
+            ) from exc
+        found = next(self.live(sorted(chosen, key=self._claim, reverse=True), damaged=[]), None)
+        if found is None:
+            raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
+        return found
+
+    def _claim(self, link: Link) -> tuple[bool, str, str, int]:
+        """How good and how new a manifest says it is, unproven: to choose in which order they are read."""
+        try:
+            value = canonical.mapping(canonical.decode(self.backend.get(link.name)))
+        except (ValueError, ObjectMissing):
+            value = {}
+        return value.get("quality") == "verified", str(value.get("taken_at")), str(link.key), link.number
+
+    def _digest(self, link: Link) -> str:
+        try:
+            return hashlib.sha256(self.backend.get(link.name)).hexdigest()
+        except ObjectMissing:
+            return ""  # forgotten since the names were listed
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt."""
@@ -286,6 +295,10 @@ class Reader:
         """Read the whole file and throw it away. Raises what `chunks` raises."""
         for _ in self.chunks(entry):
             pass
+
+
+def _by_number(links: Iterable[Link]) -> list[Link]:
+    return sorted(links, key=lambda link: link.number)
 
 
 def open_url(url: str, *, base: Path | None = None) -> Backend:

@@ -224,8 +224,9 @@ def test_a_damaged_manifest_is_neither_lost_nor_rolled_back(home: Home) -> None:
 MADE_UP_RUN = """insert into run (id, source, scope, system, request, trigger, flow_run, job, started_at, holder,
     phase, ended_at, ended, reason, hint, snapshot, bytes_fetched)
     values ('20260401-made-up', 'lab', 'a', '', '{}', '', '', '', '', '', '', '2026', 'verified', '', '', '', 0)"""
-MADE_UP_SNAPSHOT = """insert into snapshot select 'f00dfeed', source, scope, 9, run, taken_at, committed_at, quality,
-    files, size, stored_bytes, '', '' from snapshot where number = 4"""
+MADE_UP_SNAPSHOT = """insert into snapshot
+    select 'f00dfeed', source, scope, 9, run, taken_at, committed_at, quality, files, size, stored_bytes, '', ''
+    from snapshot where number = 4"""
 
 
 @pytest.mark.parametrize(

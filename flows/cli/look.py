@@ -62,13 +62,9 @@ def snapshots(
     """List snapshots, oldest first."""
     store = the_archive(archive, config)
     damaged: list[Damaged] = []
-    if last is None and None in (source, scope):
-        found = store.snapshots(damaged=damaged)
-    else:  # scopes are told by names: only theirs are read
-        keys = [key for key in store.scopes() if source in (None, key.source) and scope in (None, key.scope)]
-        newest = [islice(store.newest_first(key, damaged=damaged), last) for key in keys]
-        found = sorted(chain(*newest), key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
-    found = [s for s in found if source in (None, s.key.source) and scope in (None, s.key.scope)]
+    keys = [key for key in store.scopes() if source in (None, key.source) and scope in (None, key.scope)]
+    newest = [islice(store.newest_first(key, damaged=damaged), last) for key in keys]
+    found = sorted(chain(*newest), key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
     if json:
         rows = [snapshot_json(s, store.entries(s)) for s in found]
         print_json("snapshots", {"snapshots": rows, "damaged": [bad.name for bad in damaged]})
