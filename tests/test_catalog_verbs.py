@@ -318,3 +318,14 @@ def test_a_forgetting_that_the_catalog_missed(home: Home) -> None:
     assert code == 4
     assert "forgotten_at: the catalog says ''" in said
     assert home.mended()
+
+
+def test_a_long_list_is_printed_whole_and_the_last_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plainly, where there are many rows: the same cells; `--last` names the newest of each scope."""
+    pretty = home.say("snapshots")[1]
+    monkeypatch.setattr("flows.cli.console.MANY", 2)
+    plain = home.say("snapshots")[1]
+    last = json.loads(home.say("snapshots", "--last", "1", "--json")[1])["snapshots"]
+
+    assert plain == pretty
+    assert {(each["source"], each["number"]) for each in last} == {("lab", 4), ("office", 1)}
