@@ -31,10 +31,12 @@ def alone(path: Path) -> Iterator[None]:
     """Have the lock alone. Raises Busy where anybody has the catalog open. The kernel frees it when we die."""
     handle = _open(path)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "wait for the run, or whatever else has it open, to end"
+            raise Busy(f"{path}: in use", hint=hint) from None
         yield
-    except BlockingIOError:
-        raise Busy(f"{path}: in use", hint="wait for the run, or whatever else has it open, to end") from None
     finally:
         os.close(handle)
 

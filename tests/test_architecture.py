@@ -41,6 +41,7 @@ PURE = (
     "flows.proofpage",
     "storage.compare",
     "storage.retention",
+    "storage.rows",
     "storage.snapshot",
     "storage.records",
     "storage.listing",
