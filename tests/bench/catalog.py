@@ -73,11 +73,6 @@ def make(folder: Path, snapshots: int, files: int, scopes: int) -> None:
     """The archive, its configuration, and no catalog."""
     tables = (f'[[source.scope]]\nname = "scope {n}"\nkind = "user"\nid = {n + 1}\n' for n in range(scopes))
     (folder / "strongroom.toml").write_text(CONFIG + "".join(tables), encoding="utf-8")
-    names = "".join(
-        f'\n[[source.scope]]\nname = "scope {n}"\nkind = "user"\nid = {n + 1}\n' for n in range(scopes)
-    )
-    with (folder / "strongroom.toml").open("a", encoding="utf-8") as stream:
-        stream.write(names)
     archive = Archive.create(LocalDisk(folder / "archive"), now=START)
     heads = [first(archive, ScopeKey("lab", f"scope {n}"), files) for n in range(scopes)]
     for number in range(snapshots - scopes):
