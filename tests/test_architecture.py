@@ -22,7 +22,7 @@ MEDIAN = 160
 OWNERS = {
     "prefect": {"flows.backup", "flows.upkeep", "flows.orchestration", "flows.serving", "flows.pages"},
     "httpx": {"flows.sources.client"},
-    "sqlmodel": {"storage.catalog", "storage.jobs", "storage.tables"},
+    "sqlmodel": {"storage.catalog", "storage.finished", "storage.jobs", "storage.tables"},
     "sqlalchemy": {"storage.catalog"},
     "zstandard": {"storage.packs", "storage.steps"},
     "pyfastcdc": {"storage.recipes"},
@@ -40,7 +40,9 @@ PURE = (
     "flows.roster",
     "flows.proof",
     "flows.proofpage",
+    "storage.compare",
     "storage.retention",
+    "storage.rows",
     "storage.snapshot",
     "storage.records",
     "storage.listing",
