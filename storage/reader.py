@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from storage import listing, steps
+from storage.aside import one_behind
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.index import Index
 from storage.listing import Entry, Steps
-from storage.objects import Oid
+from storage.objects import OID_SIZE, Oid
 from storage.snapshot import Snapshot
 from storage.verify import Meter
 from storage.zipplan import Plan, PlannedMember
 
 JOINED = 1 << 20  # bytes: small parts of a file are given together
+ASIDE = 4 << 20  # bytes: a file from here on is worth a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,20 @@ class Reader:
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """The file's bytes in order. Raises ObjectCorrupt at the end where they are not the file that was put.
 
-        Every object is proven by its oid before it is given; size, CRC-32 and SHA-256 of the whole at the end. A
-        caller that writes them somewhere takes the file for whole only after the last one.
+        What proves them is size, CRC-32 and SHA-256 of the whole, after the last one: a caller that writes them
+        somewhere takes the file for whole only then. Where these differ, the error names the object that is wrong.
         """
         meter = Meter()
-        for data in _joined(self._parts(entry)):
-            meter.update(data)
-            yield data
+        parts = _joined(self._parts(entry, self._index.fetch))
+        if entry.measured.size > ASIDE:
+            yield from one_behind(meter.update, parts)
+        else:
+            for data in parts:
+                meter.update(data)
+                yield data
         if meter.result() != entry.measured:
+            for _ in self._parts(entry, self._index.read):
+                pass
             raise ObjectCorrupt(
                 f"{entry.path}: sha256 {meter.result().sha256[:12]}, promised {entry.measured.sha256[:12]}"
             )
@@ -138,18 +146,19 @@ class Reader:
     def _frame(self, step: tuple[Oid, ...]) -> bytes:
         return b"".join(map(self._index.read, step))
 
-    def _parts(self, entry: Entry) -> Iterator[bytes]:
+    def _parts(self, entry: Entry, read: Callable[[Oid], bytes]) -> Iterator[bytes]:
         _known(entry)
-        read = self._index.read
         if entry.recipe.kind == "concat":
             yield from map(read, entry.recipe.objects)
             return
         try:
-            for part in self.plan(entry).parts():
-                if isinstance(part, bytes):
-                    yield part
+            for before, oids in self.plan(entry).parts():
+                yield before
+                if len(oids) == OID_SIZE:
+                    yield read(Oid(oids))
                 else:
-                    yield from map(read, part)
+                    for at in range(0, len(oids), OID_SIZE):
+                        yield read(Oid(oids[at : at + OID_SIZE]))
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 

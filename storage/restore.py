@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.archive import Archive
+from storage.aside import one_behind
 from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.listing import Entry
 from storage.places import places
@@ -74,8 +75,7 @@ def _restore_file(reader: Reader, entry: Entry, to: Path, place: Path, on_bytes:
         if already not in (None, entry.measured.size):
             raise BackendFailed(f"{path}: a different file is already there", hint=_TAKEN)
         with scratch.open("xb") as stream:
-            for chunk in _readable(reader, entry):
-                stream.write(chunk)
+            for chunk in one_behind(stream.write, _readable(reader, entry)):
                 on_bytes(len(chunk))
             stream.flush()
             os.fsync(stream.fileno())
