@@ -246,10 +246,7 @@ class Plan:
                 (LOCAL_SIGN, fixed, own, lengths, root, names[name_at:name_end], extras[extra_at:extra_end])
             )
             name_at, extra_at = name_end, extra_end
-            if FULL32 in (stated, plain):
-                size = _true_size(self._rest[rest_at : rest_at + extra], sums)
-            else:
-                size = stated
+            size = _true_size(self._rest[rest_at : rest_at + extra], sums) if FULL32 in (stated, plain) else stated
             rest_at += extra + comment
             inline = oids = b""
             if size <= INLINE:
