@@ -134,9 +134,9 @@ def true_sizes(extra: bytes, csize: int, size: int, offset: int) -> tuple[int, i
     while at + 4 <= len(extra):
         tag, length = struct.unpack_from("<HH", extra, at)
         if tag == 1:
-            values = iter(
-                struct.unpack_from(f"<{length // 8}Q", extra[at + 4 : at + 4 + length].ljust(length, b"\0"))
-            )
+            if at + 4 + length > len(extra):
+                raise NotCut("a zip64 field that is cut")
+            values = iter(struct.unpack_from(f"<{length // 8}Q", extra, at + 4))
             if size == FULL32:
                 next(values, None)
             csize = next(values, -1) if csize == FULL32 else csize
