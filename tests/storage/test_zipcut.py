@@ -1,4 +1,4 @@
-"""Cutting ZIPs: whatever is cut comes back to the byte, whatever is not is told apart, and nothing else is raised."""
+"""Cutting ZIPs: what is cut comes back to the byte, what is not is told apart, and nothing else is raised."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def build(
     order: Sequence[int] | None = None,
     zip64: bool = False,
 ) -> bytes:
-    """The file. `before`: a stub, which offsets count if `counted`; `order`: of the directory; `after`: rubbish."""
+    """The file. `before`: a stub that offsets count if `counted`. `order`: of the directory. `after`: rubbish."""
     out, rows = bytearray(before), []
     for m in members:
         payload, crc = m.payload(), zlib.crc32(m.data)
