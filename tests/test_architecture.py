@@ -46,6 +46,7 @@ PURE = (
     "storage.listing",
     "storage.listing1",
     "storage.columns",
+    "storage.inflate",
     "storage.zipplan",
     "storage.verify",
 )
