@@ -11,6 +11,7 @@ from storage import listing, steps
 from storage.aside import one_behind
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.index import Index
+from storage.inflate import DEFLATED, STORED, inflated
 from storage.listing import Entry, Steps
 from storage.objects import OID_SIZE, Oid
 from storage.snapshot import Snapshot
@@ -113,18 +114,16 @@ class Reader:
     def content(self, member: Member) -> Iterator[bytes]:
         """A member's bytes, inflated. Raises ObjectCorrupt at the end where its CRC-32 is not the promised."""
         method = int.from_bytes(member.planned.header[8:10], "little")
-        if method not in (0, 8) or member.planned.header[6] & 1:
+        if method not in (STORED, DEFLATED) or member.planned.header[6] & 1:
             raise FormatUnknown(
                 f"{member.name}: encrypted, or compressed by method {method}; 0 and 8 are unpacked",
                 hint="restore the whole file, and unpack it with a tool that knows its method",
             )
-        inflate = zlib.decompressobj(-zlib.MAX_WBITS) if method == 8 else None
         meter = Meter()
         try:
-            for data in self.payload(member):
-                for plain in _inflated(inflate, data) if inflate else (data,):
-                    meter.update(plain)
-                    yield plain
+            for plain in inflated(self.payload(member), method):
+                meter.update(plain)
+                yield plain
         except zlib.error as exc:
             raise ObjectCorrupt(f"{member.name}: cannot be inflated: {exc}") from exc
         got = meter.result()
@@ -161,13 +160,6 @@ class Reader:
                         yield read(Oid(oids[at : at + OID_SIZE]))
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
-
-
-def _inflated(inflate: zlib._Decompress, data: bytes) -> Iterator[bytes]:
-    """What the next bytes of a payload inflate to, in pieces: a bomb costs time, not memory."""
-    while data:
-        yield inflate.decompress(data, JOINED)
-        data = inflate.unconsumed_tail
 
 
 def _known(entry: Entry) -> None:

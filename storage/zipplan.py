@@ -174,6 +174,10 @@ class Plan:
         sections.end()
         if len(self._local_sums) not in (0, 12 * count) or len(self._order) not in (0, 4 * count):
             raise ValueError("a plan whose columns differ in length")
+        if self._flags & ~(LIKE_LOCAL | OFFSETS_FOLLOW):
+            raise ValueError(f"a plan with flags {self._flags:#x} that are not known")
+        if len(self._oids) % OID_SIZE or self._shift > len(self.head):
+            raise ValueError("half an oid, or more bytes before the ZIP than before its first member")
 
     def oids(self) -> Iterator[Oid]:
         """Every object that the payloads need, in order, with doubles."""

@@ -48,6 +48,7 @@ PURE = (
     "storage.listing",
     "storage.listing1",
     "storage.columns",
+    "storage.inflate",
     "storage.zipplan",
     "storage.verify",
 )
