@@ -17,7 +17,7 @@ from typing import Literal
 from hypothesis import strategies as st
 
 from storage import zipcut, zipplan
-from storage.objects import Oid, PlainSha256
+from storage.objects import OID_SIZE, Oid, PlainSha256
 
 FULL32 = 0xFFFFFFFF
 Descriptor = Literal["", "signed", "bare", "signed64", "bare64"]
@@ -143,10 +143,10 @@ def rebuilt(data: bytes) -> tuple[bytes, bytes]:
     encoded = plan.encode(last, data[directory.end :])
     read = zipplan.Plan(encoded)
     assert set(read.oids()) == kept.keys()
-    out = b"".join(
-        part if isinstance(part, bytes) else b"".join(kept[oid] for oid in part) for part in read.parts()
-    )
-    return out, encoded
+    out = bytearray()
+    for before, oids in read.parts():
+        out += before + b"".join(kept[Oid(oids[at : at + OID_SIZE])] for at in range(0, len(oids), OID_SIZE))
+    return bytes(out), encoded
 
 
 _NAMES = st.binary(max_size=6) | st.sampled_from([b"top/", b"top/a", b"top/b/", b"top/b/\xff", b"/", b"", b"../x"])
