@@ -10,8 +10,9 @@ from storage.backend import Memory
 from storage.errors import BackendFailed
 from storage.index import pack_name
 from storage.prune import sweep
-from storage.scrub import Finding, scrub
+from storage.scrub import scrub
 from storage.snapshot import record_name, tombstone_name
+from storage.upkeep_records import Finding
 from tests.doubles import (
     LAB,
     OFFICE,
