@@ -43,8 +43,8 @@ def serve(config: str, *, nightly: Sequence[Timetable], timezone: str, limit: in
 
     Both signals cancel the runs under way and wait for them (3 to 6 s each, one after another; SIGKILL after
     30 s), so give the supervisor time. `limit` is how many backups run at once; each schedule has a
-    place of its own beside them, since a nightly run holds one while it waits for its backups. MAINTENANCE is timed
-    in `timezone`.
+    place of its own beside them, since a nightly run holds one while it waits for its backups. MAINTENANCE runs by
+    the clock of `timezone`.
     Schedules are not paused at the end: what was missed starts late, and the flow decides whether it is still due.
     Raises PrefectTrouble: limit below 1.
     """

@@ -76,7 +76,7 @@ def scrub(config: str | None = None) -> State[None]:
 
 @flow(name="drill", flow_run_name=_name, persist_result=False)
 def drill(config: str | None = None, snapshot: str | None = None) -> State[None]:
-    """Restore a snapshot for practice: the one named, else the one whose turn it is, unless that is switched off."""
+    """Restore a snapshot for practice: the one named, else the one whose turn it is, if that is switched on."""
     try:
         with _opened(config) as (settings, archive, catalog):
             if snapshot is None and not settings.file.upkeep.drill:

@@ -22,13 +22,12 @@ from storage.index import footer_of, pack_digest, pack_name
 from storage.prune import read_sighting, unnamed_digest
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
 from storage.turns import Kept
-from storage.upkeep_records import Finding, Noted
+from storage.upkeep_records import ROLLED_BACK, Finding, Noted
 
 PIECE = 1 << 20  # bytes of a pack read at a time
 THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
 _MISSING = "missing"
 _OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed")  # a record may be of any kind but these
-
 
 Choice = Callable[[Sequence[Kept]], Sequence[str]]  # of the packs that are there: digests to read, in order
 
@@ -215,10 +214,8 @@ def _rolled_back(
     for chain, head in sorted(lost.items()):
         name = snapshot.manifest_name(upkeep_records.key_of(chain), head.number)
         when = f" noted on {head.at}" if head.at else ""
-        problem = (
-            f"rolled back: head of {chain}, number {head.number}, id {head.id[:12]}{when}, is not in the archive"
-        )
-        yield Finding(name, problem, (head.id,))
+        gone = f"head of {chain}, number {head.number}, id {head.id[:12]}{when}, is not in the archive"
+        yield Finding(name, f"{ROLLED_BACK}: {gone}", (head.id,))
 
 
 def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:

@@ -124,24 +124,25 @@ def choose(packs: Iterable[Kept], budget: Budget, *, now: datetime) -> list[str]
     chosen = [pack.digest for pack in queue if pack.damaged]
     read = 0
     for pack in (pack for pack in queue if not pack.damaged):
-        if read >= limit and (pack.proven_at(now) or _LONG_AGO) > overdue:
+        in_time = overdue is None or (pack.proven_at(now) or _LONG_AGO) > overdue
+        if read >= limit and in_time:
             break
         chosen.append(pack.digest)
         read += pack.size
     return chosen
 
 
-def _limit(budget: Budget, total: int, now: datetime) -> tuple[float, datetime]:
-    """Bytes to read, and the instant up to which what was last proven is read beyond them."""
+def _limit(budget: Budget, total: int, now: datetime) -> tuple[float, datetime | None]:
+    """Bytes to read, and the instant up to which what was last proven is read beyond them; None: nothing is."""
     match budget:
         case Within():
             return math.ceil(total / budget.days), now - timedelta(days=budget.days)
         case Percent():
-            return math.ceil(total * budget.percent / 100), _LONG_AGO
+            return math.ceil(total * budget.percent / 100), None
         case Size():
-            return budget.bytes, _LONG_AGO
+            return budget.bytes, None
         case _:
-            return math.inf, now
+            return math.inf, None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +158,7 @@ def age(packs: Sequence[Kept], *, now: datetime) -> Age:
     """The age of the oldest unread byte. A pack that nothing names and nobody read belongs to no snapshot yet."""
     named = [pack for pack in packs if pack.written_at is not None or pack.good_at is not None]
     never = sum(1 for pack in named if pack.good_at is None)
-    return Age(len(named), never, min((p.proven_at(now) or _LONG_AGO for p in named), default=None))
+    return Age(len(named), never, min((p.proven_at(now) or now for p in named), default=None))
 
 
 def next_to_drill(snapshots: Iterable[Snapshot], drilled: Mapping[str, datetime]) -> Snapshot | None:

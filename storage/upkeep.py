@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from storage import upkeep_records
 from storage.archive import Archive
 from storage.catalog import Catalog
-from storage.errors import BackendFailed
+from storage.errors import BackendFailed, CatalogUnusable
 from storage.scrub import Report, packs_there, scrub
 from storage.turns import Age, Budget, Kept, age, choose
 from storage.upkeep_records import DrillRecord, Noted, ScrubRecord
@@ -82,9 +82,9 @@ def scrub_in_turn(
 
 
 def leave(archive: Archive, catalog: Catalog | None, record: ScrubRecord | DrillRecord) -> str:
-    """Put the record into the archive, then the catalog. Why that could not be done, "" where it was.
+    """Put the record into the archive, then the catalog. Why that could not be done; "" where it was.
 
-    An archive that takes no record is told and not raised: what was read stays true.
+    Told and not raised: what was read stays true.
     """
     if catalog is None:
         return NO_CATALOG
@@ -92,7 +92,10 @@ def leave(archive: Archive, catalog: Catalog | None, record: ScrubRecord | Drill
         archive.put_record(record.id, upkeep_records.encode(record))
     except BackendFailed as exc:
         return f"the archive takes no record: {exc}"
-    catalog.readings.enter(record)
+    try:
+        catalog.readings.enter(record)
+    except CatalogUnusable as exc:
+        return f"the archive has it, the catalog does not: {exc}; `strongroom doctor` enters it"
     return ""
 
 

@@ -15,6 +15,7 @@ from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.snapshot import ScopeKey, from_text, to_text
 
 FORMAT = 1
+ROLLED_BACK = "rolled back"  # how the problem of a head that is gone begins
 Heads = Mapping[str, tuple[int, str]]  # "source/scope" -> number and id of the newest link of its chain
 
 
@@ -25,6 +26,11 @@ class Finding:
     name: str
     problem: str
     snapshots: tuple[str, ...] = ()
+
+    @property
+    def lost_head(self) -> bool:
+        """A head that was noted is gone: the archive is older than it was."""
+        return self.problem.startswith(ROLLED_BACK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from flows.cli.console import (
 )
 from flows.cli.look import the_archive
 from flows.errors import ConfigError, Exit
+from storage.errors import CatalogUnusable
 from storage.snapshot import to_text
 from storage.turns import WITHIN_DAYS, Budget, Everything, Within, parse_duration, parse_subset
 from storage.upkeep_records import Noted, finding_json, heads_from_json, heads_json
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from storage.archive import Archive
     from storage.catalog import Catalog
     from storage.upkeep import Scrubbed
+
+
+_OLDER = "bring the newer archive back; to go on with this one all the same, move catalog.db away"
 
 
 def register(app: typer.Typer) -> None:
@@ -110,7 +114,7 @@ def _print_scrub(done: Scrubbed, *, json: bool) -> None:
             hit = (
                 f" (snapshots {', '.join(found[:8] for found in finding.snapshots)})" if finding.snapshots else ""
             )
-            complain(f"{finding.name}: {finding.problem}{hit}")
+            complain(f"{finding.name}: {finding.problem}{hit}", _OLDER if finding.lost_head else "")
         read = f"{number(report.bytes_read)} bytes in {report.packs_read} of {report.packs} packs"
         out.print(f"{read}, {report.snapshots} snapshots: {len(report.findings) or 'no'} findings")
         for key, (n, head) in sorted(report.heads.items()):
@@ -196,7 +200,12 @@ def _opened(archive: str | None, config: Path | None) -> Iterator[_Place]:
 
     settings = configuration.load(configuration.find(config))
     store = open_archive(settings)
-    with open_catalog(settings, store) as catalog:
+    with ExitStack() as stack:
+        catalog = None
+        try:
+            catalog = stack.enter_context(open_catalog(settings, store))
+        except CatalogUnusable as exc:  # the archive can be read without
+            complain(str(exc), exc.hint)
         yield _Place(store, catalog, settings.nightly_scrub, settings.scratch)
 
 
