@@ -1,0 +1,218 @@
+"""`scrub`, `drill` and the lines of `status` about them, as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flows.cli.app import run
+from storage.archive import Archive
+from storage.backend import LocalDisk
+from storage.snapshot import Snapshot
+from storage.verify import Promise
+from storage.writer import Writer
+from tests.doubles import NIGHT, draft, new_archive, noise
+from tests.test_cli import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """An archive with three snapshots of the last days, each with a pack of its own."""
+    (tmp_path / "strongroom.toml").write_text("")
+    new_archive(LocalDisk(tmp_path / "archive"))
+    made = Shell(tmp_path)
+    for night in range(3):
+        keep(made, night)
+    return made
+
+
+def keep(shell: Shell, night: int) -> Snapshot:
+    at = datetime.now(UTC) - timedelta(days=9) + night * NIGHT
+    writer = Writer(Archive.open(LocalDisk(shell.folder / "archive")))
+    writer.add("a.bin", [noise(1 << 20, night)], promised=Promise())
+    return writer.commit(draft(taken_at=at), clock=lambda: at)
+
+
+def packs(shell: Shell) -> list[Path]:
+    """Oldest first."""
+    store = Archive.open(LocalDisk(shell.folder / "archive"))
+    digests = [found.manifest.packs[-1] for found in store.snapshots()]
+    return [next((shell.folder / "archive").rglob(f"{digest}.pack")) for digest in digests]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[60] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+def test_scrub_reads_in_turns_and_status_tells_the_age(shell: Shell) -> None:
+    """Without flags a share, the oldest pack first; the next scrub goes on; `status` says what is left."""
+    before = shell.json("status")["upkeep"]
+    first = shell.json("scrub")
+    second = shell.json("scrub", "--read-data-subset", "1K")
+    after = shell.json("status")["upkeep"]
+
+    assert (first["packs"], first["packs_read"], first["findings"]) == (3, 1, [])
+    assert first["asked"] == "everything within 30 days"
+    assert (shell.folder / "archive" / "records" / first["record"][:6] / f"{first['record']}.json").exists()
+    assert (before["packs"], before["never_read"], before["last_scrub"]) == (3, 3, None)
+    assert (after["packs"], after["never_read"]) == (3, 1)
+    assert after["last_scrub"]["id"] == second["record"]
+    assert before["oldest_unread_s"] // 86400 == 9
+    assert after["oldest_unread_s"] // 86400 == 7
+    said = shell.run("status").stdout
+    assert "oldest unread byte: 7 days" in said
+    assert "1 of 3 packs never read since they were written" in said
+
+
+def test_damage_outside_of_todays_share_is_found_in_its_turn(shell: Shell) -> None:
+    """A flipped byte in the newest pack: the oldest is read first; the third scrub ends with 4 and names it."""
+    flip(packs(shell)[2])
+
+    codes = [shell.run("scrub", "--read-data-subset", "1K").returncode for _ in range(3)]
+
+    assert codes == [0, 0, 4]
+    assert shell.run("scrub", "--all").returncode == 4
+    assert "sha256" in shell.run("scrub").stderr
+
+
+def test_max_duration_ends_the_reading(shell: Shell) -> None:
+    """No time at all is a mistake, a second is enough to begin."""
+    assert shell.json("scrub", "--all", "--max-duration", "1h")["packs_read"] == 3
+    assert shell.run("scrub", "--max-duration", "0s").returncode == 2
+
+
+def test_scrub_of_a_named_archive_leaves_nothing(shell: Shell) -> None:
+    """A copy has no history: it says so, and how to read all of it."""
+    shutil.copytree(shell.folder / "archive", shell.folder / "copy")
+    files = sorted((shell.folder / "copy").rglob("*"))
+
+    done = shell.run("scrub", "--archive", "copy", "--json")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["record"] is None
+    assert "no history is at hand" in done.stderr
+    assert "no record was left" in done.stderr
+    assert sorted((shell.folder / "copy").rglob("*")) == files
+
+
+def test_scrub_goes_on_without_a_catalog_that_is_broken(shell: Shell) -> None:
+    """The archive can be read without it."""
+    shell.run("scrub")
+    for left in (shell.folder / "state").glob("catalog.db*"):
+        left.unlink()
+    (shell.folder / "state" / "catalog.db").write_bytes(b"rot" * 2000)
+
+    done = shell.run("scrub", "--all")
+
+    assert done.returncode == 0
+    assert "3 of 3 packs" in done.stdout
+    assert "catalog.db" in done.stderr
+
+
+def test_a_roll_back_is_told_by_the_catalog_and_by_what_was_noted_elsewhere(shell: Shell) -> None:
+    """The archive is an older copy of itself again: exit code 4, number and day; with the catalog gone, too."""
+    shutil.copytree(shell.folder / "archive", shell.folder / "older")
+    newest = keep(shell, 3)
+    noted = shell.folder / "noted.json"
+    noted.write_text(shell.run("scrub", "--json").stdout)
+    assert shell.run("scrub", "--expect", "noted.json").returncode == 0
+    (record,) = shell.folder.rglob(json.loads(noted.read_text())["record"] + ".json")
+    shutil.copy(record, shell.folder / "record.json")
+    shutil.rmtree(shell.folder / "archive")
+    (shell.folder / "older").rename(shell.folder / "archive")
+
+    known = shell.run("scrub", "--json")
+    (shell.folder / "state" / "catalog.db").unlink()
+    unknown = shell.run("scrub")
+    expected = [shell.run("scrub", "--expect", name) for name in ("noted.json", "record.json")]
+
+    assert (known.returncode, unknown.returncode) == (4, 0)
+    (finding,) = json.loads(known.stdout)["findings"]
+    assert finding["snapshots"] == [newest.id]
+    for done in expected:
+        assert done.returncode == 4
+        assert f"number 4, id {newest.id[:12]} noted on {datetime.now(UTC):%Y-%m-}" in done.stderr
+        assert "bring the newer archive back" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("scrub", "--read-data-subset", "a lot"), "a share such as 5%"),
+        (("scrub", "--read-data-subset", "8/7"), "a part such as 1/7"),
+        (("scrub", "--max-duration", "soon"), "a duration such as 30m"),
+        (("scrub", "--all", "--read-data-subset", "5%"), "ask for different things"),
+        (("scrub", "--expect", "nowhere.json"), "No such file"),
+        (("scrub", "--expect", "strongroom.toml"), "holds no heads of a scrub"),
+        (("scrub", "--expect", "list.json"), "holds no heads of a scrub"),
+        (("drill", "--archive", "archive"), "name a folder with --to"),
+        (("drill", "abcdef"), "no snapshot has an id that begins so"),
+    ],
+)
+def test_bad_input_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    words: str,
+) -> None:
+    """Exit code 2, in words, and no record is left."""
+    (tmp_path / "strongroom.toml").write_text("")
+    (tmp_path / "list.json").write_text('{"heads": {"lab": 3}}')
+    new_archive(LocalDisk(tmp_path / "archive"))
+    monkeypatch.chdir(tmp_path)
+
+    assert run(arguments) == 2
+
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "archive" / "records").exists()
+
+
+def test_drill_gives_back_proves_times_and_leaves_nothing(shell: Shell) -> None:
+    """The newest first, then the next; `status` says when and how long."""
+    first, second = shell.json("drill"), shell.json("drill")
+
+    assert (first["outcome"], first["files"], first["bytes"]) == ("passed", 1, 1 << 20)
+    listed = [one["id"] for one in shell.json("snapshots")["snapshots"]]
+    assert listed[1:] == [second["snapshot"], first["snapshot"]]
+    assert list((shell.folder / "state" / "drill").iterdir()) == []
+    last = shell.json("status")["upkeep"]["last_drill"]
+    assert [last[name] for name in ("snapshot", "outcome", "seconds")] == [
+        second[name] for name in ("snapshot", "outcome", "seconds")
+    ]
+    said = shell.run("status").stdout
+    assert f"lab/group 1234 {second['snapshot'][:8]} passed, 1,048,576 bytes restored in" in said
+
+
+def test_a_drill_that_fails_ends_with_4(shell: Shell) -> None:
+    """And its problem is in the record and in the catalog."""
+    flip(packs(shell)[2])
+
+    done = shell.run("drill", "--to", "elsewhere", "--json")
+
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["outcome"], told["files"]) == (4, "failed", 0)
+    assert "a.bin" in told["problems"][0]
+    assert list((shell.folder / "elsewhere").iterdir()) == []
+    with sqlite3.connect(shell.folder / "state" / "catalog.db") as database:
+        assert database.execute("select outcome, snapshot from drill").fetchall() == [("failed", told["snapshot"])]
+    database.close()
+    assert shell.run("drill").returncode == 0
+
+
+def test_an_archive_without_snapshots_has_nothing_to_drill(tmp_path: Path) -> None:
+    """Exit code 2; a scrub of it is well, and so is its status."""
+    shell = Shell(tmp_path)
+    shell.run("init", "--yes")
+
+    assert shell.run("drill").returncode == 2
+    assert shell.run("scrub").returncode == 0
+    assert shell.json("status")["upkeep"]["oldest_unread_at"] is None
