@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +19,48 @@ from storage.snapshot import Snapshot
 from storage.verify import Promise
 from storage.writer import Writer
 from tests.doubles import NIGHT, draft, new_archive, noise
-from tests.test_cli import Shell
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command did."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Shell:
+    """`strongroom` in a folder, without the second that a process of its own would take to start."""
+
+    folder: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def run(self, *arguments: str) -> Done:
+        code = run(arguments)
+        said = self.capsys.readouterr()
+        return Done(code, said.out, said.err)
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.run(*arguments, "--json").stdout)
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    """An archive with three snapshots of the last days, each with a pack of its own."""
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """An archive without snapshots."""
     (tmp_path / "strongroom.toml").write_text("")
     new_archive(LocalDisk(tmp_path / "archive"))
-    made = Shell(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return Shell(tmp_path, capsys)
+
+
+@pytest.fixture
+def shell(bare: Shell) -> Shell:
+    """Three snapshots of the last days, each with a pack of its own."""
     for night in range(3):
-        keep(made, night)
-    return made
+        keep(bare, night)
+    return bare
 
 
 def keep(shell: Shell, night: int) -> Snapshot:
@@ -81,6 +113,18 @@ def test_damage_outside_of_todays_share_is_found_in_its_turn(shell: Shell) -> No
     assert codes == [0, 0, 4]
     assert shell.run("scrub", "--all").returncode == 4
     assert "sha256" in shell.run("scrub").stderr
+
+
+def test_the_bound_is_configured(shell: Shell) -> None:
+    """What is older than that is read whatever the share; nonsense is told with its key."""
+    config = shell.folder / "strongroom.toml"
+    config.write_text("[upkeep]\nscrub_within_days = 8\n")
+    assert shell.json("scrub")["packs_read"] == 2  # 9 and 8 days old; the third one is 7
+    config.write_text("[upkeep]\nscrub_within_days = 0\n")
+    done = shell.run("scrub")
+
+    assert done.returncode == 2
+    assert "upkeep.scrub_within_days = 0" in done.stderr
 
 
 def test_max_duration_ends_the_reading(shell: Shell) -> None:
@@ -157,23 +201,15 @@ def test_a_roll_back_is_told_by_the_catalog_and_by_what_was_noted_elsewhere(shel
         (("drill", "abcdef"), "no snapshot has an id that begins so"),
     ],
 )
-def test_bad_input_is_told(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: tuple[str, ...],
-    words: str,
-) -> None:
+def test_bad_input_is_told(bare: Shell, arguments: tuple[str, ...], words: str) -> None:
     """Exit code 2, in words, and no record is left."""
-    (tmp_path / "strongroom.toml").write_text("")
-    (tmp_path / "list.json").write_text('{"heads": {"lab": 3}}')
-    new_archive(LocalDisk(tmp_path / "archive"))
-    monkeypatch.chdir(tmp_path)
+    (bare.folder / "list.json").write_text('{"heads": {"lab": 3}}')
 
-    assert run(arguments) == 2
+    done = bare.run(*arguments)
 
-    assert words in " ".join(capsys.readouterr().err.split())
-    assert not (tmp_path / "archive" / "records").exists()
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
+    assert not (bare.folder / "archive" / "records").exists()
 
 
 def test_drill_gives_back_proves_times_and_leaves_nothing(shell: Shell) -> None:
@@ -208,11 +244,8 @@ def test_a_drill_that_fails_ends_with_4(shell: Shell) -> None:
     assert shell.run("drill").returncode == 0
 
 
-def test_an_archive_without_snapshots_has_nothing_to_drill(tmp_path: Path) -> None:
+def test_an_archive_without_snapshots_has_nothing_to_drill(bare: Shell) -> None:
     """Exit code 2; a scrub of it is well, and so is its status."""
-    shell = Shell(tmp_path)
-    shell.run("init", "--yes")
-
-    assert shell.run("drill").returncode == 2
-    assert shell.run("scrub").returncode == 0
-    assert shell.json("status")["upkeep"]["oldest_unread_at"] is None
+    assert bare.run("drill").returncode == 2
+    assert bare.run("scrub").returncode == 0
+    assert bare.json("status")["upkeep"]["oldest_unread_at"] is None

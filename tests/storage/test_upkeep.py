@@ -284,6 +284,26 @@ def test_an_archive_that_takes_no_record_is_scrubbed_all_the_same(catalog: Catal
     assert (catalog.readings.last_scrub(), catalog.readings.packs()) == (None, {})
 
 
+def test_a_catalog_that_breaks_meanwhile_costs_no_findings(tmp_path: Path) -> None:
+    """The archive has the record; the catalog is told to be filled from it."""
+    archive = archive_of(1)
+    with Catalog.open(tmp_path / "c.db") as catalog:
+
+        def ruin(_: int) -> None:
+            catalog.close()
+            (tmp_path / "c.db").write_bytes(b"not a database at all, but long enough to be looked at" * 100)
+
+        done = nightly(archive, catalog, 0, Everything(), on_bytes=ruin)
+
+    assert done.report.packs_read == 1
+    assert "the archive has it, the catalog does not" in done.unrecorded
+    with Catalog.open(tmp_path / "new.db") as filled:
+        filled.reindex(archive)
+        last = filled.readings.last_scrub()
+    assert last is not None
+    assert last.id == done.record.id
+
+
 def test_a_new_catalog_knows_what_the_old_one_knew(tmp_path: Path) -> None:
     """Row for row, from the records of the archive, in whatever order they come."""
     archive = archive_of(4)
