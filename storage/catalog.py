@@ -25,13 +25,14 @@ from storage.errors import CatalogUnusable, StorageError
 from storage.holder import Holder
 from storage.jobs import Jobs
 from storage.listing import Entry
+from storage.readings import Readings
 from storage.records import KnownScope, RunRecord
 from storage.rows import check_rows, file_rows, run_row, snapshot_row, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow, Source
+from storage.tables import UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow, Source
 
 BUSY_S = 30  # how long a write waits for another process's
-SCHEMA = 1
+SCHEMA = 2
 TRIED = timedelta(days=3)  # how long a scope without a snapshot is remembered for its runs
 
 
@@ -55,6 +56,7 @@ class Catalog:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.jobs = Jobs(self._read, self._write)  # what is in flight
+        self.readings = Readings(self._read, self._write)  # what scrubs and drills have read
 
     @classmethod
     def open(cls, path: Path) -> Catalog:
@@ -218,6 +220,8 @@ class Catalog:
                 if record is not None and record.id not in runs:
                     self.record_run(record)
                     entered += 1
+                if record is None:
+                    entered += self.readings.enter_file(data, name)
         return entered
 
     # -- questions
@@ -321,8 +325,14 @@ class Catalog:
             connection.commit()
 
 
+def _add_upkeep(connection: Any) -> None:
+    """Tables for what scrubs and drills have read; records of theirs come in when a catalog is filled."""
+    SQLModel.metadata.create_all(connection, tables=[SQLModel.metadata.tables[name] for name in UPKEEP])
+
+
 # Schema steps, in order; step N takes the schema from N to N + 1 in the transaction that sets user_version.
-_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all]
+# The first makes every table as it is today; a later one that adds tables then finds them there.
+_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all, _add_upkeep]
 
 
 @contextmanager

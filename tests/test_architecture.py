@@ -22,7 +22,7 @@ MEDIAN = 160
 OWNERS = {
     "prefect": {"flows.backup", "flows.upkeep", "flows.orchestration", "flows.serving", "flows.pages"},
     "httpx": {"flows.sources.client"},
-    "sqlmodel": {"storage.catalog", "storage.jobs", "storage.tables"},
+    "sqlmodel": {"storage.catalog", "storage.jobs", "storage.readings", "storage.tables"},
     "sqlalchemy": {"storage.catalog"},
     "zstandard": {"storage.packs", "storage.steps"},
     "pyfastcdc": {"storage.recipes"},
@@ -43,6 +43,8 @@ PURE = (
     "storage.retention",
     "storage.snapshot",
     "storage.records",
+    "storage.upkeep_records",
+    "storage.turns",
     "storage.listing",
     "storage.listing1",
     "storage.columns",

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 SCHEMA = 1  # of every JSON object; a field may be added without raising it
@@ -97,3 +98,9 @@ def day(instant: datetime) -> str:
 def number(value: int) -> str:
     """Digits in groups of three."""
     return f"{value:,}"
+
+
+def byte_bar(*, quiet: bool) -> Progress:
+    """A bar that counts bytes, on standard error; none where nobody looks."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)

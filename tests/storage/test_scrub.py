@@ -10,8 +10,9 @@ from storage.backend import Memory
 from storage.errors import BackendFailed
 from storage.index import pack_name
 from storage.prune import sweep
-from storage.scrub import Finding, scrub
+from storage.scrub import scrub
 from storage.snapshot import record_name, tombstone_name
+from storage.upkeep_records import Finding
 from tests.doubles import (
     LAB,
     OFFICE,
@@ -83,7 +84,7 @@ def test_a_damaged_pack_hits_those_that_need_it() -> None:
     first = write(archive, {"a": b"shared"})
     second = write(archive, {"a": b"shared", "b": b"2"}, night=1)
     third = write(archive, {"c": b"3"}, key=OFFICE)
-    name = pack_name(first.manifest.packs[0])
+    name = pack_name(pack_of(archive, first, "a"))
     overwrite(archive.backend, name, archive.backend.get(name)[:-1])
     (finding,) = scrub(archive).findings
 
@@ -262,3 +263,25 @@ def test_what_scrub_passes_can_be_read(damaged: bool) -> None:
     good = [found for found in archive.snapshots() if found.id not in bad]
     assert len(good) == (3 if damaged else 4)
     assert all(read(archive, found) for found in good)
+
+
+def test_reading_needs_little_memory_and_reads_each_byte_once() -> None:
+    """A pack is read in pieces, from its first byte to its last."""
+    memory = Memory()
+    archive = new_archive(memory)
+    write(archive, {"a": noise(5 << 20, 1)})
+    asked: dict[str, list[tuple[int, int | None]]] = {name: [] for name in memory.list("packs/")}
+
+    class Noting(FaultyBackend):
+        def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+            if name.endswith(".pack"):
+                asked[name].append((offset, length))
+            return super().get(name, offset, length)
+
+    report = scrub(Archive.open(Noting(memory)))
+
+    for name, reads in asked.items():
+        pieces = [offset for offset, length in reads if length == 1 << 20]
+        assert pieces == list(range(0, memory.size(name) or 0, 1 << 20))
+        assert all(length is not None and length <= 4 << 20 for _, length in reads)
+    assert report.bytes_read == sum(report.good.values())
