@@ -18,8 +18,10 @@ from itertools import groupby, pairwise
 from storage import canonical, records, snapshot, upkeep_records
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
-from storage.index import footer_of, pack_digest, pack_name
+from storage.index import Index, footer_of, pack_digest, pack_name
+from storage.objects import Oid
 from storage.prune import read_sighting, unnamed_digest
+from storage.reader import Reader
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
 from storage.turns import Kept
 from storage.upkeep_records import ROLLED_BACK, Finding, Noted
@@ -71,7 +73,7 @@ def scrub(
 
     A newest manifest that was deleted cannot be told from one that never was: `noted` are heads that were there
     once and must still be in their chains. `on_bytes` is called from several threads, by one at a time. Raises
-    only what opening the backend raises. Memory: THREADS pieces, and the manifests.
+    only what opening the backend raises. Memory: THREADS pieces, the manifests, some 200 bytes an object.
     """
     damaged: list[Damaged] = []
     live = archive.snapshots(damaged=damaged)
@@ -94,7 +96,7 @@ def scrub(
         if read.problem and (read.pack in users or read.problem != _MISSING):  # else a sweep freed it just now
             findings.append(Finding(pack_name(read.pack), read.problem, tuple(users.get(read.pack, ()))))
     hit = {found_id for finding in findings for found_id in finding.snapshots}
-    findings += _unreadable_listings(archive, (found for found in live if found.id not in hit))
+    findings += _unreadable_listings(archive, [found for found in live if found.id not in hit])
     findings += _bad_small_files(archive)
     findings += _strays(archive)
     return Report(
@@ -225,21 +227,59 @@ def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:
         yield Finding(FORMAT_NAME, problem, tuple(found.id for found in others))
 
 
-def _unreadable_listings(archive: Archive, live: Iterable[Snapshot]) -> Iterator[Finding]:
+def _unreadable_listings(archive: Archive, live: Sequence[Snapshot]) -> Iterator[Finding]:
+    """Listings and plans that cannot be read, and objects that are in none of their snapshot's own packs."""
+    index = Index(archive.backend, archive.scheme)
     for found in live:
+        index.load_readable(found.manifest.packs)
+    # One reader for listings, one for plans: each goes on from the text that it unpacked last, the night before's.
+    shared = Reader(index), Reader(index)
+    held: dict[str, frozenset[Oid]] = {}
+    for found in sorted(live, key=lambda one: (str(one.key), one.manifest.number)):
+        known = {pack: held.get(pack) or index.oids(pack) for pack in found.manifest.packs}
+        held = {pack: oids for pack, oids in known.items() if oids is not None}
+        # A reader of its own tells which of its packs is damaged, and of no other snapshot's.
+        whole = len(held) == len(known)
+        listings, plans = shared if whole else (archive.reader(found),) * 2
+        for problem in _problems(found, listings, plans, sorted(held.values(), key=len, reverse=True)):
+            yield Finding(found.name, problem, (found.id,))
+
+
+def _problems(found: Snapshot, listings: Reader, plans: Reader, held: Sequence[frozenset[Oid]]) -> Iterator[str]:
+    """What is wrong with a snapshot whose packs hold these objects."""
+    manifest = found.manifest
+    try:
+        entries = listings.entries(found)
+    except StorageError as exc:
+        yield f"its listing cannot be read: {exc}"
+        return
+    elsewhere = _outside((Oid(bytes.fromhex(oid)) for step in manifest.listing for oid in step), held)
+    if elsewhere:
+        yield f"its listing cannot be read: object {min(elsewhere).hex()[:12]}: in none of the snapshot's packs"
+        return
+    if (len(entries), sum(entry.measured.size for entry in entries)) != (manifest.files, manifest.size):
+        yield "its listing and its manifest count differently"
+    lacking = []
+    for entry in entries:
         try:
-            entries, reader = archive.entries(found), archive.reader(found)
+            if _outside(plans.oids(entry), held):
+                lacking.append(entry.path)
+        except ObjectMissing:
+            lacking.append(entry.path)
         except StorageError as exc:
-            yield Finding(found.name, f"its listing cannot be read: {exc}", (found.id,))
-            continue
-        if (len(entries), sum(e.measured.size for e in entries)) != (
-            found.manifest.files,
-            found.manifest.size,
-        ):
-            yield Finding(found.name, "its listing and its manifest count differently", (found.id,))
-        lacking = [entry.path for entry in entries if reader.lacks(entry)]
-        if lacking:
-            yield Finding(found.name, f"{lacking[0]}: in none of its packs ({len(lacking)} files)", (found.id,))
+            yield f"{entry.path}: its plan cannot be read: {exc}"
+    if lacking:
+        yield f"{lacking[0]}: in none of its packs ({len(lacking)} files)"
+
+
+def _outside(oids: Iterable[Oid], held: Iterable[frozenset[Oid]]) -> frozenset[Oid]:
+    """Those of the objects that none of these hold."""
+    left = frozenset(oids)
+    for objects in held:
+        if not left:
+            break
+        left -= objects
+    return left
 
 
 def _bad_small_files(archive: Archive) -> Iterator[Finding]:
