@@ -29,13 +29,14 @@ from storage.finished import Known, enter_forgotten, enter_run, enter_snapshot
 from storage.holder import Holder, alive
 from storage.jobs import Jobs
 from storage.listing import Entry
+from storage.readings import Readings
 from storage.records import KnownScope, RunRecord
 from storage.rows import MAX_FILES, has_file_rows, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow
+from storage.tables import UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow
 
 BUSY_S = 30  # how long a write waits for another process's
-SCHEMA = 1
+SCHEMA = 2
 TRIED = timedelta(days=3)  # how long a scope without a snapshot is remembered for its runs
 BATCH = 100  # runs or snapshots entered in one transaction while a catalog is filled
 
@@ -61,6 +62,7 @@ class Catalog:
         self._engine = engine
         self._lock = lock  # the handle of the lock that we share
         self.jobs = Jobs(self._read, self._write)  # what is in flight
+        self.readings = Readings(self._read, self._write)  # what scrubs and drills have read
 
     @classmethod
     def open(cls, path: Path, *, locked: bool = False) -> Catalog:
@@ -324,8 +326,14 @@ class Catalog:
                 connection.commit()
 
 
+def _add_upkeep(connection: Any) -> None:
+    """Tables for what scrubs and drills have read; records of theirs come in when a catalog is filled."""
+    SQLModel.metadata.create_all(connection, tables=[SQLModel.metadata.tables[name] for name in UPKEEP])
+
+
 # Schema steps, in order; step N takes the schema from N to N + 1 in the transaction that sets user_version.
-_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all]
+# The first makes every table as it is today; a later one that adds tables then finds them there.
+_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all, _add_upkeep]
 
 
 @contextmanager

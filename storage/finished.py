@@ -15,11 +15,12 @@ from typing import Any
 
 from sqlmodel import Session, SQLModel, delete, insert, select, text
 
-from storage import records
+from storage import records, upkeep_records
 from storage.archive import Archive, Damaged
 from storage.compare import Facts, Row
 from storage.errors import StorageError
 from storage.listing import Entry
+from storage.readings import enter_reading
 from storage.records import RunRecord
 from storage.rows import (
     check_rows,
@@ -34,9 +35,9 @@ from storage.rows import (
     to_json,
 )
 from storage.snapshot import ScopeKey, Snapshot, Tombstone, to_text
-from storage.tables import CheckRow, File, Run, Scope, SnapshotRow, Source
+from storage.tables import CheckRow, DrillRow, File, Run, Scope, ScrubRow, SnapshotRow, Source
 
-Entering = Callable[[Session], None]
+Entering = Callable[[Session], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Known:
     runs: frozenset[str]  # ids
     live: frozenset[tuple[ScopeKey, int]]  # numbers in chains
     forgotten: frozenset[tuple[ScopeKey, int]]
+    upkeep: frozenset[str]  # ids of scrubs and drills
 
 
 def known(session: Session) -> Known:
@@ -57,6 +59,7 @@ def known(session: Session) -> Known:
         runs=frozenset(session.exec(select(Run.id).where(Run.ended_at != ""))),
         live=frozenset((ScopeKey(source, scope), number) for source, scope, number, gone in rows if not gone),
         forgotten=frozenset((ScopeKey(source, scope), number) for source, scope, number, gone in rows if gone),
+        upkeep=frozenset(session.exec(select(ScrubRow.id))) | frozenset(session.exec(select(DrillRow.id))),
     )
 
 
@@ -103,11 +106,14 @@ def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> It
     gone = [link for link in archive.links() if (link.key, link.number) not in known.forgotten]
     for tomb in archive.forgotten(gone, damaged=damaged):
         yield partial(enter_forgotten, tomb=tomb)
-    for name, data in archive.records(but=known.runs):
+    for name, data in archive.records(but=known.runs | known.upkeep):
         with _tolerant(name, damaged):
             record = records.decode(data, name)
+            upkeep = upkeep_records.decode(data, name) if record is None else None
             if record is not None:
                 yield partial(enter_run, record=record)
+            elif upkeep is not None:
+                yield partial(enter_reading, record=upkeep)
 
 
 def put(session: Session, table: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, over: bool = True) -> None:

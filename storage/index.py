@@ -10,12 +10,12 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from storage.backend import Backend
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
-from storage.objects import Oid, Scheme
+from storage.objects import OID_SIZE, Oid, Scheme
 from storage.packs import OBJECT, Block, Footer, Placed, open_block, read_footer
 
 CACHE = 16 << 20  # bytes of blocks kept: a file's objects lie in the packs of many nights, in turn
@@ -126,9 +126,12 @@ class Index:
         placed = footer.placed(place & _ROW)
         return Location(pack, footer.blocks[placed.block], placed)
 
-    def oids(self) -> Iterator[Oid]:
-        """Every object of the loaded packs; one that several hold comes as often."""
-        return (footer.oid(row) for _, footer in self._packs for row in range(len(footer)))
+    def oids(self, pack: str) -> frozenset[Oid] | None:
+        """Every object of that pack; None where it is not loaded."""
+        if pack not in self._loaded:
+            return None
+        table = self._packs[self._loaded[pack]][1].table
+        return frozenset(Oid(table[at : at + OID_SIZE]) for at in range(0, len(table), OBJECT.size))
 
     def read(self, oid: Oid) -> bytes:
         """The object's bytes, proven to be those that its oid names. Raises ObjectMissing, ObjectCorrupt."""

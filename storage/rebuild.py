@@ -23,7 +23,7 @@ from storage.jobs import InFlightRows
 _JOURNALS = ("-wal", "-shm", "-journal")  # what SQLite puts beside a file
 _STAMP = "%Y%m%d-%H%M%S"
 _PERMISSIONS = "look at free space and permissions, then run again; the old catalog is as it was"
-_NOTHING = Known(frozenset(), frozenset(), frozenset())
+_NOTHING = Known(frozenset(), frozenset(), frozenset(), frozenset())
 
 
 @dataclass(frozen=True, slots=True)

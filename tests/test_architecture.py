@@ -22,7 +22,7 @@ MEDIAN = 160
 OWNERS = {
     "prefect": {"flows.backup", "flows.upkeep", "flows.orchestration", "flows.serving", "flows.pages"},
     "httpx": {"flows.sources.client"},
-    "sqlmodel": {"storage.catalog", "storage.finished", "storage.jobs", "storage.tables"},
+    "sqlmodel": {"storage.catalog", "storage.finished", "storage.jobs", "storage.readings", "storage.tables"},
     "sqlalchemy": {"storage.catalog"},
     "zstandard": {"storage.packs", "storage.steps"},
     "pyfastcdc": {"storage.recipes"},
@@ -45,6 +45,8 @@ PURE = (
     "storage.rows",
     "storage.snapshot",
     "storage.records",
+    "storage.upkeep_records",
+    "storage.turns",
     "storage.listing",
     "storage.listing1",
     "storage.columns",
@@ -146,7 +148,7 @@ def test_entrypoints_are_dotted() -> None:
 
 def test_no_task_is_submitted_and_forgotten() -> None:
     """A failed `.submit()` that nobody waits for leaves a Prefect flow Completed: we call tasks directly."""
-    for path in SOURCES:
+    for path in (path for path in SOURCES if module(path).startswith("flows")):
         tree = ast.parse(path.read_text())
         calls = [node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
         assert "submit" not in calls, module(path)

@@ -14,6 +14,7 @@ import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 SCHEMA = 1  # of every JSON object; a field may be added without raising it
@@ -116,3 +117,9 @@ def day(instant: datetime) -> str:
 def number(value: int) -> str:
     """Digits in groups of three."""
     return f"{value:,}"
+
+
+def byte_bar(*, quiet: bool) -> Progress:
+    """A bar that counts bytes, on standard error; none where nobody looks."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)

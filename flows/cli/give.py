@@ -1,4 +1,4 @@
-"""Verbs that prove and give back: restore, scrub."""
+"""The verb that gives back: restore."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, err, number, out, print_json, say
+from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, byte_bar, complain, out, print_json, say
 from flows.cli.look import the_archive
 from flows.cli.views import file_json
 from flows.errors import Exit
 
 
 def register(app: typer.Typer) -> None:
-    """Add these verbs to the app."""
+    """Add this verb to the app."""
     app.command()(restore)
-    app.command()(scrub)
 
 
 def restore(
@@ -35,7 +33,7 @@ def restore(
 
     store = the_archive(archive, config)
     found = store.find(snapshot, source=source, scope=scope)
-    with _bar(quiet=json) as bar:
+    with byte_bar(quiet=json) as bar:
         task = bar.add_task("restore", total=found.manifest.size)
         results = give_back(store, found, to, on_bytes=lambda count: bar.update(task, advance=count))
     lost = [result for result in results if isinstance(result, Lost)]
@@ -55,48 +53,3 @@ def restore(
     if not lost:
         return Exit.DONE
     return Exit.PARTLY if kept else Exit.VERIFICATION
-
-
-def scrub(
-    all: Annotated[bool, typer.Option("--all", help="Read every byte of the archive.")] = False,
-    archive: ArchiveOption = None,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> int:
-    """Read what is kept and compare it with its names; find what is missing."""
-    from storage.scrub import scrub as read_all
-
-    if not all:
-        complain("scrub: what to read?", "this version reads everything: `strongroom scrub --all`")
-        return Exit.USAGE
-    store = the_archive(archive, config)
-    total = sum(store.backend.size(name) or 0 for name in store.backend.list("packs/"))
-    with _bar(quiet=json) as bar:
-        task = bar.add_task("scrub", total=total)
-        report = read_all(store, on_bytes=lambda count: bar.update(task, advance=count))
-    if json:
-        findings = [
-            {"file": f.name, "problem": f.problem, "snapshots": list(f.snapshots)} for f in report.findings
-        ]
-        heads = {key: {"number": n, "id": head} for key, (n, head) in report.heads.items()}
-        print_json(
-            "scrub",
-            {"bytes_read": report.bytes_read, "packs": report.packs, "snapshots": report.snapshots,
-             "findings": findings, "heads": heads},
-        )  # fmt: skip
-    else:
-        for finding in report.findings:
-            hit = (
-                f" (snapshots {', '.join(found[:8] for found in finding.snapshots)})" if finding.snapshots else ""
-            )
-            complain(f"{finding.name}: {finding.problem}{hit}")
-        counted = f"{number(report.bytes_read)} bytes in {report.packs} packs, {report.snapshots} snapshots"
-        out.print(f"{counted}: {len(report.findings) or 'no'} findings")
-        for key, (n, head) in sorted(report.heads.items()):
-            out.print(f"  head of {key}: number {n}, {head}", markup=False)
-    return Exit.VERIFICATION if report.findings else Exit.DONE
-
-
-def _bar(*, quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)

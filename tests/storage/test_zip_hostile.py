@@ -251,7 +251,7 @@ def test_sections_that_do_not_fit_are_refused() -> None:
 
 def test_a_plan_read_through_the_archive_raises_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan that was wrong when it was kept: StorageError, or the right file; never another one."""
-    monkeypatch.setattr(recipes, "WHOLE", 0)
+    monkeypatch.setattr(recipes, "CUT_FROM", 0)
     monkeypatch.setattr(zipplan, "PIECE", 100)
     archive, data = new_archive(), build([M(b"t/a", b"x" * 250), M(b"t/b", b"y" * 50, 8)])
     real, rng, refused = zipplan.PlanBuilder.encode, random.Random(1), 0
