@@ -192,8 +192,8 @@ class Index:
             table, first = self._packs[pack][1].table, pack << _ROWS
             both += [key << 64 | first + row for row, (key,) in enumerate(_KEY.iter_unpack(table))]
         both.sort()
-        self._keys = array("Q", [pair >> 64 for pair in both])
-        self._places = array("Q", [pair & (1 << 64) - 1 for pair in both])
+        self._keys = array("Q", (pair >> 64 for pair in both))  # no second list: `both` is large enough
+        self._places = array("Q", (pair & (1 << 64) - 1 for pair in both))
         self._sorted = len(self._packs)
         self._recent.clear()
 

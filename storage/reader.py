@@ -37,7 +37,8 @@ class Reader:
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._last: tuple[Steps, bytes] = ((), b"")  # the text unpacked last: the next one often follows from it
+        # The text unpacked last, and the bytes of all its steps: the next one often follows from it.
+        self._last: tuple[Steps, bytes, int] = ((), b"", 0)
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
@@ -132,15 +133,22 @@ class Reader:
 
     def text(self, named: Steps) -> bytes:
         """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts."""
-        done, text = self._last
+        done, text, unpacked = self._last
         known = len(done) if done and named[: len(done)] == done else 0
         base = text if known else None
+        unpacked = unpacked if known else 0
         for step in named[known:]:
             base = steps.unpack(self._frame(step), base)
+            unpacked += len(base)
         if base is None:
             raise ObjectCorrupt("a listing or plan of no steps")
-        self._last = (named, base)
+        self._last = (named, base, unpacked)
         return base
+
+    def unpacked(self, named: Steps) -> int:
+        """Bytes of the texts of all these steps. Raises as `text`; costs nothing right after it."""
+        self.text(named)
+        return self._last[2]
 
     def _frame(self, step: tuple[Oid, ...]) -> bytes:
         return b"".join(map(self._index.read, step))

@@ -27,6 +27,7 @@ class Base:
 
     steps: Steps
     text: bytes
+    unpacked: int  # bytes of the texts of all steps
 
 
 def keep(packing: Packing, content: BinaryIO, base: Base | None) -> tuple[Recipe, int]:
@@ -54,7 +55,7 @@ def keep_text(packing: Packing, text: bytes, base: Base | None) -> Steps:
     if base and base.text == text:
         return _named(packing, base.steps)
     frame, before = b"", Steps()
-    if base and steps.worth_a_step(len(base.steps), text, base.text):
+    if base and steps.worth_a_step(len(base.steps), base.unpacked, text):
         frame, before = steps.next_step(text, base.text), base.steps
     if not frame or len(frame) > len(text) // 8:  # no step, or one that may be no smaller than the whole
         whole = steps.first(text)

@@ -17,7 +17,7 @@ from storage import listing, snapshot
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import Index
-from storage.listing import Entry
+from storage.listing import Entry, Steps
 from storage.objects import Oid
 from storage.packing import Packing
 from storage.packs import SALT_SIZE
@@ -170,16 +170,16 @@ class Writer:
             entry = next((one for one in unnamed if one.recipe.kind == "zip"), None)
         if entry is None or entry.recipe.kind != "zip":
             return None
-        try:
-            return Base(entry.recipe.steps, self._reader.text(entry.recipe.steps))
-        except StorageError:
-            return None
+        return self._base_of(entry.recipe.steps)
 
     def _listing_base(self) -> Base | None:
         if self._newest is None or self._newest.manifest.format == 1:
             return None
         steps = tuple(tuple(Oid(bytes.fromhex(oid)) for oid in step) for step in self._newest.manifest.listing)
+        return self._base_of(steps)
+
+    def _base_of(self, steps: Steps) -> Base | None:
         try:
-            return Base(steps, self._reader.text(steps))
+            return Base(steps, self._reader.text(steps), self._reader.unpacked(steps))
         except StorageError:
             return None
