@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage import canonical, snapshot
+from storage.about import describe
 from storage.backend import Backend, LocalDisk
 from storage.errors import (
     ArchiveMissing,
@@ -59,7 +60,9 @@ class Archive:
             "objects": PlainSha256.name,
         }
         backend.put_new(FORMAT_NAME, [canonical.seal(mark)])
-        return cls.open(backend)
+        archive = cls.open(backend)
+        describe(backend)
+        return archive
 
     @classmethod
     def open(cls, backend: Backend) -> Archive:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from storage import canonical, records, snapshot
+from storage.about import about_digest
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
 from storage.index import footer_of, pack_digest, pack_name
@@ -69,6 +70,7 @@ def scrub(archive: Archive, *, on_bytes: Callable[[int], None] = lambda _: None)
     findings += _unreadable_listings(archive, (found for found in live if found.id not in hit))
     findings += _bad_small_files(archive)
     findings += _strays(archive)
+    findings += _bad_descriptions(archive)
     return Report(tuple(findings), len(live), len(present), bytes_read, _heads(live, tombs))
 
 
@@ -188,9 +190,21 @@ def _strays(archive: Archive) -> Iterator[Finding]:
             "packs": pack_digest(name) is not None,
             "snapshots": snapshot.parse_name(name) is not None,
             "unnamed": unnamed_digest(name) is not None,
+            "about": about_digest(name) is not None,
         }
         if not known.get(folder, False):
             yield Finding(name, "no file of an archive: put by somebody else, or renamed")
+
+
+def _bad_descriptions(archive: Archive) -> Iterator[Finding]:
+    for name in filter(about_digest, archive.backend.list("about/")):
+        try:
+            found = hashlib.sha256(archive.backend.get(name)).hexdigest()
+        except StorageError as exc:
+            yield Finding(name, f"cannot be read: {exc}")
+        else:
+            if found != about_digest(name):
+                yield Finding(name, f"sha256 {found[:12]}: not the bytes that its name promises")
 
 
 def _heads(live: list[Snapshot], tombs: list[Tombstone]) -> dict[str, tuple[int, str]]:
