@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage import canonical, snapshot
+from storage.about import describe
 from storage.backend import Backend, LocalDisk
 from storage.errors import (
     ArchiveMissing,
@@ -60,7 +61,9 @@ class Archive:
             "objects": PlainSha256.name,
         }
         backend.put_new(FORMAT_NAME, [canonical.seal(mark)])
-        return cls.open(backend)
+        archive = cls.open(backend)
+        describe(backend)
+        return archive
 
     @classmethod
     def open(cls, backend: Backend) -> Archive:

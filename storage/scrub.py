@@ -16,6 +16,7 @@ from datetime import datetime
 from itertools import groupby, pairwise
 
 from storage import canonical, records, snapshot, upkeep_records
+from storage.about import about_digest
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
 from storage.index import Index, footer_of, pack_digest, pack_name
@@ -99,6 +100,7 @@ def scrub(
     findings += _unreadable_listings(archive, [found for found in live if found.id not in hit])
     findings += _bad_small_files(archive)
     findings += _strays(archive)
+    findings += _bad_descriptions(archive)
     return Report(
         findings=tuple(findings),
         snapshots=len(live),
@@ -311,9 +313,21 @@ def _strays(archive: Archive) -> Iterator[Finding]:
             "packs": pack_digest(name) is not None,
             "snapshots": snapshot.parse_name(name) is not None,
             "unnamed": unnamed_digest(name) is not None,
+            "about": about_digest(name) is not None,
         }
         if not known.get(folder, False):
             yield Finding(name, "no file of an archive: put by somebody else, or renamed")
+
+
+def _bad_descriptions(archive: Archive) -> Iterator[Finding]:
+    for name in filter(about_digest, archive.backend.list("about/")):
+        try:
+            found = hashlib.sha256(archive.backend.get(name)).hexdigest()
+        except StorageError as exc:
+            yield Finding(name, f"cannot be read: {exc}")
+        else:
+            if found != about_digest(name):
+                yield Finding(name, f"sha256 {found[:12]}: not the bytes that its name promises")
 
 
 def _heads(live: list[Snapshot], tombs: list[Tombstone]) -> dict[str, tuple[int, str]]:

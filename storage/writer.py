@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import BinaryIO
 
 from storage import listing, snapshot
+from storage.about import describe
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import Index
@@ -108,6 +109,7 @@ class Writer:
             raise ObjectCorrupt(f"{draft.key}: the listing that was read back is not the one that was written")
         for entry in self._fresh if prove else ():
             self._reader.prove(entry)
+        describe(self._archive.backend)
         for _ in range(_CLAIMS):
             number, previous = self._archive.head(draft.key)
             manifest = Manifest(

@@ -24,7 +24,7 @@ OWNERS = {
     "httpx": {"flows.sources.client"},
     "sqlmodel": {"storage.catalog", "storage.finished", "storage.jobs", "storage.readings", "storage.tables"},
     "sqlalchemy": {"storage.catalog"},
-    "zstandard": {"storage.packs", "storage.steps"},
+    "zstandard": {"storage.packs", "storage.steps", "storage.standalone"},
     "pyfastcdc": {"storage.recipes"},
     "pydantic": {"flows.config"},
     "typer": {"flows.cli"},
@@ -87,6 +87,9 @@ def test_imports_go_one_way(path: Path) -> None:
             assert any(name == owner or name.startswith(f"{owner}.") for owner in allowed), (
                 f"{name} imports {imported}"
             )
+        if name == "storage.standalone":
+            assert top in sys.stdlib_module_names or top == "zstandard", f"{name} imports {imported}"
+        assert not imported.startswith("storage.standalone"), f"{name} imports {imported}"
         if name.startswith("flows.demo"):
             assert top in sys.stdlib_module_names or imported.startswith("flows.demo"), (
                 f"{name} imports {imported}"
