@@ -16,6 +16,7 @@ from storage.snapshot import Snapshot
 from storage.verify import Meter
 from storage.zipplan import Plan, PlannedMember
 
+RECENT = 16 << 20  # bytes of listings and plans kept, where they are more than two: one of each follows its own
 JOINED = 1 << 20  # bytes: small parts of a file are given together
 
 
@@ -30,11 +31,12 @@ class Member:
 
 
 class Reader:
-    """Gives files of snapshots back. Memory: the index, one block cache, and a plan."""
+    """Gives files of snapshots back. Memory: the index, one block cache, a plan, and RECENT."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._last: tuple[Steps, bytes] = ((), b"")  # the text unpacked last: the next one often follows from it
+        # Texts unpacked last, newest at the end: the next night's listing and plan follow from this night's.
+        self._recent: list[tuple[Steps, bytes]] = []
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
@@ -90,10 +92,8 @@ class Reader:
             return
         plan = self.plan(entry)
         try:
-            for planned in plan.members():
-                name = planned.name.removeprefix(plan.root).decode("utf-8", "backslashreplace")
-                crc32, _, size = (int.from_bytes(planned.sums[at : at + 4], "little") for at in (0, 4, 8))
-                yield Member(name, size, crc32, planned)
+            for planned, (name, size, crc32) in zip(plan.members(), plan.facts(), strict=True):
+                yield Member(readable(name), size, crc32, planned)
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 
@@ -124,15 +124,19 @@ class Reader:
             raise ObjectCorrupt(f"{member.name}: crc32 {got.crc32:08x}, promised {member.crc32:08x}")
 
     def text(self, named: Steps) -> bytes:
-        """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts."""
-        done, text = self._last
-        known = len(done) if done and named[: len(done)] == done else 0
-        base = text if known else None
-        for step in named[known:]:
+        """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts, and RECENT."""
+        done, base = max(
+            ((done, text) for done, text in self._recent if named[: len(done)] == done),
+            key=lambda known: len(known[0]),
+            default=((), None),
+        )
+        for step in named[len(done) :]:
             base = steps.unpack(self._frame(step), base)
         if base is None:
             raise ObjectCorrupt("a listing or plan of no steps")
-        self._last = (named, base)
+        self._recent = [known for known in self._recent if known[0] != done] + [(named, base)]
+        while len(self._recent) > 2 and sum(len(text) for _, text in self._recent) > RECENT:
+            del self._recent[0]
         return base
 
     def _frame(self, step: tuple[Oid, ...]) -> bytes:
@@ -152,6 +156,11 @@ class Reader:
                     yield from map(read, part)
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
+
+
+def readable(name: bytes) -> str:
+    """A member's name as text; bytes that are no UTF-8 stand as `\\x…`."""
+    return name.decode("utf-8", "backslashreplace")
 
 
 def _inflated(inflate: zlib._Decompress, data: bytes) -> Iterator[bytes]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from storage import columns
 from storage.objects import OID_SIZE, Oid
-from storage.zipcut import CENTRAL_SIGN, FULL32, LOCAL_SIGN, Directory, NotCut, true_sizes
+from storage.zipcut import CENTRAL_SIGN, FULL32, LOCAL_SIGN, Directory, NotCut, plain_size, true_sizes
 
 MAGIC = b"SRZIP\x00\x00\x01"
 INLINE = 32  # bytes: a payload up to this stands in the plan, for its oid would not be shorter
@@ -178,6 +178,19 @@ class Plan:
         """Every object that the payloads need, in order, with doubles."""
         return (Oid(oid) for (oid,) in struct.iter_unpack(f"{OID_SIZE}s", self._oids))
 
+    def facts(self) -> Iterator[tuple[bytes, int, int]]:
+        """Name without the root, plain size and CRC-32 of each member, in the file's order: what browsing needs,
+        at a tenth of the time of `members`."""
+        names, cut, at = self._names, len(self.root), 0
+        sums = struct.iter_unpack("<III", self._sums)
+        lengths = _lengths(self._local, LOCAL_ROW, 22)
+        for index, (length, (crc32, _, size)) in enumerate(zip(lengths, sums, strict=True)):
+            end = at + length - cut
+            if not at <= end <= len(names):
+                raise ValueError("its names are cut")
+            yield names[at:end], self._plain_size(index) if size == FULL32 else size, crc32
+            at = end
+
     def members(self) -> Iterator[PlannedMember]:
         """The members in the file's order."""
         root, local, sums, central = self.root, self._local, self._sums, self._central
@@ -251,6 +264,17 @@ class Plan:
         yield bytes(directory) if not self._order else self._sorted(directory, ends)
         yield self.tail
 
+    def _plain_size(self, index: int) -> int:
+        """Of a member whose directory row says `ff ff ff ff`: it stands first in the zip64 field.
+
+        Walks the rows before it: members of 4 GiB are few.
+        """
+        at = 0
+        for place in range(index + 1):
+            extra, comment = struct.unpack_from("<HH", self._central, place * CENTRAL_ROW + 26)
+            at += extra + comment
+        return plain_size(self._rest[at - extra - comment : at - comment])
+
     def _sorted(self, directory: bytearray, ends: array[int]) -> bytes:
         ranks = [rank for (rank,) in struct.iter_unpack(">I", self._order)]
         if sorted(ranks) != list(range(self.count)):
@@ -297,7 +321,7 @@ def _fields(rows: bytearray, width: int, column: int) -> bytes:
     return bytes(out)
 
 
-def _lengths(rows: bytearray, width: int, column: int) -> Iterator[int]:
+def _lengths(rows: bytes | bytearray, width: int, column: int) -> Iterator[int]:
     return (low | high << 8 for low, high in zip(rows[column::width], rows[column + 1 :: width], strict=True))
 
 

@@ -40,6 +40,7 @@ PURE = (
     "flows.roster",
     "flows.proof",
     "flows.proofpage",
+    "flows.changes",
     "storage.retention",
     "storage.snapshot",
     "storage.records",
@@ -48,6 +49,8 @@ PURE = (
     "storage.columns",
     "storage.zipplan",
     "storage.verify",
+    "storage.patterns",
+    "storage.difference",
 )
 ACTS = {"os", "time", "subprocess", "socket", "pathlib", "shutil", "threading", "tempfile", "logging"}
 # Who may ask what time it is; everybody else is told.
