@@ -1,6 +1,7 @@
 """What a snapshot holds, looked into: its files, and the members of those that are ZIPs, one by one as *leaves*.
 
-A file that is called `.zip` or `.eln`, or that came as one, is opened; any other is a leaf itself, a `.docx` too.
+A file that is called `.zip` or `.eln`, or that came as one, is opened, where it is kept in parts or is small; any
+other is a leaf itself, a `.docx` too, and a large ZIP that is kept otherwise.
 A leaf's path is `file/member`, without the folder that all members share. Where a snapshot is one ZIP and nothing
 else, it is the member's name alone: the name of the export changes every night, those of its members do not.
 """
@@ -149,19 +150,26 @@ def _small(reader: Reader, entry: Entry) -> list[tuple[bytes, Member]] | None:
         directory = zipcut.read_directory(file, len(data))
         cut = zipcut.members(file, directory, piece=PIECE)
         for at, (_, header, length, pieces) in zip(directory.place, cut, strict=False):
-            sums = directory.data[at + 16 : at + 28]
-            rows.append(PlannedMember(header, sums, length, b"".join(pieces), b""))
+            row = PlannedMember(header, directory.data[at + 16 : at + 28], length, b"".join(pieces), b"")
+            rows.append((row, _plain_size(directory.data, at)))
     except zipcut.NotCut:
         return None
-    names = [row.name for row in rows]
+    names = [row.name for row, _ in rows]
     top = names[0][: names[0].find(b"/") + 1] if names else b""
-    cut_off = len(top) if all(name.startswith(top) for name in names) else 0
-    return [(row.name[cut_off:], _member(row.name[cut_off:], row)) for row in rows]
+    shared = len(top) if all(name.startswith(top) for name in names) else 0
+    small = []
+    for row, size in rows:
+        name = row.name[shared:]
+        small.append((name, Member(readable(name), size, int.from_bytes(row.sums[:4], "little"), row)))
+    return small
 
 
-def _member(name: bytes, row: PlannedMember) -> Member:
-    crc32, _, size = (int.from_bytes(row.sums[at : at + 4], "little") for at in (0, 4, 8))
-    return Member(readable(name), size, crc32, row)
+def _plain_size(directory: bytes, at: int) -> int:
+    size = int.from_bytes(directory[at + 24 : at + 28], "little")
+    if size != zipcut.FULL32:
+        return size
+    name, extra = (int.from_bytes(directory[at + 28 + k : at + 30 + k], "little") for k in (0, 2))
+    return zipcut.plain_size(directory[at + 46 + name : at + 46 + name + extra])
 
 
 def _proven(reader: Reader, leaf: Leaf, member: Member) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +30,7 @@ from flows.cli.views import leaf_json
 from flows.errors import Exit
 from storage.contents import Leaf, leaves, readings
 from storage.difference import Difference, difference
+from storage.errors import StorageError
 from storage.reader import Reader
 from storage.snapshot import Snapshot
 
@@ -78,12 +80,16 @@ def _names_only(reader: Reader, found: Difference) -> set[Pair]:
     pairs = [pair for pair in found.changed if names and max(leaf.size for leaf in pair) <= MAX_TEXT]
     old = _digests(reader, [before for before, _ in pairs], lambda text: with_names(text, names))
     new = _digests(reader, [after for _, after in pairs], lambda text: text)
-    return {(before, after) for before, after in pairs if old[before] == new[after]}
+    return {(before, after) for before, after in pairs if before in old and old[before] == new.get(after)}
 
 
 def _digests(reader: Reader, some: Iterable[Leaf], told: Callable[[bytes], bytes]) -> dict[Leaf, bytes]:
-    in_order = sorted(some, key=lambda leaf: (leaf.entry.path, leaf.place or 0))
-    return {leaf: hashlib.sha256(told(b"".join(chunks))).digest() for leaf, chunks in readings(reader, in_order)}
+    """SHA-256 of what is told of each; what cannot be read is left out, and stays *changed*."""
+    digests = {}
+    for leaf, chunks in readings(reader, sorted(some, key=lambda leaf: (leaf.entry.path, leaf.place or 0))):
+        with suppress(StorageError):
+            digests[leaf] = hashlib.sha256(told(b"".join(chunks))).digest()
+    return digests
 
 
 def _json(one: Snapshot, other: Snapshot, found: Difference, changes: list[Change]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from io import BytesIO
 
 import pytest
@@ -105,6 +106,23 @@ def test_a_member_that_is_more_than_it_says_is_stopped() -> None:
 
     with pytest.raises(ObjectCorrupt, match="more bytes, promised 10"):
         inside(archive, found)
+
+
+@pytest.mark.parametrize("size", [300, 90_000])
+def test_a_size_that_stands_in_a_zip64_field_is_found(size: int) -> None:
+    """Some writers put it there whatever it is (APPNOTE 4.5.3); the ZIP is kept cut, or small."""
+    data, full = noise(size, 4), 0xFFFFFFFF
+    sums = (zlib.crc32(data), size)
+    local = struct.pack("<4s5H3I2H", b"PK\3\4", 45, 8, 0, 0, 0, 0, 0, 0, 3, 0) + b"a/b" + data
+    extra = struct.pack("<HHHHQ", 9, 0, 1, 8, size)
+    central = struct.pack("<4s6H3I5H2I", b"PK\1\2", 45, 45, 8, 0, 0, 0, *sums, full, 3, len(extra), 0, 0, 0, 0, 0)
+    central += b"a/b" + extra
+    end = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local), 0)
+    archive = new_archive()
+    found = write(archive, {name(): local + central + end})
+
+    ((leaf, got),) = inside(archive, found)
+    assert (leaf.path, leaf.size, got) == ("b", size, data)
 
 
 def test_a_lost_pack_is_told_by_who_needs_it() -> None:
