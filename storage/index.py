@@ -22,7 +22,9 @@ CACHE = 16 << 20  # bytes of blocks kept: a file's objects lie in the packs of m
 _HEX = re.compile("[0-9a-f]{64}")
 _RECENT = 1 << 16  # objects that are looked up unsorted
 _KEY = struct.Struct(f">Q{OBJECT.size - 8}x")  # of a row of a pack's table, the first 8 bytes of the oid
+_PART = struct.Struct(">32xIIIx")  # of such a row: block, offset, bytes
 _ROWS = 32  # bits of a place that say the row; those above, the pack
+_ROW = (1 << _ROWS) - 1
 
 
 def pack_name(digest: str) -> str:
@@ -60,8 +62,10 @@ class Index:
         self._sorted = 0  # packs that stand in the two
         self._recent: dict[Oid, int] = {}  # objects of packs that came since: sorting each time costs more
         self._noted = 0  # packs that stand in either
+        self._last = 0  # the place found last
         self._blocks: OrderedDict[tuple[int, int], bytes] = OrderedDict()  # read last, newest at the end
         self._cached = 0  # bytes of them
+        self._current: tuple[tuple[int, int], bytes] = ((-1, -1), b"")  # the very last
 
     def load(self, packs: Iterable[str]) -> None:
         """Know the objects of these packs. Raises ObjectMissing, ObjectCorrupt for a pack that is not whole."""
@@ -90,13 +94,21 @@ class Index:
         """Where the object is, as a number for `pack_of`; None where no loaded pack holds it."""
         if self._noted < len(self._packs):
             self._note()
+        # Objects of one file follow one another in their pack, too.
+        guess = self._last + 1
+        footer = self._packs[guess >> _ROWS][1] if self._packs else None
+        if footer and footer.oid(guess & _ROW) == oid:
+            self._last = guess
+            return guess
         if oid in self._recent:
-            return self._recent[oid]
+            self._last = self._recent[oid]
+            return self._last
         key = int.from_bytes(oid[:8], "big")
         at = bisect_left(self._keys, key)
         while at < len(self._keys) and self._keys[at] == key:
             place = self._places[at]
-            if self._packs[place >> _ROWS][1].oid(place & ((1 << _ROWS) - 1)) == oid:
+            if self._packs[place >> _ROWS][1].oid(place & _ROW) == oid:
+                self._last = place
                 return place
             at += 1
         return None
@@ -111,7 +123,7 @@ class Index:
         if place is None:
             return None
         pack, footer = self._packs[place >> _ROWS]
-        placed = footer.placed(place & ((1 << _ROWS) - 1))
+        placed = footer.placed(place & _ROW)
         return Location(pack, footer.blocks[placed.block], placed)
 
     def oids(self) -> Iterator[Oid]:
@@ -119,25 +131,32 @@ class Index:
         return (footer.oid(row) for _, footer in self._packs for row in range(len(footer)))
 
     def read(self, oid: Oid) -> bytes:
-        """The object's bytes, proven to be those that its oid names.
+        """The object's bytes, proven to be those that its oid names. Raises ObjectMissing, ObjectCorrupt."""
+        data = self.fetch(oid)
+        if self._scheme.oid(data) != oid:
+            name = pack_name(self.pack_of(self._last))
+            raise ObjectCorrupt(f"{name}: object {oid.hex()[:12]}: its bytes are not its own")
+        return data
 
-        Raises ObjectMissing, ObjectCorrupt. Memory: the object's block.
+    def fetch(self, oid: Oid) -> bytes:
+        """The object's bytes, for a caller that proves the whole that they are part of. Raises as `read`.
+
+        Memory: the object's block.
         """
         place = self.place(oid)
         if place is None:
             raise ObjectMissing(f"object {oid.hex()[:12]}: {self._why_missing()}")
         pack = place >> _ROWS
-        placed = self._packs[pack][1].placed(place & ((1 << _ROWS) - 1))
-        plain = self._blocks.get((pack, placed.block))
+        number, offset, length = _PART.unpack_from(self._packs[pack][1].table, (place & _ROW) * OBJECT.size)
+        if self._current[0] == (pack, number):
+            return self._current[1][offset : offset + length]
+        plain = self._blocks.get((pack, number))
         if plain is None:
-            plain = self._block(pack, placed.block)
+            plain = self._block(pack, number)
         else:
-            self._blocks.move_to_end((pack, placed.block))
-        data = plain[placed.offset : placed.offset + placed.length]
-        if self._scheme.oid(data) != oid:
-            name = pack_name(self._packs[pack][0])
-            raise ObjectCorrupt(f"{name}: object {oid.hex()[:12]}: its bytes are not its own")
-        return data
+            self._blocks.move_to_end((pack, number))
+        self._current = ((pack, number), plain)
+        return plain[offset : offset + length]
 
     def _why_missing(self) -> str:
         if not self._broken:

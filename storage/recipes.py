@@ -15,7 +15,8 @@ from storage.listing import Recipe, Steps
 from storage.packing import Packing
 from storage.packs import Kind
 
-WHOLE = 64 << 10  # bytes: a file up to this is one object, whatever it is
+CUT_FROM = 16 << 10  # bytes: the plan of a smaller ZIP would cost as much as it can save
+WHOLE = 64 << 10  # bytes: a file up to this, if it was not cut, is one object
 AVERAGE = 64 << 10  # bytes of a chunk of a file that is not cut; at least a quarter of it, at most four times
 PIECE = 4 << 20  # bytes of a listing's or plan's step that are one object
 
@@ -34,7 +35,7 @@ def keep(packing: Packing, content: BinaryIO, base: Base | None) -> tuple[Recipe
     `base`: the plan of the same file in the scope's newest snapshot, where there is one.
     """
     size = content.seek(0, 2)
-    if size > WHOLE:
+    if size >= CUT_FROM:
         try:
             plan, members = _cut(packing, content, size)
             return Recipe("zip", (), keep_text(packing, plan, base)), members

@@ -150,10 +150,11 @@ class Writer:
         # while a backup runs, so no lock is needed between writers and the freeing of space. A damaged snapshot
         # must not stop tonight's: what it holds is simply stored again.
         ignored: list[Damaged] = []
-        newest: dict[ScopeKey, Snapshot] = {s.key: s for s in self._archive.snapshots(damaged=ignored)}
-        for live in newest.values():
-            self._index.load_readable(live.manifest.packs)
-        self._newest = newest.get(self._key)
+        for key in self._archive.scopes():
+            live = self._archive.newest(key, damaged=ignored)
+            if live is not None:
+                self._index.load_readable(live.manifest.packs)
+                self._newest = live if key == self._key else self._newest
         if self._newest is not None:
             try:
                 self._before = {entry.path: entry for entry in self._reader.entries(self._newest)}

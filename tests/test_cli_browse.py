@@ -18,8 +18,8 @@ from storage.index import pack_name
 from storage.packs import Codec
 from storage.snapshot import Snapshot
 from tests.doubles import LAB, OFFICE, new_archive, noise, overwrite, write
+from tests.storage.exports import FILLER, export, name
 from tests.storage.test_restore import HOSTILE
-from tests.storage.zips import FILLER, export, name
 
 DOC = "doc_Buffers-123/doc_Buffers-123.xml"
 OLD, NEW = b"<document>one</document>", b"<document>one and two</document>"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -44,6 +45,7 @@ _STYLE = {
     "verification failed": "red",
 }
 MAX_NAMED = 5  # scopes that one hint names
+MANY = 1000  # rows from which a table is printed plainly: Rich takes a millisecond for each
 
 
 def print_json(command: str, value: Mapping[str, Any]) -> None:
@@ -51,16 +53,33 @@ def print_json(command: str, value: Mapping[str, Any]) -> None:
     print(json.dumps({"schema": SCHEMA, "command": command, **value}, ensure_ascii=False, default=str))
 
 
+_RIGHT = ("bytes", "size", "number", "files")  # columns of numbers
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; columns whose name ends in `bytes`, `size` or `number` stand to the right."""
+    if len(rows) >= MANY:
+        _print_plainly(columns, rows)
+        return
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        right = column.endswith(("bytes", "size", "number", "files"))
+        right = column.endswith(_RIGHT)
         whole = column not in ("file", "sha256", "got", "promised", "why", "reason", "scope")
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*[painted(cell) for cell in row])
     out.print(table)
+
+
+def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The same without colour, as wide as it is."""
+    cells = [columns, *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        blanks = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        parts = zip(columns, row, blanks, strict=True)
+        line = " ".join(blank + cell if name.endswith(_RIGHT) else cell + blank for name, cell, blank in parts)
+        print(line.rstrip(), file=out.file)
 
 
 def painted(word: str) -> str:

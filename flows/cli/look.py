@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,9 @@ def the_archive(archive: str | None, config: Path | None) -> Archive:
 def snapshots(
     source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
     scope: Annotated[str | None, typer.Option(help="Only of this scope.")] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="Only so many of each scope, the newest.")
+    ] = None,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -61,11 +65,9 @@ def snapshots(
     """List snapshots, oldest first."""
     store = the_archive(archive, config)
     damaged: list[Damaged] = []
-    found = [
-        s
-        for s in store.snapshots(damaged=damaged)
-        if (source is None or s.key.source == source) and (scope is None or s.key.scope == scope)
-    ]
+    keys = [key for key in store.scopes() if source in (None, key.source) and scope in (None, key.scope)]
+    newest = [islice(store.newest_first(key, damaged=damaged), last) for key in keys]
+    found = sorted(chain(*newest), key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
     if json:
         rows = [snapshot_json(s, store.entries(s)) for s in found]
         print_json("snapshots", {"snapshots": rows, "damaged": [bad.name for bad in damaged]})

@@ -17,7 +17,7 @@ from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.index import pack_name
 from storage.snapshot import Snapshot
 from tests.doubles import new_archive, noise, overwrite, write
-from tests.storage.zips import FILLER, export, name
+from tests.storage.exports import FILLER, export, name
 
 DOC = ("doc_Buffers-123/doc_Buffers-123.xml", b"<document/>" * 9)
 NAMES = st.text(max_size=8) | st.sampled_from(
