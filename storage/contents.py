@@ -23,6 +23,7 @@ from storage.zipplan import PIECE, PlannedMember
 
 _ZIPS = (".zip", ".eln")
 _ZIP_TYPE = "application/zip"
+_Inside = tuple[list[bytes], Callable[[int], tuple[int, int]]]  # names of members; size and CRC-32 by their place
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +68,13 @@ def leaves_of(reader: Reader, entry: Entry, wanted: Callable[[str], bool], *, al
         return
     above = "" if alone else f"{entry.path}/"
     try:
-        for place, (name, size, crc32) in enumerate(inside):
-            if not name and not size:
-                continue  # the folder that all members share
-            path = above + readable(name)
-            if wanted(path):
-                yield Leaf(path, size, crc32, entry, place)
+        names, size_and_crc32 = inside()
+        # In one go: `find` asks millions of names.
+        paths = [above + name for name in readable(names)]
+        for place in [place for place, path in enumerate(paths) if wanted(path)]:
+            size, crc32 = size_and_crc32(place)
+            if names[place] or size:  # not the folder that all members share
+                yield Leaf(paths[place], size, crc32, entry, place)
     except ValueError as exc:
         raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 
@@ -119,14 +121,17 @@ def kept_as(reader: Reader, entry: Entry) -> tuple[str, int]:
     return ("pieces", count) if count > 1 else ("whole", 1)
 
 
-def _opened(reader: Reader, entry: Entry) -> Iterable[tuple[bytes, int, int]] | None:
-    """Name, size and CRC-32 of each member of a ZIP; None for what is not opened."""
+def _opened(reader: Reader, entry: Entry) -> Callable[[], _Inside] | None:
+    """What is inside of a ZIP; None for what is not opened."""
     if not _called_zip(entry):
         return None
     if entry.recipe.kind == "zip":
-        return reader.plan(entry).facts()
+        plan = reader.plan(entry)
+        return lambda: (plan.names(), plan.size_and_crc32)
     small = _small(reader, entry)
-    return None if small is None else [(name, member.size, member.crc32) for name, member in small]
+    if small is None:
+        return None
+    return lambda: ([name for name, _ in small], lambda place: (small[place][1].size, small[place][1].crc32))
 
 
 def _members(reader: Reader, entry: Entry) -> Iterator[Member]:
@@ -160,7 +165,7 @@ def _small(reader: Reader, entry: Entry) -> list[tuple[bytes, Member]] | None:
     small = []
     for row, size in rows:
         name = row.name[shared:]
-        small.append((name, Member(readable(name), size, int.from_bytes(row.sums[:4], "little"), row)))
+        small.append((name, Member(readable([name])[0], size, int.from_bytes(row.sums[:4], "little"), row)))
     return small
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from storage import listing, steps
@@ -101,8 +101,8 @@ class Reader:
             return
         plan = self.plan(entry)
         try:
-            for planned, (name, size, crc32) in zip(plan.members(), plan.facts(), strict=True):
-                yield Member(readable(name), size, crc32, planned)
+            for index, (planned, name) in enumerate(zip(plan.members(), readable(plan.names()), strict=True)):
+                yield Member(name, *plan.size_and_crc32(index), planned)
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 
@@ -166,9 +166,9 @@ class Reader:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 
 
-def readable(name: bytes) -> str:
-    """A member's name as text; bytes that are no UTF-8 stand as `\\x…`."""
-    return name.decode("utf-8", "backslashreplace")
+def readable(names: Iterable[bytes]) -> list[str]:
+    """Names of members as text; bytes that are no UTF-8 stand as `\\x…`."""
+    return [name.decode("utf-8", "backslashreplace") for name in names]
 
 
 def _known(entry: Entry) -> None:

@@ -12,7 +12,7 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, repeat
+from itertools import accumulate, pairwise, repeat
 from typing import NamedTuple
 
 from storage import columns
@@ -183,18 +183,21 @@ class Plan:
         """Every object that the payloads need, in order, with doubles."""
         return (Oid(oid) for (oid,) in struct.iter_unpack(f"{OID_SIZE}s", self._oids))
 
-    def facts(self) -> Iterator[tuple[bytes, int, int]]:
-        """Name without the root, plain size and CRC-32 of each member, in the file's order: what browsing needs,
-        at a tenth of the time of `members`."""
-        names, cut, at = self._names, len(self.root), 0
-        sums = struct.iter_unpack("<III", self._sums)
-        lengths = _lengths(self._local, LOCAL_ROW, 22)
-        for index, (length, (crc32, _, size)) in enumerate(zip(lengths, sums, strict=True)):
-            end = at + length - cut
-            if not at <= end <= len(names):
-                raise ValueError("its names are cut")
-            yield names[at:end], self._plain_size(index) if size == FULL32 else size, crc32
-            at = end
+    def names(self) -> list[bytes]:
+        """The members' names without the root, in the file's order: browsing needs no more, of many nights."""
+        names, cut = self._names, len(self.root)
+        pairs = bytearray(2 * self.count)
+        pairs[::2], pairs[1::2] = self._local[22::LOCAL_ROW], self._local[23::LOCAL_ROW]
+        lengths = struct.unpack(f"<{self.count}H", pairs)
+        ends = list(accumulate(map((-cut).__add__, lengths), initial=0))
+        if ends[-1] != len(names) or min(lengths, default=cut) < cut:
+            raise ValueError("its names are cut")
+        return [names[start:end] for start, end in pairwise(ends)]
+
+    def size_and_crc32(self, index: int) -> tuple[int, int]:
+        """Plain bytes of a member and their CRC-32, as the directory says."""
+        crc32, _, size = struct.unpack_from("<III", self._sums, 12 * index)
+        return self._plain_size(index) if size == FULL32 else size, crc32
 
     def members(self) -> Iterator[PlannedMember]:
         """The members in the file's order."""
