@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from storage import listing, steps
@@ -18,6 +18,7 @@ from storage.snapshot import Snapshot
 from storage.verify import Meter
 from storage.zipplan import Plan, PlannedMember
 
+RECENT = 16 << 20  # bytes of listings and plans kept, where they are more than two: one of each follows its own
 JOINED = 1 << 20  # bytes: small parts of a file are given together
 ASIDE = 4 << 20  # bytes: a file from here on is worth a thread
 
@@ -33,12 +34,13 @@ class Member:
 
 
 class Reader:
-    """Gives files of snapshots back. Memory: the index, one block cache, and a plan."""
+    """Gives files of snapshots back. Memory: the index, one block cache, a plan, and RECENT."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        # The text unpacked last, and the bytes of all its steps: the next one often follows from it.
-        self._last: tuple[Steps, bytes, int] = ((), b"", 0)
+        # Texts unpacked last and the bytes of all their steps, newest at the end: the next listing and plan follow
+        # from these.
+        self._recent: list[tuple[Steps, bytes, int]] = []
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
@@ -100,10 +102,8 @@ class Reader:
             return
         plan = self.plan(entry)
         try:
-            for planned in plan.members():
-                name = planned.name.removeprefix(plan.root).decode("utf-8", "backslashreplace")
-                crc32, _, size = (int.from_bytes(planned.sums[at : at + 4], "little") for at in (0, 4, 8))
-                yield Member(name, size, crc32, planned)
+            for index, (planned, name) in enumerate(zip(plan.members(), readable(plan.names()), strict=True)):
+                yield Member(name, *plan.size_and_crc32(index), planned)
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 
@@ -132,23 +132,25 @@ class Reader:
             raise ObjectCorrupt(f"{member.name}: crc32 {got.crc32:08x}, promised {member.crc32:08x}")
 
     def text(self, named: Steps) -> bytes:
-        """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts."""
-        done, text, unpacked = self._last
-        known = len(done) if done and named[: len(done)] == done else 0
-        base = text if known else None
-        unpacked = unpacked if known else 0
-        for step in named[known:]:
+        """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts, and RECENT."""
+        return self._text(named)[0]
+
+    def unpacked(self, named: Steps) -> int:
+        """Bytes of the texts of all these steps. Raises as `text`; costs nothing right after it."""
+        return self._text(named)[1]
+
+    def _text(self, named: Steps) -> tuple[bytes, int]:
+        known = [recent for recent in self._recent if named[: len(recent[0])] == recent[0]]
+        done, base, unpacked = max(known, key=lambda recent: len(recent[0]), default=((), None, 0))
+        for step in named[len(done) :]:
             base = steps.unpack(self._frame(step), base)
             unpacked += len(base)
         if base is None:
             raise ObjectCorrupt("a listing or plan of no steps")
-        self._last = (named, base, unpacked)
-        return base
-
-    def unpacked(self, named: Steps) -> int:
-        """Bytes of the texts of all these steps. Raises as `text`; costs nothing right after it."""
-        self.text(named)
-        return self._last[2]
+        self._recent = [recent for recent in self._recent if recent[0] != done] + [(named, base, unpacked)]
+        while len(self._recent) > 2 and sum(len(text) for _, text, _ in self._recent) > RECENT:
+            del self._recent[0]
+        return base, unpacked
 
     def _frame(self, step: tuple[Oid, ...]) -> bytes:
         return b"".join(map(self._index.read, step))
@@ -168,6 +170,11 @@ class Reader:
                         yield read(Oid(oids[at : at + OID_SIZE]))
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
+
+
+def readable(names: Iterable[bytes]) -> list[str]:
+    """Names of members as text; bytes that are no UTF-8 stand as `\\x…`."""
+    return [name.decode("utf-8", "backslashreplace") for name in names]
 
 
 def _known(entry: Entry) -> None:

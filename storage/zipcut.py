@@ -157,6 +157,17 @@ def true_sizes(extra: bytes, csize: int, size: int, offset: int) -> tuple[int, i
     return csize, offset  # 0xFFFFFFFF may be the true value
 
 
+def plain_size(extra: bytes) -> int:
+    """The plain size that a zip64 extra field tells of a member whose own says 0xFFFFFFFF (APPNOTE 4.5.3)."""
+    at = 0
+    while at + 4 <= len(extra):
+        tag, length = struct.unpack_from("<HH", extra, at)
+        if tag == 1 and length >= 8:
+            return int.from_bytes(extra[at + 4 : at + 12], "little")
+        at += 4 + length
+    return FULL32  # may be the true value
+
+
 class _Window:
     """Reads a file from its beginning, in large steps, and gives it out in small ones."""
 

@@ -12,12 +12,12 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, repeat
+from itertools import accumulate, pairwise, repeat
 from typing import NamedTuple
 
 from storage import columns
 from storage.objects import OID_SIZE, Oid
-from storage.zipcut import CENTRAL_SIGN, FULL32, LOCAL_SIGN, Directory, NotCut, true_sizes
+from storage.zipcut import CENTRAL_SIGN, FULL32, LOCAL_SIGN, Directory, NotCut, plain_size, true_sizes
 
 MAGIC = b"SRZIP\x00\x00\x01"
 INLINE = 32  # bytes: a payload up to this stands in the plan, for its oid would not be shorter
@@ -183,6 +183,22 @@ class Plan:
         """Every object that the payloads need, in order, with doubles."""
         return (Oid(oid) for (oid,) in struct.iter_unpack(f"{OID_SIZE}s", self._oids))
 
+    def names(self) -> list[bytes]:
+        """The members' names without the root, in the file's order: browsing needs no more, of many nights."""
+        names, cut = self._names, len(self.root)
+        pairs = bytearray(2 * self.count)
+        pairs[::2], pairs[1::2] = self._local[22::LOCAL_ROW], self._local[23::LOCAL_ROW]
+        lengths = struct.unpack(f"<{self.count}H", pairs)
+        ends = list(accumulate(map((-cut).__add__, lengths), initial=0))
+        if ends[-1] != len(names) or min(lengths, default=cut) < cut:
+            raise ValueError("its names are cut")
+        return [names[start:end] for start, end in pairwise(ends)]
+
+    def size_and_crc32(self, index: int) -> tuple[int, int]:
+        """Plain bytes of a member and their CRC-32, as the directory says."""
+        crc32, _, size = struct.unpack_from("<III", self._sums, 12 * index)
+        return self._plain_size(index) if size == FULL32 else size, crc32
+
     def members(self) -> Iterator[PlannedMember]:
         """The members in the file's order."""
         for header, sums, size, inline, oids, gap in self._rows():
@@ -269,6 +285,17 @@ class Plan:
                 gap_at += 4 + length
             yield header, sums, size, inline, oids, gap
 
+    def _plain_size(self, index: int) -> int:
+        """Of a member whose directory row says `ff ff ff ff`: it stands first in the zip64 field.
+
+        Walks the rows before it: members of 4 GiB are few.
+        """
+        at = 0
+        for place in range(index + 1):
+            extra, comment = struct.unpack_from("<HH", self._central, place * CENTRAL_ROW + 26)
+            at += extra + comment
+        return plain_size(self._rest[at - extra - comment : at - comment])
+
     def _sorted(self, directory: bytearray, ends: array[int]) -> bytes:
         ranks = [rank for (rank,) in struct.iter_unpack(">I", self._order)]
         if sorted(ranks) != list(range(self.count)):
@@ -315,7 +342,7 @@ def _fields(rows: bytearray, width: int, column: int) -> bytes:
     return bytes(out)
 
 
-def _lengths(rows: bytearray, width: int, column: int) -> Iterator[int]:
+def _lengths(rows: bytes | bytearray, width: int, column: int) -> Iterator[int]:
     return (low | high << 8 for low, high in zip(rows[column::width], rows[column + 1 :: width], strict=True))
 
 

@@ -40,6 +40,7 @@ PURE = (
     "flows.roster",
     "flows.proof",
     "flows.proofpage",
+    "flows.changes",
     "storage.compare",
     "storage.retention",
     "storage.rows",
@@ -53,6 +54,8 @@ PURE = (
     "storage.inflate",
     "storage.zipplan",
     "storage.verify",
+    "storage.patterns",
+    "storage.difference",
 )
 ACTS = {"os", "time", "subprocess", "socket", "pathlib", "shutil", "threading", "tempfile", "logging"}
 # Who may ask what time it is; everybody else is told.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +33,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on sta
 ArchiveOption = Annotated[
     str | None, typer.Option("--archive", "-a", help="The archive itself; then no configuration is needed.")
 ]
+
+SnapshotArgument = Annotated[str, typer.Argument(help="An id, a unique beginning of one, or latest.")]
+SourceOption = Annotated[str, typer.Option("--source", help="Only of this source.")]
+ScopeOption = Annotated[str, typer.Option("--scope", help="Only of this scope.")]
 
 _STYLE = {
     "verified": "green",
@@ -87,6 +92,12 @@ def painted(word: str) -> str:
 def clean(text: str) -> str:
     """Text from elsewhere without control characters, which could move a terminal's cursor."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "�", text)
+
+
+def shown(name: str) -> str:
+    """A name from elsewhere on one line, as it is: what would move a cursor or turn the line round is escaped."""
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in hidden else c for c in name)
 
 
 def say(text: str) -> None:

@@ -28,7 +28,10 @@ from flows.errors import Exit
 from flows.proof import Reread, Sheet, facts, follow
 from flows.proofpage import MAX_PROBLEMS, page
 from storage.archive import Archive, Damaged, open_url
+from storage.contents import kept_as
 from storage.errors import StorageError
+from storage.listing import Entry
+from storage.reader import Reader
 from storage.snapshot import Snapshot
 from storage.verify import Meter
 
@@ -95,9 +98,16 @@ def show(
     found = store.find(snapshot, source=source, scope=scope)
     if proof:
         return _show_proof(store, found, json=json)
-    entries = store.entries(found)
+    reader = store.reader(found)
+    entries = reader.entries(found)
+    kept = [_kept(reader, entry) for entry in entries]
     if json:
-        print_json("show", {"snapshot": snapshot_json(found, entries)})
+        shape = snapshot_json(found, entries)
+        shape["files"] = [
+            {**row, "kept": {"as": way, "parts": parts}}
+            for row, (way, parts) in zip(shape["files"], kept, strict=True)
+        ]
+        print_json("show", {"snapshot": shape})
         return Exit.DONE
     manifest, draft = found.manifest, found.manifest.draft
     out.print(f"[bold]snapshot[/] {found.id}")
@@ -118,8 +128,11 @@ def show(
         out.print(f"  note     {painted(note)}")
     print_table(
         "",
-        ("file", "size", "crc32", "sha256"),
-        [(e.path, number(e.measured.size), f"{e.measured.crc32:08x}", e.measured.sha256) for e in entries],
+        ("file", "size", "crc32", "sha256", "kept"),
+        [
+            (e.path, number(e.measured.size), f"{e.measured.crc32:08x}", e.measured.sha256, _told(*way))
+            for e, way in zip(entries, kept, strict=True)
+        ],
     )
     print_table(
         "",
@@ -127,6 +140,20 @@ def show(
         [(c.name, c.outcome.value, c.got, c.promised, c.reason) for c in draft.checks],
     )
     return Exit.DONE
+
+
+def _kept(reader: Reader, entry: Entry) -> tuple[str, int | None]:
+    """How a file is kept, and in how many parts; None where its plan cannot be read, which shows when it is."""
+    try:
+        return kept_as(reader, entry)
+    except StorageError:
+        return entry.recipe.kind, None
+
+
+def _told(way: str, parts: int | None) -> str:
+    if way == "zip":
+        return f"zip, {number(parts)} members" if parts is not None else "zip, and its plan cannot be read"
+    return f"{number(parts)} pieces" if way == "pieces" and parts else "whole"
 
 
 def _show_proof(store: Archive, found: Snapshot, *, json: bool) -> int:
