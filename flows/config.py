@@ -27,6 +27,7 @@ from flows.roster import member_called
 from flows.sources import DIALECTS
 from flows.sources.base import Dialect
 from storage.retention import Policy
+from storage.turns import WITHIN_DAYS, Within
 
 FILE_NAME = "strongroom.toml"
 ENVIRONMENT = "STRONGROOM_CONFIG"  # names the file where no option does
@@ -86,6 +87,13 @@ class PolicyTable(_Table):
     def policy(self) -> Policy:
         """As retention takes it."""
         return Policy(**self.model_dump())
+
+
+class UpkeepTable(_Table):
+    """`[upkeep]`: what the scheduled scrub and drill do."""
+
+    scrub_within_days: Annotated[int, Field(ge=1, le=3650)] = WITHIN_DAYS  # in which every pack is read
+    drill: bool = True  # whether the scheduled one is done
 
 
 class ScheduleTable(_Table):
@@ -197,6 +205,7 @@ class File(_Table):
     archive: ArchiveTable = ArchiveTable()
     state: StateTable = StateTable()
     policy: PolicyTable = PolicyTable()
+    upkeep: UpkeepTable = UpkeepTable()
     source: tuple[SourceTable, ...] = ()
 
     @field_validator("source", mode="before")
@@ -223,6 +232,16 @@ class Settings:
     def spool(self) -> Path:
         """Where downloads wait until they are proven."""
         return self.state / "spool"
+
+    @property
+    def scratch(self) -> Path:
+        """Where drills restore to."""
+        return self.state / "drill"
+
+    @property
+    def nightly_scrub(self) -> Within:
+        """How much a scrub reads where nothing else is said."""
+        return Within(self.file.upkeep.scrub_within_days)
 
     @property
     def sources(self) -> tuple[SourceTable, ...]:

@@ -87,7 +87,7 @@ def _import(
             checks=found.manifest.draft.checks,
         )
     )
-    catalog.record_snapshot(found, archive.entries(found))
+    catalog.record_snapshot(found, archive.entries)
     return Imported(file, found, record)
 
 

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from urllib.parse import urlsplit
 
 from flows import keeping, lease, spool, waiting
@@ -94,9 +95,9 @@ class Engine:
         days = timedelta(days=self.plan.table.skip_unchanged_days)
         if not days or self._catalog.jobs.open(self.key) is not None:
             return ""
-        live = self._archive.snapshots(self.key, damaged=[])
-        # One dated after now was taken while a clock was wrong, and says nothing.
-        drafts = ((s, s.manifest.draft) for s in reversed(live))
+        # An old export that was taken in since only makes this ask too early. One dated after now was taken while
+        # a clock was wrong, and says nothing.
+        drafts = ((s, s.manifest.draft) for s in self._archive.newest_first(self.key, damaged=[]))
         good = (s for s, d in drafts if d.quality is Quality.VERIFIED and d.taken_at <= self.clock.now())
         newest = next(good, None)
         if newest is None or newest.manifest.draft.request != self.plan.scope.to_json():
@@ -139,7 +140,7 @@ class Engine:
         job = self._catalog.jobs.open(self.key)
         done = None if job is None else self._committed(job)
         if done is not None:  # by a run that died before it said so
-            self._catalog.record_snapshot(done, self._archive.entries(done))
+            self._catalog.record_snapshot(done, self._archive.entries)
         started = self._starting.job(self.account, job)
         self.log.phase("start", started.id)
         return started
@@ -266,8 +267,8 @@ class Engine:
     def _committed(self, job: InFlight) -> Snapshot | None:
         if self._starting.started_here:
             return None
-        links = self._archive.snapshots(self.key, damaged=[])  # one damaged night must not stop the others
-        return next((found for found in reversed(links) if found.manifest.draft.job_id == job.id), None)
+        links = self._archive.newest_first(self.key, damaged=[])  # one damaged night must not stop the others
+        return next((found for found in links if found.manifest.draft.job_id == job.id), None)
 
     # -- the run ends
 
@@ -288,7 +289,7 @@ class Engine:
                 checks=found.manifest.draft.checks,
             )
         )
-        self._catalog.record_snapshot(found, self._archive.entries(found))
+        self._catalog.record_snapshot(found, self._archive.entries)
         self._retain()
         if job.ref is not None:
             try:
@@ -302,10 +303,10 @@ class Engine:
         """What the newest *verified* snapshot holds under that SHA-256; read when it is first asked for."""
         if self._held is None:
             self._held = {}
-            live = self._archive.snapshots(self.key, damaged=[])
+            live = self._archive.newest_first(self.key, damaged=[])
             with contextlib.suppress(StorageError):  # a damaged snapshot holds nothing: all is fetched again
-                good = [s for s in live if s.manifest.draft.quality is Quality.VERIFIED]
-                for newest in good[-1:]:
+                good = (s for s in live if s.manifest.draft.quality is Quality.VERIFIED)
+                for newest in islice(good, 1):
                     reader, entries = self._archive.reader(newest), self._archive.entries(newest)
                     self._held = {e.measured.sha256: e for e in entries if not reader.lacks(e)}
         return self._held.get(sha256)

@@ -25,9 +25,11 @@ from prefect.artifacts import (
 from flows.errors import without_traceback
 from flows.export import shown
 from flows.night import Line, Night
+from storage.drill import Drilled
 from storage.listing import Entry
 from storage.records import RunRecord
 from storage.snapshot import ScopeKey, Snapshot, to_text
+from storage.upkeep import Scrubbed
 
 log = logging.getLogger(__name__)
 EVERY_S = 2.0  # a progress update is a request to the server
@@ -169,9 +171,47 @@ def _said(line: Line) -> str:
 
 
 @_best_effort
-def upkeep(title: str, rows: Sequence[dict[str, object]], summary: str) -> None:
-    """What a scrub found, and what it read."""
-    create_table_artifact(list(rows[:MAX_ROWS]), key=_slug(title), description=summary)
+def scrub(done: Scrubbed) -> None:
+    """What a scrub read and found, and the heads of all chains: a copy of them shows even a roll-back."""
+    report, record = done.report, done.record
+    read = f"{report.bytes_read:,} bytes in {report.packs_read} of {report.packs} packs"
+    lines = [
+        f"# scrub: {len(report.findings) or 'no'} findings",
+        "",
+        f"Read: {read}, as asked ({record.asked}); {report.snapshots} snapshots; {to_text(record.ended_at)}.",
+        "",
+        *([f"No record was left: {_escape(masked(done.unrecorded))}", ""] if done.unrecorded else []),
+    ]
+    if report.findings:
+        lines += ["| file | problem | snapshots |", "|---|---|---|"]
+        lines += [
+            f"| {_escape(f.name)} | {_escape(masked(f.problem))} | {' '.join(x[:8] for x in f.snapshots)} |"
+            for f in report.findings[:MAX_ROWS]
+        ]
+        lines += [""]
+    lines += ["| chain | number | head |", "|---|---|---|"]
+    lines += [f"| {_escape(key)} | {n} | `{head}` |" for key, (n, head) in sorted(report.heads.items())[:MAX_ROWS]]
+    create_markdown_artifact("\n".join(lines), key="scrub", description=f"scrub: {read}")
+
+
+@_best_effort
+def drill(done: Drilled) -> None:
+    """What a drill gave back, file by file."""
+    rows = [
+        {
+            "file": shown(path),
+            "size": size,
+            "outcome": "failed" if problem else "passed",
+            "problem": masked(problem),
+        }
+        for path, size, problem in done.results[:MAX_ROWS]
+    ] or [{"file": "", "size": 0, "outcome": "failed", "problem": masked(p)} for p in done.record.problems]
+    create_table_artifact(rows, key="drill", description=done.record.sentence())
+
+
+def masked(text: str) -> str:
+    """A message of the archive's with the names of files as `shown` has them."""
+    return re.sub(r"\S{33,}", lambda name: shown(name.group()), text)
 
 
 def _checks(record: RunRecord) -> list[str]:

@@ -96,7 +96,7 @@ class Sheet:
 def follow(found: Snapshot, links: Mapping[int, tuple[str, str | None]]) -> Chain:
     """Walk from a snapshot to the beginning of its chain. `links`: by number, id and id of the previous one.
 
-    Every id in `links` is the SHA-256 of the manifest it belongs to (FORMAT.md section 5): that is what the
+    Every id in `links` is the SHA-256 of the manifest it belongs to (FORMAT.md section 6): that is what the
     archive's readers prove.
     """
     number, previous = found.manifest.number, found.manifest.previous

@@ -1,4 +1,4 @@
-"""Serving: the three deployments run from one process, with their schedules, until it is told to end.
+"""Serving: all deployments run from one process, with their schedules, until it is told to end.
 
 What is served is defined in `backup.py` and `upkeep.py`; who takes a run, and how one is dispatched, is
 `orchestration.py`. Measured with Prefect 3.8.8: `prefect.serve()` on SIGTERM does not await its own stop, so it
@@ -25,6 +25,9 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.server_at_hand import PrefectTrouble
 
+# Flows of `upkeep.py`, and when they run: as in prefect.yaml, and out of the nights.
+MAINTENANCE = {"scrub": "0 12 * * *", "drill": "0 13 * * 6", "upkeep": "30 12 * * 0"}
+
 
 @dataclass(frozen=True, slots=True)
 class Timetable:
@@ -35,12 +38,13 @@ class Timetable:
     source: str | None = None
 
 
-def serve(config: str, *, nightly: Sequence[Timetable], upkeep: Timetable | None, limit: int = 3) -> None:
-    """Serve backup/adhoc, nightly/nightly and upkeep/upkeep from this process until SIGTERM or Ctrl-C.
+def serve(config: str, *, nightly: Sequence[Timetable], timezone: str, limit: int = 3) -> None:
+    """Serve backups, the nightly runs and maintenance from this process until SIGTERM or Ctrl-C.
 
     Both signals cancel the runs under way and wait for them (3 to 6 s each, one after another; SIGKILL after
-    30 s), so give the supervisor time. `limit` is how many backups run at once; each schedule and the upkeep get a
-    place of their own beside them, since a nightly run holds one while it waits for its backups.
+    30 s), so give the supervisor time. `limit` is how many backups run at once; each schedule has a
+    place of its own beside them, since a nightly run holds one while it waits for its backups. MAINTENANCE runs by
+    the clock of `timezone`.
     Schedules are not paused at the end: what was missed starts late, and the flow decides whether it is still due.
     Raises PrefectTrouble: limit below 1.
     """
@@ -54,9 +58,11 @@ def serve(config: str, *, nightly: Sequence[Timetable], upkeep: Timetable | None
     made: list[Any] = [  # Any: typed as "or a coroutine", which it is in an event loop only
         backups.backup.to_deployment("adhoc", **options),
         backups.nightly.to_deployment("nightly", schedules=[_schedule(each) for each in nightly], **options),
-        maintenance.upkeep.to_deployment("upkeep", schedules=[_schedule(upkeep)] if upkeep else [], **options),
     ]
-    serve_until_told(made, limit=limit + len(nightly) + 1)
+    for name, cron in MAINTENANCE.items():
+        keeping: Any = getattr(maintenance, name)
+        made.append(keeping.to_deployment(name, schedules=[_schedule(Timetable(cron, timezone))], **options))
+    serve_until_told(made, limit=limit + len(nightly) + len(MAINTENANCE))
 
 
 def serve_until_told(deployments: Sequence[RunnerDeployment], *, limit: int) -> None:

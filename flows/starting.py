@@ -26,6 +26,7 @@ from storage.snapshot import from_text
 log = logging.getLogger(__name__)
 progress = logging.getLogger("flows.progress")
 MAX_NARROWED = 20  # questions in a row with one part less: each costs the system a whole plan
+CLOCKS_APART = timedelta(days=2)  # how far the system's clock and ours may differ, and a dialect look back
 LOST_HINT = (
     "something between here and the system swallows its answers; the job is remembered and looked for again"
 )
@@ -43,6 +44,7 @@ class Starting:
     ) -> None:
         self._plan = plan
         self._source = source
+        self._archive = places.archive
         self._catalog = places.catalog
         self._jobs = places.catalog.jobs
         self._clock = clock
@@ -201,10 +203,12 @@ class Starting:
         end = asked_at + timedelta(seconds=pace.ceiling_s)
         intent, source = _intent(job), self._plan.table.name
 
+        def ours(name: str) -> bool:
+            since = asked_at - CLOCKS_APART  # an export asked for later is kept later
+            return self._catalog.holds_file(source, name, self._archive, since=since)
+
         def recover() -> JobRef | None:
-            return self._source.recover(
-                intent, asked_at=asked_at, ours=lambda name: self._catalog.holds_file(source, name)
-            )
+            return self._source.recover(intent, asked_at=asked_at, ours=ours)
 
         lost_again = False
         said, code, hint = "", Exit.VENDOR, ""

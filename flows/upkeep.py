@@ -1,8 +1,11 @@
-"""The Prefect flow of scheduled maintenance: read everything that is kept, then free what nothing needs."""
+"""The Prefect flows of maintenance: read what is kept, give it back for practice, free what nothing needs."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import prefect.runtime
 from prefect import flow, task
@@ -12,21 +15,42 @@ from prefect.states import Completed, Failed
 
 from flows import config as configuration
 from flows import pages
-from flows.clock import SystemClock
+from flows.clock import SystemClock, new_id
+from flows.config import Settings
 from flows.errors import ConfigError, without_traceback
-from flows.workbench import open_archive
+from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
+from storage.catalog import Catalog
+from storage.drill import Drilled, pick
+from storage.drill import drill as give_back
 from storage.errors import StorageError
 from storage.prune import Sweep, sweep
-from storage.scrub import Report, scrub
+from storage.scrub import Report
+from storage.snapshot import Snapshot
+from storage.upkeep import Scrubbed, disagreements, scrub_in_turn
 
 log = logging.getLogger(__name__)
 
 
 @task(name="scrub", cache_policy=NO_CACHE, persist_result=False)
-def read_all(archive: Archive) -> Report:
-    """Every kept byte against its name."""
-    return scrub(archive)
+def read_in_turn(settings: Settings, archive: Archive, catalog: Catalog) -> Scrubbed:
+    """Every small file, and the packs that were unread for longest."""
+    clock = SystemClock()
+    return scrub_in_turn(
+        archive,
+        catalog,
+        settings.nightly_scrub,
+        record_id=new_id(clock.now()),
+        clock=clock.now,
+        compared=partial(disagreements, catalog, archive, now=clock.now()),
+    )
+
+
+@task(name="restore for practice", cache_policy=NO_CACHE, persist_result=False)
+def practise(settings: Settings, archive: Archive, catalog: Catalog, found: Snapshot) -> Drilled:
+    """One snapshot, given back to a scratch folder and proven."""
+    clock = SystemClock()
+    return give_back(archive, catalog, found, settings.scratch, record_id=new_id(clock.now()), clock=clock.now)
 
 
 @task(name="free space", cache_policy=NO_CACHE, persist_result=False)
@@ -35,34 +59,88 @@ def free_space(archive: Archive) -> Sweep:
     return sweep(archive, now=SystemClock().now())
 
 
+def _name() -> str:
+    due = prefect.runtime.flow_run.scheduled_start_time or SystemClock().now()
+    return f"{prefect.runtime.flow_run.flow_name} {due:%Y-%m-%d}"
+
+
+@contextmanager
+def _opened(config: str | None) -> Iterator[tuple[Settings, Archive, Catalog]]:
+    settings = configuration.load(configuration.find(config))
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
+        yield settings, archive, catalog
+
+
+@flow(name="scrub", flow_run_name=_name, persist_result=False)
+def scrub(config: str | None = None) -> State[None]:
+    """Look at every small file, and read so many packs that nightly scrubs read all within the configured days."""
+    try:
+        with _opened(config) as (settings, archive, catalog):
+            done = _scrub(settings, archive, catalog)
+        return _damaged(done) or Completed(message=_read(done))
+    except (ConfigError, StorageError) as error:
+        return Failed(message=without_traceback(error))
+
+
+@flow(name="drill", flow_run_name=_name, persist_result=False)
+def drill(config: str | None = None, snapshot: str | None = None) -> State[None]:
+    """Restore a snapshot for practice: the one named, else the one whose turn it is, if that is switched on."""
+    try:
+        with _opened(config) as (settings, archive, catalog):
+            if snapshot is None and not settings.file.upkeep.drill:
+                return Completed(name="Skipped", message="[upkeep] drill = false")
+            if snapshot is None and not archive.snapshots(damaged=[]):
+                return Completed(name="Skipped", message="there is no snapshot yet")
+            found = archive.find(snapshot) if snapshot else pick(archive, catalog)
+            done = practise(settings, archive, catalog, found)
+        pages.drill(done)
+        message = _unrecorded(done.record.sentence(), done.unrecorded)
+        return Completed(message=message) if done.record.passed else Failed(name="Damaged", message=message)
+    except (ConfigError, StorageError) as error:
+        return Failed(message=without_traceback(error))
+
+
+@flow(name="upkeep", flow_run_name=_name, persist_result=False)
+def upkeep(config: str | None = None) -> State[None]:
+    """Scrub, then free space; nothing is freed while snapshots or packs are damaged."""
+    try:
+        with _opened(config) as (settings, archive, catalog):
+            done = _scrub(settings, archive, catalog)
+        freed = free_space(archive) if _safe(done.report) else None
+        return _damaged(done) or Completed(
+            message=f"{_read(done)}; {freed.bytes_freed if freed else 0:,} bytes freed"
+        )
+    except (ConfigError, StorageError) as error:
+        return Failed(message=without_traceback(error))
+
+
+def _scrub(settings: Settings, archive: Archive, catalog: Catalog) -> Scrubbed:
+    done = read_in_turn(settings, archive, catalog)
+    pages.scrub(done)
+    return done
+
+
 def _safe(report: Report) -> bool:
     """Whether it is known what every snapshot needs: a stray file elsewhere must not stop the freeing for ever."""
     known = ("packs/", "snapshots/", "replaced/")
     return not any(f.snapshots or f.name.startswith(known) for f in report.findings if not f.lost)
 
 
-def _name() -> str:
-    return f"upkeep {prefect.runtime.flow_run.scheduled_start_time or SystemClock().now():%Y-%m-%d}"
+def _damaged(done: Scrubbed) -> State[None] | None:
+    findings = done.report.findings
+    if not findings:
+        return None
+    first = f"{findings[0].name}: {pages.masked(findings[0].problem)}"
+    return Failed(name="Damaged", message=f"{len(findings)} findings, the first: {first}")
 
 
-@flow(name="upkeep", flow_run_name=_name, persist_result=False)
-def upkeep(config: str | None = None) -> State[None]:
-    """Scrub the whole archive, then free space; nothing is freed while snapshots or packs are damaged."""
-    try:
-        archive = open_archive(configuration.load(configuration.find(config)))
-        report = read_all(archive)
-        rows: list[dict[str, object]] = [
-            {"file": f.name, "problem": f.problem, "snapshots": " ".join(x[:8] for x in f.snapshots)}
-            for f in report.findings
-        ]
-        heads = ", ".join(f"{key} {number} {head[:12]}" for key, (number, head) in sorted(report.heads.items()))
-        summary = f"{report.bytes_read:,} bytes of {report.packs} packs read; heads: {heads or 'none'}"
-        pages.upkeep("scrub", rows, summary)
-        freed = free_space(archive) if _safe(report) else None
-        if report.findings:
-            return Failed(
-                name="Damaged", message=f"{len(rows)} findings, the first: {rows[0]['file']}: {rows[0]['problem']}"
-            )
-        return Completed(message=f"{summary}; {freed.bytes_freed if freed else 0:,} bytes freed")
-    except (ConfigError, StorageError) as error:
-        return Failed(message=without_traceback(error))
+def _read(done: Scrubbed) -> str:
+    report = done.report
+    heads = ", ".join(f"{key} {number} {head[:12]}" for key, (number, head) in sorted(report.heads.items()))
+    read = f"{report.bytes_read:,} bytes in {report.packs_read} of {report.packs} packs read"
+    return _unrecorded(f"{read}; heads: {heads or 'none'}", done.unrecorded)
+
+
+def _unrecorded(message: str, why: str) -> str:
+    return f"{message}; no record was left: {pages.masked(why)}" if why else message

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from flows.lifecycle import Engine
 from flows.plan import Places, Plan
 from storage.archive import Archive, Damaged, open_url
 from storage.catalog import Catalog
-from storage.errors import ArchiveMissing
+from storage.errors import ArchiveMissing, CatalogUnusable
+from storage.rebuild import Rebuilt, rebuild
 
 log = logging.getLogger(__name__)
 ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
@@ -54,19 +55,48 @@ def open_catalog(settings: Settings, archive: Archive) -> Iterator[Catalog]:
     Raises ConfigError for a catalog of another archive: its jobs and holds would be about something else.
     """
     with Catalog.open(settings.catalog_path) as catalog:
-        known = catalog.fact(ARCHIVE_FACT)
-        if not known:
+        if not _known_archive(settings, catalog, archive):
             damaged: list[Damaged] = []
             catalog.reindex(archive, damaged=damaged)
             for bad in damaged:
                 log.warning("%s: %s; `strongroom scrub --all` says whom it hits", bad.name, bad.problem)
             catalog.note_fact(ARCHIVE_FACT, archive.id)
-        elif known != archive.id:
-            raise ConfigError(
-                f"{settings.catalog_path}: indexes archive {known[:8]}, [archive] url is archive {archive.id[:8]}",
-                hint="name the right archive, or another [state] folder for this one",
-            )
         yield catalog
+
+
+@contextmanager
+def catalog_as_it_is(settings: Settings, archive: Archive) -> Iterator[Catalog]:
+    """The catalog of that archive, which must be there; nothing is filled. Raises ConfigError, CatalogUnusable."""
+    path = settings.catalog_path
+    if not path.exists() or path.stat().st_size == 0:
+        raise CatalogUnusable(f"{path}: no catalog is there, or it is empty")
+    with Catalog.open(path) as catalog:
+        _known_archive(settings, catalog, archive)
+        yield catalog
+
+
+def rebuild_catalog(settings: Settings, archive: Archive, *, now: datetime, damaged: list[Damaged]) -> Rebuilt:
+    """Make the catalog anew from its archive. Raises ConfigError for that of another; else as `rebuild` does."""
+    path = settings.catalog_path
+    with suppress(CatalogUnusable):  # one that cannot be read is what a rebuild is for
+        if path.exists():
+            with Catalog.open(path) as catalog:
+                _known_archive(settings, catalog, archive)
+    rebuilt = rebuild(path, archive, now=now, damaged=damaged)
+    with Catalog.open(path) as catalog:
+        catalog.note_fact(ARCHIVE_FACT, archive.id)
+    return rebuilt
+
+
+def _known_archive(settings: Settings, catalog: Catalog, archive: Archive) -> bool:
+    """Whether the catalog indexes that archive; False where it indexes none. Raises ConfigError for another."""
+    known = catalog.fact(ARCHIVE_FACT)
+    if known and known != archive.id:
+        raise ConfigError(
+            f"{settings.catalog_path}: indexes archive {known[:8]}, [archive] url is archive {archive.id[:8]}",
+            hint="name the right archive, or another [state] folder for this one",
+        )
+    return bool(known)
 
 
 @contextmanager

@@ -5,13 +5,15 @@ Reads and writes through a `Backend`; how a snapshot is put together is `writer.
 
 from __future__ import annotations
 
+import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from storage import canonical, replaced, snapshot
+from storage.about import describe
 from storage.backend import Backend, LocalDisk
 from storage.errors import (
     ArchiveMissing,
@@ -61,7 +63,9 @@ class Archive:
             "objects": PlainSha256.name,
         }
         backend.put_new(FORMAT_NAME, [canonical.seal(mark)])
-        return cls.open(backend)
+        archive = cls.open(backend)
+        describe(backend)
+        return archive
 
     @classmethod
     def open(cls, backend: Backend) -> Archive:
@@ -100,35 +104,55 @@ class Archive:
         Where a tombstone is there, the snapshot is forgotten, whether its manifest was deleted yet or not. A
         manifest that cannot be read raises, unless `damaged` is given to take it.
         """
-        links = self.links(key)
+        found = self.live(self.links(key), damaged=damaged)
+        return sorted(found, key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
+
+    def newest(self, key: ScopeKey, *, damaged: list[Damaged] | None = None) -> Snapshot | None:
+        """The live snapshot of the scope that was committed last; None where there is none.
+
+        By number, not by time taken: an older export that is taken in later counts as newer. Reads one manifest,
+        and one more for each that is damaged: such a one raises, unless `damaged` is given to take it.
+        """
+        return next(self.newest_first(key, damaged=damaged), None)
+
+    def newest_first(self, key: ScopeKey, *, damaged: list[Damaged] | None = None) -> Iterator[Snapshot]:
+        """The live snapshots of the scope, that committed last first, each read when it is asked for."""
+        return self.live(reversed(_by_number(self.links(key))), damaged=damaged)
+
+    def live(self, links: Iterable[Link], *, damaged: list[Damaged] | None = None) -> Iterator[Snapshot]:
+        """The snapshots among `links` beside which no tombstone is, in that order, each read when it is asked for.
+
+        A manifest that cannot be read raises, unless `damaged` is given to take it.
+        """
+        links = list(links)
         gone = {(link.key, link.number) for link in links if link.forgotten}
-        found = []
         for link in links:
             if (link.key, link.number) in gone:
                 continue
             try:
-                found.append(self._snapshot(link))
+                yield self._snapshot(link)
             except (ObjectCorrupt, FormatUnknown) as exc:
                 if damaged is None:
                     raise
                 damaged.append(Damaged(link.name, str(exc)))
             except ObjectMissing:
                 continue  # forgotten since the names were listed
-        return sorted(found, key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
 
     def tombstones(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Tombstone]:
         """What stays of forgotten snapshots. One that cannot be read raises, unless `damaged` takes it."""
-        found = []
-        for link in self.links(key):
+        return list(self.forgotten(self.links(key), damaged=damaged))
+
+    def forgotten(self, links: Iterable[Link], *, damaged: list[Damaged] | None = None) -> Iterator[Tombstone]:
+        """The tombstones among `links`, each read when it is asked for; as `tombstones` else."""
+        for link in links:
             if not link.forgotten:
                 continue
             try:
-                found.append(self._tombstone(link))
+                yield self._tombstone(link)
             except (ObjectCorrupt, FormatUnknown) as exc:
                 if damaged is None:
                     raise
                 damaged.append(Damaged(link.name, str(exc)))
-        return found
 
     def head(self, key: ScopeKey) -> tuple[int, str | None]:
         """Number and id of the newest link of a chain, live or forgotten; (0, None) where there is none.
@@ -153,47 +177,57 @@ class Archive:
         `latest` is the newest verified one; where there is none, the newest at all. Damage elsewhere does not
         matter; a newest manifest that is damaged does, for `latest`. Raises SnapshotUnknown, ObjectCorrupt.
         """
-        damaged: list[Damaged] = []
-        live = self.snapshots(damaged=damaged)
-        chosen = [
-            s for s in live if s.key.source == (source or s.key.source) and s.key.scope == (scope or s.key.scope)
-        ]
+        links = self.links()
+        gone = {(link.key, link.number) for link in links if link.forgotten}
+        live = [link for link in links if (link.key, link.number) not in gone]
+        chosen = [link for link in live if source in ("", link.key.source) and scope in ("", link.key.scope)]
         among = "".join(f" of {kind} {name}" for kind, name in (("source", source), ("scope", scope)) if name)
         if ref == "latest":
-            self._refuse_damaged_heads(damaged, source, scope)
-            if not chosen:
-                raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
-            verified = [s for s in chosen if s.manifest.draft.quality == "verified"]
-            return (verified or chosen)[-1]
-        hits = [s for s in chosen if len(ref) >= _MIN_PREFIX and s.id.startswith(ref.lower())]
+            return self._latest(chosen, {link.key: link.number for link in _by_number(links)}, among)
+        begins = ref.lower() if len(ref) >= _MIN_PREFIX else "none"
+        named = [link for link in chosen if self._digest(link).startswith(begins)]
+        hits = list(self.live(named, damaged=[]))
         if len(hits) != 1:
             found = f"no snapshot{among} has" if not hits else f"{len(hits)} snapshots{among} have"
             raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {_MIN_PREFIX} characters)")
         return hits[0]
 
-    def _refuse_damaged_heads(self, damaged: list[Damaged], source: str, scope: str) -> None:
-        heads: dict[ScopeKey, int] = {}
-        for link in self.links():
-            heads[link.key] = max(link.number, heads.get(link.key, 0))
-        for bad in damaged:
-            link_or_none = snapshot.parse_name(bad.name)
-            if link_or_none is None or link_or_none.number != heads.get(link_or_none.key):
-                continue
-            key = link_or_none.key
-            if source in ("", key.source) and scope in ("", key.scope):
-                raise ObjectCorrupt(
-                    f"latest: {bad.problem}",
-                    hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",
-                )
+    def _latest(self, chosen: list[Link], heads: Mapping[ScopeKey, int], among: str) -> Snapshot:
+        """The newest verified of these, else the newest. Only the newest of each chain and the best is proven."""
+        try:
+            list(self.live(link for link in chosen if link.number == heads[link.key]))
+        except (ObjectCorrupt, FormatUnknown) as exc:
+            raise ObjectCorrupt(
+                f"latest: {exc}",
+                hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",
+            ) from exc
+        found = next(self.live(sorted(chosen, key=self._claim, reverse=True), damaged=[]), None)
+        if found is None:
+            raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
+        return found
+
+    def _claim(self, link: Link) -> tuple[bool, str, str, int]:
+        """How good and how new a manifest says it is, unproven: to choose in which order they are read."""
+        try:
+            value = canonical.mapping(canonical.decode(self.backend.get(link.name)))
+        except (ValueError, ObjectMissing):
+            value = {}
+        return value.get("quality") == "verified", str(value.get("taken_at")), str(link.key), link.number
+
+    def _digest(self, link: Link) -> str:
+        try:
+            return hashlib.sha256(self.backend.get(link.name)).hexdigest()
+        except ObjectMissing:
+            return ""  # forgotten since the names were listed
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt."""
         return self.reader(found).entries(found)
 
-    def reader(self, found: Snapshot) -> Reader:
-        """Reads files of one snapshot."""
+    def reader(self, *found: Snapshot) -> Reader:
+        """Reads files of one snapshot, or of several; of one scope, quickest in their order."""
         index = Index(self.backend, self.scheme)
-        index.load_readable(self.packs_of(found.manifest))
+        index.load_readable(sorted({pack for one in found for pack in self.packs_of(one.manifest)}))
         return Reader(index)
 
     def packs_of(self, manifest: Manifest) -> tuple[str, ...]:
@@ -228,10 +262,11 @@ class Archive:
         """Keep a run's record. False where one is there already: the first stands."""
         return self.backend.put_new(snapshot.record_name(run_id), [data])
 
-    def records(self) -> Iterator[tuple[str, bytes]]:
-        """Every record by name, oldest first."""
+    def records(self, *, but: Container[str] = ()) -> Iterator[tuple[str, bytes]]:
+        """Every record by name, oldest first; those of the runs `but` are not read."""
         for name in self.backend.list("records/"):
-            yield name, self.backend.get(name)
+            if name.rpartition("/")[2].removesuffix(".json") not in but:
+                yield name, self.backend.get(name)
 
     def _snapshot(self, link: Link) -> Snapshot:
         found = snapshot.decode(self.backend.get(link.name), link.name)
@@ -252,6 +287,10 @@ class Archive:
         if (key, number) != (link.key, link.number):
             raise ObjectCorrupt(f"{link.name}: holds the tombstone of {key} number {number}")
         return found
+
+
+def _by_number(links: Iterable[Link]) -> list[Link]:
+    return sorted(links, key=lambda link: link.number)
 
 
 def open_url(url: str, *, base: Path | None = None) -> Backend:

@@ -24,8 +24,7 @@ def encode(value: Any) -> bytes:
     well in a terminal. Raises ValueError for a float or another type, and for text that UTF-8 cannot hold.
     """
     _refuse_floats(value)
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return text.encode() + b"\n"
+    return _dumped(value) + b"\n"
 
 
 def decode(data: bytes) -> Any:
@@ -44,9 +43,15 @@ def seal(value: Mapping[str, Any]) -> bytes:
 
 def unseal(data: bytes) -> dict[str, Any]:
     """What was sealed. Raises ValueError where any byte is not the one that `seal` gave."""
-    value = mapping(decode(data))
-    value.pop(SEAL, None)
-    if seal(value) != data:
+    value = mapping(decode(data))  # holds no float, and no key but text
+    given = value.pop(SEAL, None)
+    # The seal stands in its place among the sorted members: what is before and after it is encoded once, and gives
+    # both the bytes that were hashed and the whole file.
+    before = _members({key: item for key, item in value.items() if key < SEAL})
+    after = _members({key: item for key, item in value.items() if key > SEAL})
+    plain = _object(before, after)
+    whole = _object(before, _members({SEAL: given}), after)
+    if whole != data or hashlib.sha256(plain).hexdigest() != given:
         raise ValueError("its bytes do not agree with its seal")
     return value
 
@@ -77,6 +82,18 @@ def mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"a JSON object expected, got {value!r:.60}")
     return value
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _members(value: dict[str, Any]) -> bytes:
+    return _dumped(value)[1:-1]
+
+
+def _object(*members: bytes) -> bytes:
+    return b"{" + b",".join(filter(None, members)) + b"}\n"
 
 
 def _refuse_text(number: str) -> NoReturn:

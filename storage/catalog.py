@@ -1,7 +1,8 @@
-"""The catalog: an index over manifests and records, plus what is in flight. The only user of SQLModel.
+"""The catalog: an index over manifests and records, plus what is in flight. With `jobs.py` and
+`finished.py` the only user of SQLModel.
 
 One file on one host, never on a network file system. Everything finished in it can be made again from the
-archive (`reindex`); what is in flight cannot, and losing it costs at most one more export.
+archive (`reindex`, `rebuild.py`); what is in flight cannot, and losing it costs at most one more export.
 """
 
 from __future__ import annotations
@@ -12,27 +13,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DatabaseError
-from sqlmodel import Session, SQLModel, col, create_engine, delete, insert, select, text
+from sqlmodel import Session, SQLModel, col, create_engine, select, text
 
-from storage import records, snapshot
+from storage import finished, locking, snapshot
 from storage.archive import Archive, Damaged
-from storage.errors import CatalogUnusable, StorageError
-from storage.holder import Holder
+from storage.compare import Facts
+from storage.errors import CatalogNewer, CatalogUnusable
+from storage.finished import Known, enter_forgotten, enter_run, enter_snapshot
+from storage.holder import Holder, alive
 from storage.jobs import Jobs
 from storage.listing import Entry
+from storage.readings import Readings
 from storage.records import KnownScope, RunRecord
-from storage.rows import check_rows, file_rows, run_row, snapshot_row, to_json
+from storage.rows import MAX_FILES, has_file_rows, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow, Source
+from storage.tables import UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow
 
 BUSY_S = 30  # how long a write waits for another process's
-SCHEMA = 1
+SCHEMA = 2
 TRIED = timedelta(days=3)  # how long a scope without a snapshot is remembered for its runs
+BATCH = 100  # runs or snapshots entered in one transaction while a catalog is filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +58,34 @@ class Beginning:
 class Catalog:
     """An opened catalog. Each method is one transaction, durable when it returns. Retry: yes."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, lock: int | None = None) -> None:
         self._engine = engine
+        self._lock = lock  # the handle of the lock that we share
         self.jobs = Jobs(self._read, self._write)  # what is in flight
+        self.readings = Readings(self._read, self._write)  # what scrubs and drills have read
 
     @classmethod
-    def open(cls, path: Path) -> Catalog:
-        """Open, or make, the catalog at `path` (mode 0600). Raises CatalogUnusable."""
+    def open(cls, path: Path, *, locked: bool = False) -> Catalog:
+        """Open, or make, the catalog at `path` (mode 0600). Raises CatalogUnusable, CatalogNewer.
+
+        Waits, some seconds for 10,000 runs, while it is rebuilt. `locked`: the caller has its lock alone.
+        """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            lock = None if locked else locking.share(path)
         except OSError as exc:
             raise CatalogUnusable(f"{path}: {exc.strerror}", hint="look at its permissions") from exc
         engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S}, hide_parameters=True)
         event.listen(engine, "connect", _prepare_connection)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        catalog = cls(engine)
+        catalog = cls(engine, lock)
         try:
+            _make_private(path)
             catalog._migrate(path)
         except DatabaseError as exc:
             catalog.close()
             raise CatalogUnusable(f"{path}: {exc.orig}") from exc
-        except CatalogUnusable:
+        except BaseException:
             catalog.close()
             raise
         return catalog
@@ -81,6 +93,9 @@ class Catalog:
     def close(self) -> None:
         """Let go of the file."""
         self._engine.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def __enter__(self) -> Catalog:
         return self
@@ -134,22 +149,21 @@ class Catalog:
 
     def begin_run(self, run: Beginning) -> None:
         """Note that a run is under way."""
+        row = Run(
+            id=run.id,
+            source=run.key.source,
+            scope=run.key.scope,
+            system=run.system,
+            request=to_json(run.request),
+            trigger=run.trigger,
+            flow_run=run.flow_run,
+            job="",
+            started_at=to_text(run.started_at),
+            holder=run.holder.encode(),
+        )
         with self._write() as session:
-            self._know_scope(session, run.key, run.system, run.request, to_text(run.started_at))
-            session.merge(
-                Run(
-                    id=run.id,
-                    source=run.key.source,
-                    scope=run.key.scope,
-                    system=run.system,
-                    request=to_json(run.request),
-                    trigger=run.trigger,
-                    flow_run=run.flow_run,
-                    job="",
-                    started_at=to_text(run.started_at),
-                    holder=run.holder.encode(),
-                )
-            )
+            finished.put(session, Run, [row.model_dump()])
+            finished.know_run(session, row.model_dump())
 
     def note_phase(self, run_id: str, phase: str, job: str = "") -> None:
         """Note what a run is doing."""
@@ -167,58 +181,56 @@ class Catalog:
             ).all()
             return [row for row in rows if Holder.decode(row.holder).dead()]
 
+    def alive(self, *, now: datetime) -> list[Run]:
+        """Runs under way; of those of another host, whose lease has not run out: more is not known of them."""
+        with self._read() as session:
+            runs = session.exec(select(Run).where(Run.ended_at == "")).all()
+            holding = set(session.exec(select(Lease.holder).where(Lease.expires_at > to_text(now))))
+        return [run for run in runs if alive(run.holder, leased=run.holder in holding)]
+
     # -- finished things: rows made of manifests and records, here and when reindexing
 
     def record_run(self, record: RunRecord) -> None:
         """Enter a finished run. Retry: yes, the same record changes nothing."""
         with self._write() as session:
-            self._know_scope(session, record.key, record.system, record.request, to_text(record.started_at))
-            session.merge(run_row(record))
-            for row in check_rows(record):
-                session.merge(row)
+            enter_run(session, record)
 
-    def record_snapshot(self, found: Snapshot, entries: Iterable[Entry]) -> None:
-        """Enter a snapshot and its files. Retry: yes."""
+    def record_snapshot(self, found: Snapshot, entries: Callable[[Snapshot], Iterable[Entry]]) -> None:
+        """Enter a snapshot; its files, too, where they are at most MAX_FILES: only then is `entries` asked."""
+        files = entries(found) if has_file_rows(found) else ()
         with self._write() as session:
-            self._enter_snapshot(session, found, entries)
+            enter_snapshot(session, found, files)
 
     def record_forgotten(self, tomb: snapshot.Tombstone) -> None:
         """Enter that a snapshot was forgotten."""
         with self._write() as session:
-            found = Snapshot(tomb.id, tomb.manifest)
-            self._enter_snapshot(session, found, ())
-            row = session.get_one(SnapshotRow, tomb.id)
-            row.forgotten_at, row.forgotten_because = to_text(tomb.forgotten_at), tomb.reason
-            session.add(row)
-            # mypy takes the comparison of a SQLModel column for a bool; at run time it is SQL.
-            session.exec(delete(File).where(File.snapshot == tomb.id))  # type: ignore[arg-type]
+            enter_forgotten(session, tomb)
 
     def reindex(self, archive: Archive, *, damaged: list[Damaged] | None = None) -> int:
         """Enter everything that the archive holds and this catalog does not; the number of runs and snapshots.
 
-        What is in flight stays as it is. A file that cannot be read raises, unless `damaged` is given to take it.
+        Told apart by names, so that what is known is not read again. What is in flight stays as it is. A file that
+        cannot be read raises, unless `damaged` is given to take it.
         """
-        with self._read() as session:
-            runs = set(session.exec(select(Run.id).where(Run.ended_at != "")))
-            snapshots = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at == "")))
-            forgotten = set(session.exec(select(SnapshotRow.id).where(SnapshotRow.forgotten_at != "")))
         entered = 0
-        for found in archive.snapshots(damaged=damaged):
-            if found.id not in snapshots:
-                with _tolerant(found.name, damaged):
-                    self.record_snapshot(found, archive.entries(found))
-                    entered += 1
-        for tomb in archive.tombstones(damaged=damaged):
-            if tomb.id not in forgotten:
-                self.record_forgotten(tomb)
-                entered += 1
-        for name, data in archive.records():
-            with _tolerant(name, damaged):
-                record = records.decode(data, name)
-                if record is not None and record.id not in runs:
-                    self.record_run(record)
-                    entered += 1
+        lacking = finished.lacking(archive, self.known(), damaged)
+        while batch := list(islice(lacking, BATCH)):
+            with self._write() as session:
+                for enter in batch:
+                    enter(session)
+            entered += len(batch)
         return entered
+
+    def known(self) -> Known:
+        """What is entered."""
+        with self._read() as session:
+            return finished.known(session)
+
+    def facts(self, *, now: datetime) -> Facts:
+        """Everything finished, as `compare` takes it. Memory: some 3 kB a run."""
+        under_way = [run.id for run in self.alive(now=now)]
+        with self._read() as session:
+            return finished.facts(session, under_way)
 
     # -- questions
 
@@ -255,11 +267,22 @@ class Catalog:
         with self._read() as session:
             return list(session.exec(query))
 
-    def holds_file(self, source: str, path: str) -> bool:
-        """Whether a live snapshot of the source has a file of that name."""
+    def holds_file(self, source: str, path: str, archive: Archive, *, since: datetime) -> bool:
+        """Whether a live snapshot of the source has a file of that name.
+
+        Of those with too many files for rows, only what was committed after `since` is looked at: the archive is
+        asked for their listings, a second for each 100,000 files. Raises ObjectCorrupt for a damaged one.
+        """
+        mine = select(SnapshotRow).where(SnapshotRow.source == source, SnapshotRow.forgotten_at == "")
+        large = mine.where(SnapshotRow.files > MAX_FILES, SnapshotRow.committed_at >= to_text(since))
         with self._read() as session:
             query = select(File.path).join(SnapshotRow, col(SnapshotRow.id) == col(File.snapshot))
-            return session.exec(query.where(SnapshotRow.source == source, File.path == path)).first() is not None
+            if session.exec(query.where(SnapshotRow.source == source, File.path == path)).first() is not None:
+                return True
+            rows = session.exec(large.order_by(text("committed_at desc"))).all()
+        names = (snapshot.manifest_name(ScopeKey(row.source, row.scope), row.number) for row in rows)
+        links = [link for link in map(snapshot.parse_name, names) if link is not None]
+        return any(entry.path == path for found in archive.live(links) for entry in archive.entries(found))
 
     def last_ended(self, source: str) -> Run | None:
         """The run of any scope of the source that ended last."""
@@ -291,38 +314,26 @@ class Catalog:
         with _mapped(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
-    def _know_scope(
-        self, session: Session, key: ScopeKey, system: str, request: Mapping[str, Any], at: str
-    ) -> None:
-        session.merge(Source(name=key.source, system=system))
-        later = select(Run.id).where(Run.source == key.source, Run.scope == key.scope, Run.started_at > at)
-        if session.exec(later.limit(1)).first() is None or session.get(Scope, (key.source, key.scope)) is None:
-            session.merge(Scope(source=key.source, name=key.scope, request=to_json(request)))
-
-    def _enter_snapshot(self, session: Session, found: Snapshot, entries: Iterable[Entry]) -> None:
-        draft = found.manifest.draft
-        self._know_scope(session, found.key, draft.system, draft.request, to_text(draft.taken_at))
-        session.merge(snapshot_row(found))
-        rows = file_rows(found, entries)
-        if rows:
-            session.connection().execute(insert(File).prefix_with("OR REPLACE"), rows)
-
     def _migrate(self, path: Path) -> None:
         with self._engine.connect() as connection:
             version = connection.exec_driver_sql("PRAGMA user_version").scalar() or 0
             if version > SCHEMA:
-                raise CatalogUnusable(
-                    f"{path}: schema {version}, this version knows {SCHEMA}",
-                    hint="a newer Strongroom wrote it: upgrade, or move the file away to have a new one filled",
-                )
-            for step in range(version, SCHEMA):
-                _STEPS[step](connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-            connection.commit()
+                raise CatalogNewer(f"{path}: schema {version}, this version knows {SCHEMA}")
+            if version < SCHEMA:
+                for step in range(version, SCHEMA):
+                    _STEPS[step](connection)
+                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+                connection.commit()
+
+
+def _add_upkeep(connection: Any) -> None:
+    """Tables for what scrubs and drills have read; records of theirs come in when a catalog is filled."""
+    SQLModel.metadata.create_all(connection, tables=[SQLModel.metadata.tables[name] for name in UPKEEP])
 
 
 # Schema steps, in order; step N takes the schema from N to N + 1 in the transaction that sets user_version.
-_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all]
+# The first makes every table as it is today; a later one that adds tables then finds them there.
+_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all, _add_upkeep]
 
 
 @contextmanager
@@ -332,8 +343,21 @@ def _mapped() -> Iterator[None]:
         yield
     except DatabaseError as exc:
         raise CatalogUnusable(
-            f"catalog: {exc.orig}", hint="look at free space and permissions, then run again"
+            f"catalog: {exc.orig}",
+            hint="look at free space and permissions, then run again; damaged: `strongroom catalog rebuild`",
         ) from None
+
+
+def _make_private(path: Path) -> None:
+    # Only a file that is not there is opened: closing one that SQLite has open would drop SQLite's locks on it,
+    # by the rules of POSIX. Source: sqlite.org/howtocorrupt.html, section 2.2.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_dir():
+            raise CatalogUnusable(f"{path}: is a directory", hint="name another [state] folder") from None
+    except OSError as exc:
+        raise CatalogUnusable(f"{path}: {exc.strerror}", hint="look at its permissions") from exc
 
 
 def _prepare_connection(connection: Any, _: object) -> None:
@@ -342,13 +366,3 @@ def _prepare_connection(connection: Any, _: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _tolerant(name: str, damaged: list[Damaged] | None) -> Iterator[None]:
-    try:
-        yield
-    except StorageError as exc:
-        if damaged is None:
-            raise
-        damaged.append(Damaged(name, str(exc)))

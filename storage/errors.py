@@ -7,7 +7,8 @@ StorageError
 ├── ObjectMissing     bytes that a snapshot names are gone: take them from a second copy
 ├── ObjectCorrupt     bytes that are there are not those that were put: same
 ├── BackendFailed     the place itself refuses (disk full, no permission): mend it, run again
-├── CatalogUnusable   the catalog cannot be opened or is newer than this program
+├── CatalogUnusable   the catalog cannot be opened
+│   └── CatalogNewer  a newer version wrote it: upgrade
 └── Busy              somebody else holds the lease: wait, or run later
 
 Every class carries a `hint`: what to try, in one sentence without a full stop.
@@ -63,9 +64,15 @@ class BackendFailed(StorageError):
 
 
 class CatalogUnusable(StorageError):
-    """The catalog cannot be opened, or was written by a newer version."""
+    """The catalog cannot be opened, read or written."""
 
-    default_hint = "move the file away: a new one is filled from the archive"
+    default_hint = "`strongroom catalog rebuild` makes a new one from the archive, and keeps this file"
+
+
+class CatalogNewer(CatalogUnusable):
+    """The catalog was written by a newer version, and what is in flight in it cannot be read."""
+
+    default_hint = "a newer Strongroom wrote it: upgrade, or move the file away to have a new one filled"
 
 
 class Busy(StorageError):

@@ -53,6 +53,18 @@ class Holder:
         return f"process {self.pid} on {self.host}"
 
 
+def alive(text: str, *, leased: bool) -> bool:
+    """Whether the holder in `text` lives; one of another host does while a lease of it has not run out.
+
+    False for text that is none: nobody can be asked.
+    """
+    try:
+        holder = Holder.decode(text)
+    except (ValueError, KeyError, TypeError):
+        return False
+    return (leased or holder.host == this_process().host) and not holder.dead()
+
+
 def this_process() -> Holder:
     """The process that asks."""
     return _this(os.getpid())

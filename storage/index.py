@@ -15,14 +15,16 @@ from dataclasses import dataclass
 
 from storage.backend import Backend
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
-from storage.objects import Oid, Scheme
+from storage.objects import OID_SIZE, Oid, Scheme
 from storage.packs import OBJECT, Block, Footer, Placed, open_block, read_footer
 
 CACHE = 16 << 20  # bytes of blocks kept: a file's objects lie in the packs of many nights, in turn
 _HEX = re.compile("[0-9a-f]{64}")
 _RECENT = 1 << 16  # objects that are looked up unsorted
 _KEY = struct.Struct(f">Q{OBJECT.size - 8}x")  # of a row of a pack's table, the first 8 bytes of the oid
+_PART = struct.Struct(">32xIIIx")  # of such a row: block, offset, bytes
 _ROWS = 32  # bits of a place that say the row; those above, the pack
+_ROW = (1 << _ROWS) - 1
 
 
 def pack_name(digest: str) -> str:
@@ -60,8 +62,10 @@ class Index:
         self._sorted = 0  # packs that stand in the two
         self._recent: dict[Oid, int] = {}  # objects of packs that came since: sorting each time costs more
         self._noted = 0  # packs that stand in either
+        self._last = 0  # the place found last
         self._blocks: OrderedDict[tuple[int, int], bytes] = OrderedDict()  # read last, newest at the end
         self._cached = 0  # bytes of them
+        self._current: tuple[tuple[int, int], bytes] = ((-1, -1), b"")  # the very last
 
     def load(self, packs: Iterable[str]) -> None:
         """Know the objects of these packs. Raises ObjectMissing, ObjectCorrupt for a pack that is not whole."""
@@ -90,13 +94,21 @@ class Index:
         """Where the object is, as a number for `pack_of`; None where no loaded pack holds it."""
         if self._noted < len(self._packs):
             self._note()
+        # Objects of one file follow one another in their pack, too.
+        guess = self._last + 1
+        footer = self._packs[guess >> _ROWS][1] if self._packs else None
+        if footer and footer.oid(guess & _ROW) == oid:
+            self._last = guess
+            return guess
         if oid in self._recent:
-            return self._recent[oid]
+            self._last = self._recent[oid]
+            return self._last
         key = int.from_bytes(oid[:8], "big")
         at = bisect_left(self._keys, key)
         while at < len(self._keys) and self._keys[at] == key:
             place = self._places[at]
-            if self._packs[place >> _ROWS][1].oid(place & ((1 << _ROWS) - 1)) == oid:
+            if self._packs[place >> _ROWS][1].oid(place & _ROW) == oid:
+                self._last = place
                 return place
             at += 1
         return None
@@ -123,41 +135,57 @@ class Index:
     def locate(self, place: int) -> Location:
         """What lies at a place."""
         pack, footer = self._packs[place >> _ROWS]
-        placed = footer.placed(place & ((1 << _ROWS) - 1))
+        placed = footer.placed(place & _ROW)
         return Location(pack, footer.blocks[placed.block], placed)
 
     def footer(self, pack: str) -> Footer | None:
         """What a loaded pack says of itself; None for a pack that was not loaded."""
         return self._packs[self._loaded[pack]][1] if pack in self._loaded else None
 
-    def oids(self) -> Iterator[Oid]:
-        """Every object of the loaded packs; one that several hold comes as often."""
-        return (footer.oid(row) for _, footer in self._packs for row in range(len(footer)))
+    def oids(self, pack: str) -> frozenset[Oid] | None:
+        """Every object of that pack; None where it is not loaded."""
+        if pack not in self._loaded:
+            return None
+        table = self._packs[self._loaded[pack]][1].table
+        return frozenset(Oid(table[at : at + OID_SIZE]) for at in range(0, len(table), OBJECT.size))
 
     def read(self, oid: Oid) -> bytes:
-        """The object's bytes, proven to be those that its oid names.
+        """The object's bytes, proven to be those that its oid names. Raises ObjectMissing, ObjectCorrupt."""
+        return self.read_at(self._place_of(oid), oid)
 
-        Raises ObjectMissing, ObjectCorrupt. Memory: the object's block.
+    def read_at(self, place: int, oid: Oid) -> bytes:
+        """The object's bytes from that place, proven. Raises as `read`."""
+        data = self._fetch_at(place)
+        if self._scheme.oid(data) != oid:
+            name = pack_name(self.pack_of(place))
+            raise ObjectCorrupt(f"{name}: object {oid.hex()[:12]}: its bytes are not its own")
+        return data
+
+    def fetch(self, oid: Oid) -> bytes:
+        """The object's bytes, for a caller that proves the whole that they are part of. Raises as `read`.
+
+        Memory: the object's block.
         """
+        return self._fetch_at(self._place_of(oid))
+
+    def _place_of(self, oid: Oid) -> int:
         place = self.place(oid)
         if place is None:
             raise ObjectMissing(f"object {oid.hex()[:12]}: {self._why_missing()}")
-        return self.read_at(place, oid)
+        return place
 
-    def read_at(self, place: int, oid: Oid) -> bytes:
-        """The object's bytes from that place, proven. Raises ObjectMissing, ObjectCorrupt."""
+    def _fetch_at(self, place: int) -> bytes:
         pack = place >> _ROWS
-        placed = self._packs[pack][1].placed(place & ((1 << _ROWS) - 1))
-        plain = self._blocks.get((pack, placed.block))
+        number, offset, length = _PART.unpack_from(self._packs[pack][1].table, (place & _ROW) * OBJECT.size)
+        if self._current[0] == (pack, number):
+            return self._current[1][offset : offset + length]
+        plain = self._blocks.get((pack, number))
         if plain is None:
-            plain = self._block(pack, placed.block)
+            plain = self._block(pack, number)
         else:
-            self._blocks.move_to_end((pack, placed.block))
-        data = plain[placed.offset : placed.offset + placed.length]
-        if self._scheme.oid(data) != oid:
-            name = pack_name(self._packs[pack][0])
-            raise ObjectCorrupt(f"{name}: object {oid.hex()[:12]}: its bytes are not its own")
-        return data
+            self._blocks.move_to_end((pack, number))
+        self._current = ((pack, number), plain)
+        return plain[offset : offset + length]
 
     def _why_missing(self) -> str:
         if not self._broken:
@@ -190,8 +218,8 @@ class Index:
             table, first = self._packs[pack][1].table, pack << _ROWS
             both += [key << 64 | first + row for row, (key,) in enumerate(_KEY.iter_unpack(table))]
         both.sort()
-        self._keys = array("Q", [pair >> 64 for pair in both])
-        self._places = array("Q", [pair & (1 << 64) - 1 for pair in both])
+        self._keys = array("Q", (pair >> 64 for pair in both))  # no second list: `both` is large enough
+        self._places = array("Q", (pair & (1 << 64) - 1 for pair in both))
         self._sorted = len(self._packs)
         self._recent.clear()
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, select, text
+from sqlmodel import Session, SQLModel, select, text
 
 from storage.errors import CatalogUnusable
+from storage.finished import know_run, put
 from storage.rows import to_json
 from storage.snapshot import ScopeKey, from_text, to_text
-from storage.tables import Job
+from storage.tables import Fact, Job, Lease, Run
 
+InFlightRows = list[list[SQLModel]]  # table by table
 Sessions = Callable[[], AbstractContextManager[Session]]
 
 
@@ -108,6 +110,32 @@ class Jobs:
             if row is None:
                 raise CatalogUnusable(f"job {job_id}: not in the catalog", hint="run again")
             return _in_flight(row)
+
+    def rows(self) -> tuple[InFlightRows, list[str]]:
+        """All that is in flight, table by table; and why a table cannot be read, where one cannot."""
+        tables: InFlightRows = []
+        problems = []
+        for query in (select(Job), select(Lease), select(Fact), select(Run).where(Run.ended_at == "")):
+            try:
+                with self._read() as session:
+                    tables.append(list(session.exec(query)))
+            except (CatalogUnusable, ValueError) as exc:
+                problems.append(str(exc))
+        return tables, problems
+
+    def carry(self, tables: InFlightRows) -> int:
+        """Enter another catalog's `rows`, but those that are here; how many were entered."""
+        carried = 0
+        with self._write() as session:
+            ended = set(session.exec(select(Run.id)))
+            for rows in tables:
+                fresh = [row for row in rows if not isinstance(row, Run) or row.id not in ended]
+                carried += len(fresh)
+                for row in fresh:
+                    put(session, type(row), [row.model_dump()], over=False)
+                    if isinstance(row, Run):
+                        know_run(session, row.model_dump())
+        return carried
 
     def _change(self, job_id: str, change: Callable[[Job], None]) -> None:
         with self._write() as session:

@@ -117,14 +117,15 @@ def _decode(data: bytes) -> Iterable[Entry]:
     types = [canonical.text(name) for name in canonical.mapping(canonical.decode(sections.take()))["types"]]
     media = _read("I", sections.take(4 * count))
     ways = sections.take(count)
-    numbers = iter(_read("I", sections.take(4 * ways.count(MANY))))
-    oids = struct.iter_unpack(f"{OID_SIZE}s", sections.take())
+    numbers = _read("I", sections.take(4 * ways.count(MANY)))
+    oids = sections.take()
     odd = canonical.mapping(canonical.decode(sections.take()))
     sections.end()
     odd_promised, odd_recipes = canonical.mapping(odd["promised"]), canonical.mapping(odd["recipes"])
-    if sum(path_sizes) != len(paths):
-        raise ValueError("its paths are cut")
-    path_at = 0
+    if sum(path_sizes) != len(paths) or OID_SIZE * (ways.count(ONE) + sum(numbers)) != len(oids):
+        raise ValueError("its paths or oids are cut, or more than there are files")
+    number = iter(numbers)
+    path_at = oid_at = 0
     for i in range(count):
         path = paths[path_at : path_at + path_sizes[i]].decode()
         path_at += path_sizes[i]
@@ -143,8 +144,12 @@ def _decode(data: bytes) -> Iterable[Entry]:
             recipe = _recipe(odd_recipes[str(i)])
         elif way == ITS_SHA256:
             recipe = Recipe("concat", (Oid(sha256),))
+        elif way not in (ONE, MANY):
+            raise ValueError(f"{path}: kept in the way {way}, which is none")
         else:
-            recipe = Recipe("concat", tuple(Oid(next(oids)[0]) for _ in range(1 if way == ONE else next(numbers))))
+            end = oid_at + OID_SIZE * (1 if way == ONE else next(number))
+            recipe = Recipe("concat", tuple(Oid(oids[at : at + OID_SIZE]) for at in range(oid_at, end, OID_SIZE)))
+            oid_at = end
         yield Entry(path, one, promise, recipe, types[media[i]])
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from storage import listing, steps
+from storage.aside import one_behind
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.index import Index
+from storage.inflate import DEFLATED, STORED, inflated
 from storage.listing import Entry, Steps
-from storage.objects import Oid
+from storage.objects import OID_SIZE, Oid
 from storage.snapshot import Snapshot
 from storage.verify import Meter
 from storage.zipplan import Plan, PlannedMember
 
+RECENT = 16 << 20  # bytes of listings and plans kept, where they are more than two: one of each follows its own
 JOINED = 1 << 20  # bytes: small parts of a file are given together
+ASIDE = 4 << 20  # bytes: a file from here on is worth a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,13 @@ class Member:
 
 
 class Reader:
-    """Gives files of snapshots back. Memory: the index, one block cache, and a plan."""
+    """Gives files of snapshots back. Memory: the index, one block cache, a plan, and RECENT."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
-        self._last: tuple[Steps, bytes] = ((), b"")  # the text unpacked last: the next one often follows from it
+        # Texts unpacked last and the bytes of all their steps, newest at the end: the next listing and plan follow
+        # from these.
+        self._recent: list[tuple[Steps, bytes, int]] = []
 
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
@@ -47,14 +53,20 @@ class Reader:
     def chunks(self, entry: Entry) -> Iterator[bytes]:
         """The file's bytes in order. Raises ObjectCorrupt at the end where they are not the file that was put.
 
-        Every object is proven by its oid before it is given; size, CRC-32 and SHA-256 of the whole at the end. A
-        caller that writes them somewhere takes the file for whole only after the last one.
+        What proves them is size, CRC-32 and SHA-256 of the whole, after the last one: a caller that writes them
+        somewhere takes the file for whole only then. Where these differ, the error names the object that is wrong.
         """
         meter = Meter()
-        for data in _joined(self._parts(entry)):
-            meter.update(data)
-            yield data
+        parts = _joined(self._parts(entry, self._index.fetch))
+        if entry.measured.size > ASIDE:
+            yield from one_behind(meter.update, parts)
+        else:
+            for data in parts:
+                meter.update(data)
+                yield data
         if meter.result() != entry.measured:
+            for _ in self._parts(entry, self._index.read):
+                pass
             raise ObjectCorrupt(
                 f"{entry.path}: sha256 {meter.result().sha256[:12]}, promised {entry.measured.sha256[:12]}"
             )
@@ -94,10 +106,8 @@ class Reader:
             return
         plan = self.plan(entry)
         try:
-            for planned in plan.members():
-                name = planned.name.removeprefix(plan.root).decode("utf-8", "backslashreplace")
-                crc32, _, size = (int.from_bytes(planned.sums[at : at + 4], "little") for at in (0, 4, 8))
-                yield Member(name, size, crc32, planned)
+            for index, (planned, name) in enumerate(zip(plan.members(), readable(plan.names()), strict=True)):
+                yield Member(name, *plan.size_and_crc32(index), planned)
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 
@@ -109,18 +119,16 @@ class Reader:
     def content(self, member: Member) -> Iterator[bytes]:
         """A member's bytes, inflated. Raises ObjectCorrupt at the end where its CRC-32 is not the promised."""
         method = int.from_bytes(member.planned.header[8:10], "little")
-        if method not in (0, 8) or member.planned.header[6] & 1:
+        if method not in (STORED, DEFLATED) or member.planned.header[6] & 1:
             raise FormatUnknown(
                 f"{member.name}: encrypted, or compressed by method {method}; 0 and 8 are unpacked",
                 hint="restore the whole file, and unpack it with a tool that knows its method",
             )
-        inflate = zlib.decompressobj(-zlib.MAX_WBITS) if method == 8 else None
         meter = Meter()
         try:
-            for data in self.payload(member):
-                for plain in _inflated(inflate, data) if inflate else (data,):
-                    meter.update(plain)
-                    yield plain
+            for plain in inflated(self.payload(member), method):
+                meter.update(plain)
+                yield plain
         except zlib.error as exc:
             raise ObjectCorrupt(f"{member.name}: cannot be inflated: {exc}") from exc
         got = meter.result()
@@ -128,41 +136,49 @@ class Reader:
             raise ObjectCorrupt(f"{member.name}: crc32 {got.crc32:08x}, promised {member.crc32:08x}")
 
     def text(self, named: Steps) -> bytes:
-        """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts."""
-        done, text = self._last
-        known = len(done) if done and named[: len(done)] == done else 0
-        base = text if known else None
-        for step in named[known:]:
+        """The text that steps lead to. Raises ObjectMissing, ObjectCorrupt. Memory: two texts, and RECENT."""
+        return self._text(named)[0]
+
+    def unpacked(self, named: Steps) -> int:
+        """Bytes of the texts of all these steps. Raises as `text`; costs nothing right after it."""
+        return self._text(named)[1]
+
+    def _text(self, named: Steps) -> tuple[bytes, int]:
+        known = [recent for recent in self._recent if named[: len(recent[0])] == recent[0]]
+        done, base, unpacked = max(known, key=lambda recent: len(recent[0]), default=((), None, 0))
+        for step in named[len(done) :]:
             base = steps.unpack(self._frame(step), base)
+            unpacked += len(base)
         if base is None:
             raise ObjectCorrupt("a listing or plan of no steps")
-        self._last = (named, base)
-        return base
+        self._recent = [recent for recent in self._recent if recent[0] != done] + [(named, base, unpacked)]
+        while len(self._recent) > 2 and sum(len(text) for _, text, _ in self._recent) > RECENT:
+            del self._recent[0]
+        return base, unpacked
 
     def _frame(self, step: tuple[Oid, ...]) -> bytes:
         return b"".join(map(self._index.read, step))
 
-    def _parts(self, entry: Entry) -> Iterator[bytes]:
+    def _parts(self, entry: Entry, read: Callable[[Oid], bytes]) -> Iterator[bytes]:
         _known(entry)
-        read = self._index.read
         if entry.recipe.kind == "concat":
             yield from map(read, entry.recipe.objects)
             return
         try:
-            for part in self.plan(entry).parts():
-                if isinstance(part, bytes):
-                    yield part
+            for before, oids in self.plan(entry).parts():
+                yield before
+                if len(oids) == OID_SIZE:
+                    yield read(Oid(oids))
                 else:
-                    yield from map(read, part)
+                    for at in range(0, len(oids), OID_SIZE):
+                        yield read(Oid(oids[at : at + OID_SIZE]))
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
 
 
-def _inflated(inflate: zlib._Decompress, data: bytes) -> Iterator[bytes]:
-    """What the next bytes of a payload inflate to, in pieces: a bomb costs time, not memory."""
-    while data:
-        yield inflate.decompress(data, JOINED)
-        data = inflate.unconsumed_tail
+def readable(names: Iterable[bytes]) -> list[str]:
+    """Names of members as text; bytes that are no UTF-8 stand as `\\x…`."""
+    return [name.decode("utf-8", "backslashreplace") for name in names]
 
 
 def _known(entry: Entry) -> None:

@@ -15,7 +15,8 @@ from storage.listing import Recipe, Steps
 from storage.packing import Packing
 from storage.packs import Kind
 
-WHOLE = 64 << 10  # bytes: a file up to this is one object, whatever it is
+CUT_FROM = 16 << 10  # bytes: the plan of a smaller ZIP would cost as much as it can save
+WHOLE = 64 << 10  # bytes: a file up to this, if it was not cut, is one object
 AVERAGE = 64 << 10  # bytes of a chunk of a file that is not cut; at least a quarter of it, at most four times
 PIECE = 4 << 20  # bytes of a listing's or plan's step that are one object
 
@@ -26,6 +27,7 @@ class Base:
 
     steps: Steps
     text: bytes
+    unpacked: int  # bytes of the texts of all steps
 
 
 def keep(packing: Packing, content: BinaryIO, base: Base | None) -> tuple[Recipe, int]:
@@ -34,7 +36,7 @@ def keep(packing: Packing, content: BinaryIO, base: Base | None) -> tuple[Recipe
     `base`: the plan of the same file in the scope's newest snapshot, where there is one.
     """
     size = content.seek(0, 2)
-    if size > WHOLE:
+    if size >= CUT_FROM:
         try:
             plan, members = _cut(packing, content, size)
             return Recipe("zip", (), keep_text(packing, plan, base)), members
@@ -53,7 +55,7 @@ def keep_text(packing: Packing, text: bytes, base: Base | None) -> Steps:
     if base and base.text == text:
         return _named(packing, base.steps)
     frame, before = b"", Steps()
-    if base and steps.worth_a_step(len(base.steps), text, base.text):
+    if base and steps.worth_a_step(len(base.steps), base.unpacked, text):
         frame, before = steps.next_step(text, base.text), base.steps
     if not frame or len(frame) > len(text) // 8:  # no step, or one that may be no smaller than the whole
         whole = steps.first(text)

@@ -72,7 +72,7 @@ class KnownScope:
 
 
 def encode(record: RunRecord) -> bytes:
-    """Canonical bytes of a record (FORMAT.md section 6)."""
+    """Canonical bytes of a record (FORMAT.md section 7)."""
     value = {
         "format": FORMAT,
         "kind": "run",

@@ -25,8 +25,8 @@ from storage.packs import SALT_SIZE, Codec, Kind
 from storage.putback import PutBack
 from storage.reader import Reader
 from storage.replaced import Replaced
-from storage.scrub import Finding
 from storage.snapshot import Snapshot, manifest_name, parse_name, to_text
+from storage.upkeep_records import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,7 @@ class _Search:
 
     def mend(self, pack: str, problem: str, last: Mapping[str, int]) -> Mend:
         """How a damaged or missing pack is replaced."""
-        rows = self._rows[pack] if self._sure(pack) else [o for o in self._rows[pack] if self._here.get(o, pack)]
-        wanted = dict.fromkeys((*rows, *sorted(self._asked.get(pack, ()))))
+        wanted = dict.fromkeys((*self._rows[pack], *sorted(self._asked.get(pack, ()))))
         return self._sorted_out(Mend(pack, problem, last.get(pack, 0) + 1, None), wanted)
 
     def mend_again(self, note: Replaced, last: Mapping[str, int]) -> Mend | None:
@@ -200,8 +199,10 @@ class _Search:
         )
 
     def _known_rows(self, pack: str) -> list[Oid]:
+        """Objects that the pack holds: of a table that is not proven only those that can be found."""
         footer = self._here.footer(pack)
-        return [] if footer is None else [footer.oid(row) for row in range(len(footer))]
+        rows = [] if footer is None else [footer.oid(row) for row in range(len(footer))]
+        return rows if self._sure(pack) else [oid for oid in rows if self._here.get(oid, pack)]
 
     def _sure(self, pack: str) -> bool:
         """Whether the pack's own table is proven to name all its objects."""

@@ -1,4 +1,4 @@
-"""Gives the files of a snapshot back to a folder, verified while they are written.
+"""Gives the files of a snapshot back to a folder, or single members of them, verified while they are written.
 
 Needs an archive and nothing else: no catalog, no configuration, no write access to the archive. Where hostile or
 clashing names go is decided in `places.py`.
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.archive import Archive
-from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing
+from storage.aside import one_behind
+from storage.contents import Leaf, leaves_of, readings
+from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.listing import Entry
 from storage.places import places
-from storage.reader import Reader
 from storage.snapshot import Snapshot
 
 _TAKEN = "restore to an empty folder"
@@ -29,6 +30,7 @@ class Restored:
 
     entry: Entry
     path: Path
+    leaf: Leaf | None = None  # where not the file but a leaf of it was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Lost:
 
     entry: Entry
     problem: str
+    leaf: Leaf | None = None
+    hint: str = ""
 
 
 def restore(
@@ -58,24 +62,69 @@ def restore(
     results: list[Restored | Lost] = []
     for entry, place in zip(entries, places([entry.path for entry in entries]), strict=True):
         try:
-            _restore_file(reader, entry, to, place, on_bytes)
+            write_proven(reader.chunks(entry), entry.measured.size, to, place, on_bytes=on_bytes)
             results.append(Restored(entry, to / place))
         except (ObjectMissing, ObjectCorrupt, FormatUnknown) as exc:
             results.append(Lost(entry, str(exc)))
     return results
 
 
-def _restore_file(reader: Reader, entry: Entry, to: Path, place: Path, on_bytes: Callable[[int], None]) -> None:
+def restore_leaves(
+    archive: Archive,
+    found: Snapshot,
+    to: Path,
+    wanted: Callable[[str], bool],
+    *,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> list[Restored | Lost]:
+    """As `restore`, of the leaves whose paths are wanted: below `to` under their own paths, members unpacked.
+
+    Leaves that share a path all come back. A member appears when its size and CRC-32 are proven; one whose method
+    is unknown, and a ZIP whose members cannot be told, are `Lost`. Retry: yes, with the same wish. Memory: a plan,
+    and the leaves that are wanted.
+    """
+    reader = archive.reader(found)
+    entries = archive.entries(found)
+    some: list[Leaf] = []
+    results: list[Restored | Lost] = []
+    for entry in entries:
+        try:
+            of_entry = list(leaves_of(reader, entry, wanted, alone=len(entries) == 1))
+        except StorageError as exc:
+            results.append(Lost(entry, str(exc), hint=exc.hint))
+        else:
+            some += [leaf for leaf in of_entry if not leaf.folder]
+    chosen = places([leaf.path for leaf in some])
+    for (leaf, chunks), place in zip(readings(reader, some), chosen, strict=True):
+        try:
+            write_proven(chunks, leaf.size, to, place, on_bytes=on_bytes)
+            results.append(Restored(leaf.entry, to / place, leaf))
+        except (ObjectMissing, ObjectCorrupt, FormatUnknown) as exc:
+            results.append(Lost(leaf.entry, str(exc), leaf, exc.hint))
+    return results
+
+
+def write_proven(
+    chunks: Iterator[bytes],
+    size: int,
+    to: Path,
+    place: Path,
+    *,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write what proves itself at its end, `size` bytes, to `place` below `to`: it appears whole or not at all.
+
+    Raises what `chunks` raises; BackendFailed where something else is there, or the disk refuses. Retry: yes.
+    """
     path = to / place
     scratch = path.parent / f".{secrets.token_hex(6)}.part"
     try:
         _make_folders(to, place.parent)
         already = _already(path)
-        if already not in (None, entry.measured.size):
+        if already not in (None, size):
             raise BackendFailed(f"{path}: a different file is already there", hint=_TAKEN)
         with scratch.open("xb") as stream:
-            for chunk in _readable(reader, entry):
-                stream.write(chunk)
+            for chunk in one_behind(stream.write, _readable(chunks)):
                 on_bytes(len(chunk))
             stream.flush()
             os.fsync(stream.fileno())
@@ -89,12 +138,12 @@ def _restore_file(reader: Reader, entry: Entry, to: Path, place: Path, on_bytes:
         scratch.unlink(missing_ok=True)
 
 
-def _readable(reader: Reader, entry: Entry) -> Iterator[bytes]:
-    """The file's bytes; a place that refuses to read them loses this file, not those after it."""
+def _readable(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The bytes; a place that refuses to read them loses this file, not those after it."""
     try:
-        yield from reader.chunks(entry)
+        yield from chunks
     except BackendFailed as exc:
-        raise ObjectCorrupt(f"{entry.path}: {exc}") from exc
+        raise ObjectCorrupt(str(exc)) from exc
 
 
 def _make_folders(to: Path, below: Path) -> None:

@@ -1,46 +1,37 @@
 """Kept bytes against their names: reads the archive and says what is damaged, what is missing, whom it hits.
 
 Changes nothing. Finds what is not there any more too: a number missing from a chain, a manifest whose successor
-names another predecessor, a pack that a snapshot needs. Files that stand alone carry a seal and prove themselves.
+names another predecessor, a pack that a snapshot needs, a head that was noted. Files that stand alone carry a seal
+and prove themselves. All of that is looked at each time; only the bytes of packs may be read in turns.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby, pairwise
 
-from storage import canonical, evidence, records, replaced, snapshot
+from storage import canonical, evidence, records, replaced, snapshot, upkeep_records
+from storage.about import about_digest
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
 from storage.index import footer_of, pack_digest, pack_name
-from storage.losses import losses
-from storage.objects import Oid
 from storage.prune import read_sighting, unnamed_digest
-from storage.replaced import Replaced
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
+from storage.turns import Kept
+from storage.upkeep_records import ROLLED_BACK, Finding, Noted
+from storage.wholeness import not_whole
 
-PIECE = 8 << 20  # bytes of a pack read at a time
+PIECE = 1 << 20  # bytes of a pack read at a time
+THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
 _MISSING = "missing"
-_OTHER_KINDS = (
-    "archive",
-    "snapshot",
-    "tombstone",
-    "unnamed",
-    "replaced",
-    "evidence",
-)  # a record may be of any kind but these
+_OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence")  # of no record
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong: the file, what it is, and the snapshots that cannot be trusted because of it."""
-
-    name: str
-    problem: str
-    snapshots: tuple[str, ...] = ()
-    lost: bool = False  # a repair gave it up and said so: nothing about the rest is unknown
+Choice = Callable[[Sequence[Kept]], Sequence[str]]  # of the packs that are there: digests to read, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +40,40 @@ class Report:
 
     findings: tuple[Finding, ...]
     snapshots: int
-    packs: int
+    packs: int  # that are there
+    packs_read: int
     bytes_read: int
+    good: Mapping[str, int]  # packs read and found good: digest -> bytes
     heads: Mapping[str, tuple[int, str]]  # "source/scope" -> number, id
 
 
-def scrub(archive: Archive, *, on_bytes: Callable[[int], None] = lambda _: None) -> Report:
-    """Read every byte of the archive once. Raises only what opening the backend raises. Memory: one piece.
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What came of reading a pack."""
 
-    A newest manifest that was deleted cannot be told from one that never was: compare `heads` with a copy.
+    pack: str
+    problem: str  # "" for none
+    size: int  # bytes read
+
+
+def everything(packs: Sequence[Kept]) -> list[str]:
+    """The choice to read all packs."""
+    return [pack.digest for pack in packs]
+
+
+def scrub(
+    archive: Archive,
+    *,
+    choose: Choice = everything,
+    noted: Sequence[Noted] = (),
+    time_is_up: Callable[[], bool] = lambda: False,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Look at every file of the archive, and read the packs that `choose` names until `time_is_up`; at least one.
+
+    A newest manifest that was deleted cannot be told from one that never was: `noted` are heads that were there
+    once and must still be in their chains. `on_bytes` is called from several threads, by one at a time. Raises
+    only what opening the backend raises. Memory: THREADS pieces, the manifests, some 200 bytes an object.
     """
     damaged: list[Damaged] = []
     live = archive.snapshots(damaged=damaged)
@@ -65,6 +81,7 @@ def scrub(archive: Archive, *, on_bytes: Callable[[int], None] = lambda _: None)
     findings = list(_unreadable(damaged, live, tombs))
     findings += _chain_gaps(live, tombs, {bad.name for bad in damaged})
     findings += _foreign(archive, live)
+    findings += _rolled_back(noted, live, tombs, damaged)
     bad_notes: list[Damaged] = []
     notes = archive.replacements(damaged=bad_notes)
     findings += [Finding(bad.name, bad.problem) for bad in bad_notes]
@@ -72,20 +89,64 @@ def scrub(archive: Archive, *, on_bytes: Callable[[int], None] = lambda _: None)
     for found in live:
         for pack in replaced.to_read(notes, found.manifest.packs):
             users.setdefault(pack, []).append(found.id)
-    # A pack with a note is never read: its damaged bytes are evidence.
-    present = {digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest} - notes.keys()
-    bytes_read = 0
-    for pack in sorted(present | users.keys()):
-        problem, size = _read_pack(archive, pack, on_bytes)
-        bytes_read += size
-        if problem and (pack in users or problem != _MISSING):  # nobody needs it: a sweep freed it just now
-            findings.append(Finding(pack_name(pack), problem, tuple(users.get(pack, ()))))
+    kept = packs_there(archive, live, tombs)
+    findings += [
+        Finding(pack_name(pack), _MISSING, tuple(users[pack]))
+        for pack in sorted(users.keys() - {there.digest for there in kept})
+    ]
+    done = _read_packs(archive, choose(kept), time_is_up, on_bytes)
+    for read in done:
+        if read.problem and (read.pack in users or read.problem != _MISSING):  # else a sweep freed it just now
+            findings.append(Finding(pack_name(read.pack), read.problem, tuple(users.get(read.pack, ()))))
     hit = {found_id for finding in findings for found_id in finding.snapshots}
-    findings += _unreadable_listings(archive, (found for found in live if found.id not in hit), notes)
+    findings += not_whole(archive, [found for found in live if found.id not in hit], notes)
     findings += _bad_small_files(archive)
     findings += [Finding(name, problem) for name, problem in evidence.problems(archive.backend)]
     findings += _strays(archive)
-    return Report(tuple(findings), len(live), len(present), bytes_read, _heads(live, tombs))
+    findings += _bad_descriptions(archive)
+    return Report(
+        findings=tuple(findings),
+        snapshots=len(live),
+        packs=len(kept),
+        packs_read=len(done),
+        bytes_read=sum(read.size for read in done),
+        good={read.pack: read.size for read in done if not read.problem},
+        heads=_heads(live, tombs),
+    )
+
+
+def packs_there(archive: Archive, live: Iterable[Snapshot], tombs: Iterable[Tombstone]) -> list[Kept]:
+    """The packs that are there, by digest, and since when these snapshots name them, or what they replaced.
+
+    One with a note is left out: it is evidence, never read again.
+    """
+    notes = archive.replacements(damaged=[])
+    written: dict[str, datetime] = {}
+    for manifest in [*(found.manifest for found in live), *(tomb.manifest for tomb in tombs)]:
+        for pack in replaced.to_read(notes, manifest.packs):
+            written[pack] = min(manifest.committed_at, written.get(pack, manifest.committed_at))
+    digests = [
+        digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest and digest not in notes
+    ]
+    sized = [(digest, archive.backend.size(pack_name(digest))) for digest in digests]
+    return [Kept(digest, size, written.get(digest)) for digest, size in sized if size is not None]
+
+
+def _read_packs(
+    archive: Archive, packs: Sequence[str], time_is_up: Callable[[], bool], on_bytes: Callable[[int], None]
+) -> list[_Read]:
+    """Read these packs, two at a time, until the time is up; the first in any case."""
+    lock = threading.Lock()
+
+    def told(count: int) -> None:
+        with lock:
+            on_bytes(count)
+
+    def read(place: int) -> _Read | None:
+        return None if place and time_is_up() else _Read(packs[place], *_read_pack(archive, packs[place], told))
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return [done for done in threads.map(read, range(len(packs))) if done is not None]
 
 
 def _read_pack(archive: Archive, pack: str, on_bytes: Callable[[int], None]) -> tuple[str, int]:
@@ -151,43 +212,30 @@ def _chain_gaps(live: list[Snapshot], tombs: list[Tombstone], damaged: set[str])
                 )
 
 
+def _rolled_back(
+    noted: Iterable[Noted], live: Iterable[Snapshot], tombs: Iterable[Tombstone], damaged: Iterable[Damaged]
+) -> Iterator[Finding]:
+    """Heads that were noted and are in their chain no more; of each chain the newest tells it all."""
+    links = {(str(found.key), found.manifest.number): found.id for found in live}
+    links |= {(str(tomb.manifest.draft.key), tomb.manifest.number): tomb.id for tomb in tombs}
+    unread = {(str(link.key), link.number) for link in (snapshot.parse_name(bad.name) for bad in damaged) if link}
+    lost: dict[str, Noted] = {}
+    for head in noted:
+        there = (head.chain, head.number)
+        if links.get(there) != head.id and there not in unread:  # a damaged one is a finding already
+            lost[head.chain] = max(head, lost.get(head.chain, head), key=lambda one: one.number)
+    for chain, head in sorted(lost.items()):
+        name = snapshot.manifest_name(upkeep_records.key_of(chain), head.number)
+        when = f" noted on {head.at}" if head.at else ""
+        gone = f"head of {chain}, number {head.number}, id {head.id[:12]}{when}, is not in the archive"
+        yield Finding(name, f"{ROLLED_BACK}: {gone}", (head.id,))
+
+
 def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:
     others = [found for found in live if found.manifest.archive_id != archive.id]
     if others:
         problem = f"this archive is {archive.id[:12]}, snapshots name {others[0].manifest.archive_id[:12]}"
         yield Finding(FORMAT_NAME, problem, tuple(found.id for found in others))
-
-
-def _unreadable_listings(
-    archive: Archive, live: Iterable[Snapshot], notes: Mapping[str, Replaced]
-) -> Iterator[Finding]:
-    for found in live:
-        reader, given_up = archive.reader(found), _given_up(found, notes)
-        try:
-            hit = losses(reader, found, lambda oid, r=reader, g=given_up: oid in g and not r.has(oid))  # type: ignore[misc]
-            entries = () if hit and hit.listing else reader.entries(found)
-        except StorageError as exc:
-            yield Finding(found.name, f"its listing cannot be read: {exc}", (found.id,))
-            continue
-        if hit:
-            yield Finding(found.name, f"lost: {hit}", (found.id,), lost=True)
-            if hit.listing:
-                continue
-        if (len(entries), sum(e.measured.size for e in entries)) != (
-            found.manifest.files,
-            found.manifest.size,
-        ):
-            yield Finding(found.name, "its listing and its manifest count differently", (found.id,))
-        known = {file.path for file in hit.files} if hit else set()
-        lacking = [entry.path for entry in entries if entry.path not in known and reader.lacks(entry)]
-        if lacking:
-            yield Finding(found.name, f"{lacking[0]}: in none of its packs ({len(lacking)} files)", (found.id,))
-
-
-def _given_up(found: Snapshot, notes: Mapping[str, Replaced]) -> set[Oid]:
-    """The objects that notes about its packs call lost, and that none of what replaced them holds."""
-    named = replaced.to_protect(notes, found.manifest.packs) & notes.keys()
-    return {Oid(bytes.fromhex(oid)) for pack in named for oid in notes[pack].lost}
 
 
 def _bad_small_files(archive: Archive) -> Iterator[Finding]:
@@ -200,9 +248,9 @@ def _bad_small_files(archive: Archive) -> Iterator[Finding]:
             elif name.startswith("records/") and kind in _OTHER_KINDS:
                 yield Finding(name, f"holds a file of kind {kind!r}")
             elif name.startswith("records/"):
-                record = records.decode(data, name)
+                record = records.decode(data, name) or upkeep_records.decode(data, name)
                 if record is not None and snapshot.record_name(record.id) != name:
-                    yield Finding(name, f"holds the record of run {record.id}")
+                    yield Finding(name, f"holds the record of {kind} {record.id}")
         except ObjectMissing:
             continue  # deleted since the names were listed
         except (ValueError, StorageError) as exc:
@@ -221,9 +269,21 @@ def _strays(archive: Archive) -> Iterator[Finding]:
             "unnamed": unnamed_digest(name) is not None,
             "replaced": replaced.parse_name(name) is not None,
             "evidence": evidence.is_evidence(name),
+            "about": about_digest(name) is not None,
         }
         if not known.get(folder, False):
             yield Finding(name, "no file of an archive: put by somebody else, or renamed")
+
+
+def _bad_descriptions(archive: Archive) -> Iterator[Finding]:
+    for name in filter(about_digest, archive.backend.list("about/")):
+        try:
+            found = hashlib.sha256(archive.backend.get(name)).hexdigest()
+        except StorageError as exc:
+            yield Finding(name, f"cannot be read: {exc}")
+        else:
+            if found != about_digest(name):
+                yield Finding(name, f"sha256 {found[:12]}: not the bytes that its name promises")
 
 
 def _heads(live: list[Snapshot], tombs: list[Tombstone]) -> dict[str, tuple[int, str]]:

@@ -158,7 +158,7 @@ def record_name(run_id: str) -> str:
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Canonical bytes of a manifest (FORMAT.md section 5)."""
+    """Canonical bytes of a manifest (FORMAT.md section 6)."""
     return canonical.seal({"format": manifest.format, "kind": "snapshot", **_manifest_json(manifest)})
 
 
@@ -172,7 +172,7 @@ def decode(data: bytes, name: str) -> Snapshot:
 
 
 def encode_tombstone(tombstone: Tombstone) -> bytes:
-    """Canonical bytes of a tombstone (FORMAT.md section 5)."""
+    """Canonical bytes of a tombstone (FORMAT.md section 6)."""
     value = {
         "format": tombstone.manifest.format,
         "kind": "tombstone",

@@ -35,9 +35,9 @@ def next_step(text: bytes, base: bytes) -> bytes:
     return zstandard.ZstdCompressor(compression_params=parameters, dict_data=_raw(base)).compress(text)
 
 
-def worth_a_step(depth: int, text: bytes, base: bytes) -> bool:
-    """Whether a text may follow a base that took `depth` steps."""
-    return 0 < depth < MAX_STEPS and (depth + 1) * max(len(text), len(base)) <= MAX_UNPACKED
+def worth_a_step(depth: int, unpacked: int, text: bytes) -> bool:
+    """Whether a text may follow a base that took `depth` steps, which unpack to `unpacked` bytes together."""
+    return 0 < depth < MAX_STEPS and unpacked + len(text) <= MAX_UNPACKED
 
 
 def unpack(frame: bytes, base: bytes | None) -> bytes:

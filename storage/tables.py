@@ -126,6 +126,62 @@ class Lease(SQLModel, table=True):
     expires_at: str
 
 
+class PackRow(SQLModel, table=True):
+    """A pack that a scrub has read: when it was last good, and when last not."""
+
+    __tablename__ = "pack"
+
+    digest: str = Field(primary_key=True)
+    size: int  # bytes; 0 where it was never good
+    last_good_at: str = ""
+    last_bad_at: str = ""
+
+
+class Head(SQLModel, table=True):
+    """A link that was the newest of its chain when a scrub noted it."""
+
+    chain: str = Field(primary_key=True)  # source/scope
+    number: int = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    noted_at: str  # last
+
+
+class ScrubRow(SQLModel, table=True):
+    """A scrub."""
+
+    __tablename__ = "scrub"
+
+    id: str = Field(primary_key=True)
+    started_at: str
+    ended_at: str
+    asked: str
+    packs: int
+    packs_read: int
+    bytes_read: int
+    findings: int
+
+
+class DrillRow(SQLModel, table=True):
+    """A restore for practice."""
+
+    __tablename__ = "drill"
+
+    id: str = Field(primary_key=True)
+    snapshot: str
+    source: str
+    scope: str
+    started_at: str
+    ended_at: str
+    outcome: str
+    files: int
+    bytes: int
+    milliseconds: int
+    problem: str  # the first; "" for none
+
+
+UPKEEP = ("pack", "head", "scrub", "drill")  # tables since schema 2
+
+
 class Fact(SQLModel, table=True):
     """What the catalog knows of itself: the archive it indexes, the host it lives on."""
 

@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import BinaryIO
 
 from storage import listing, snapshot
+from storage.about import describe
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import Index
-from storage.listing import Entry
+from storage.listing import Entry, Steps
 from storage.objects import Oid
 from storage.packing import Packing
 from storage.packs import SALT_SIZE
@@ -108,6 +109,7 @@ class Writer:
             raise ObjectCorrupt(f"{draft.key}: the listing that was read back is not the one that was written")
         for entry in self._fresh if prove else ():
             self._reader.prove(entry)
+        describe(self._archive.backend)
         for _ in range(_CLAIMS):
             number, previous = self._archive.head(draft.key)
             manifest = Manifest(
@@ -150,10 +152,11 @@ class Writer:
         # while a backup runs, so no lock is needed between writers and the freeing of space. A damaged snapshot
         # must not stop tonight's: what it holds is simply stored again.
         ignored: list[Damaged] = []
-        newest: dict[ScopeKey, Snapshot] = {s.key: s for s in self._archive.snapshots(damaged=ignored)}
-        for live in newest.values():
-            self._index.load_readable(self._archive.packs_of(live.manifest))
-        self._newest = newest.get(self._key)
+        for key in self._archive.scopes():
+            live = self._archive.newest(key, damaged=ignored)
+            if live is not None:
+                self._index.load_readable(self._archive.packs_of(live.manifest))
+                self._newest = live if key == self._key else self._newest
         if self._newest is not None:
             try:
                 self._before = {entry.path: entry for entry in self._reader.entries(self._newest)}
@@ -169,16 +172,16 @@ class Writer:
             entry = next((one for one in unnamed if one.recipe.kind == "zip"), None)
         if entry is None or entry.recipe.kind != "zip":
             return None
-        try:
-            return Base(entry.recipe.steps, self._reader.text(entry.recipe.steps))
-        except StorageError:
-            return None
+        return self._base_of(entry.recipe.steps)
 
     def _listing_base(self) -> Base | None:
         if self._newest is None or self._newest.manifest.format == 1:
             return None
         steps = tuple(tuple(Oid(bytes.fromhex(oid)) for oid in step) for step in self._newest.manifest.listing)
+        return self._base_of(steps)
+
+    def _base_of(self, steps: Steps) -> Base | None:
         try:
-            return Base(steps, self._reader.text(steps))
+            return Base(steps, self._reader.text(steps), self._reader.unpacked(steps))
         except StorageError:
             return None

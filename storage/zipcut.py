@@ -26,7 +26,7 @@ DESCRIBED = 0x08  # flag: sizes and CRC-32 follow the payload, the local header 
 
 # A cut holds all headers in memory, some 200 bytes a member. What is larger is kept uncut.
 MAX_MEMBERS = 500_000
-MAX_DIRECTORY = 96 << 20  # bytes; 142,000 members of RSpace have 15 MB
+MAX_DIRECTORY = 96 << 20  # bytes, and of all local headers; 142,000 members of RSpace have 15 MB
 MAX_GAPS = 8 << 20  # bytes between members that are no data descriptors, in all
 MAX_TAIL = 1 << 17  # bytes at the end in which the end record is looked for: a whole comment, and more
 _TRIES = 64  # end records looked at: a comment may hold more than one
@@ -71,12 +71,18 @@ def read_directory(file: BinaryIO, size: int) -> Directory:
     reason = "it has no end record"
     # The last end record that leads to members counts: a comment, or rubbish behind, may look like one.
     empty = None
+    left = MAX_DIRECTORY  # bytes of directories that are read in all: many end records may lead to large ones
     for _ in range(_TRIES):
         found = tail.rfind(END_SIGN, 0, found + len(END_SIGN) - 1)
         if found < 0:
             break
         try:
-            directory = _directory_of(file, tail_at + found, tail[found : found + END.size])
+            start, end, shift, count = _place_of(file, tail_at + found, tail[found : found + END.size])
+            left -= end - start
+            if left < 0:
+                raise NotCut("its end records lead to more than is read")
+            file.seek(start)
+            directory = _in_order(file.read(end - start), start, end, shift, count)
         except NotCut as exc:
             reason = str(exc)
             continue
@@ -96,7 +102,7 @@ def members(file: BinaryIO, directory: Directory, *, piece: int) -> Iterator[Mem
     """
     window = _Window(file)
     data, places, lengths = directory.data, directory.place, directory.length
-    at = spare = 0
+    at = spare = heads = 0
     starts = [*directory.header, directory.start]
     for index, length in enumerate(lengths):
         gap_size = starts[index] - at
@@ -107,6 +113,9 @@ def members(file: BinaryIO, directory: Directory, *, piece: int) -> Iterator[Mem
         fixed = head[gap_size:]
         name_size = fixed[26] | fixed[27] << 8
         extra_size = fixed[28] | fixed[29] << 8
+        heads += name_size + extra_size
+        if heads > MAX_DIRECTORY:  # a local extra field stands in no directory, so nothing else bounds it
+            raise NotCut(f"local headers of more than {MAX_DIRECTORY} bytes are not cut")
         rest = window.take(name_size + extra_size)
         place = places[index]
         central = data[place : place + 30 + 16 + name_size]
@@ -134,9 +143,9 @@ def true_sizes(extra: bytes, csize: int, size: int, offset: int) -> tuple[int, i
     while at + 4 <= len(extra):
         tag, length = struct.unpack_from("<HH", extra, at)
         if tag == 1:
-            values = iter(
-                struct.unpack_from(f"<{length // 8}Q", extra[at + 4 : at + 4 + length].ljust(length, b"\0"))
-            )
+            if at + 4 + length > len(extra):
+                raise NotCut("a zip64 field that is cut")
+            values = iter(struct.unpack_from(f"<{length // 8}Q", extra, at + 4))
             if size == FULL32:
                 next(values, None)
             csize = next(values, -1) if csize == FULL32 else csize
@@ -146,6 +155,17 @@ def true_sizes(extra: bytes, csize: int, size: int, offset: int) -> tuple[int, i
             return csize, offset
         at += 4 + length
     return csize, offset  # 0xFFFFFFFF may be the true value
+
+
+def plain_size(extra: bytes) -> int:
+    """The plain size that a zip64 extra field tells of a member whose own says 0xFFFFFFFF (APPNOTE 4.5.3)."""
+    at = 0
+    while at + 4 <= len(extra):
+        tag, length = struct.unpack_from("<HH", extra, at)
+        if tag == 1 and length >= 8:
+            return int.from_bytes(extra[at + 4 : at + 12], "little")
+        at += 4 + length
+    return FULL32  # may be the true value
 
 
 class _Window:
@@ -179,8 +199,8 @@ def _same_in_zip64(fixed: bytes, central: bytes) -> bool:
     return fixed[14:18] == central[16:20] and b"\xff\xff\xff\xff" in (fixed[18:22], fixed[22:26])
 
 
-def _directory_of(file: BinaryIO, end_at: int, record: bytes) -> Directory:
-    """The directory that an end record leads to."""
+def _place_of(file: BinaryIO, end_at: int, record: bytes) -> tuple[int, int, int, int]:
+    """Where the directory that an end record leads to starts and ends, the bytes before the ZIP, its members."""
     if len(record) < END.size:
         raise NotCut("its end record is cut")
     _, disk, first_disk, here, count, length, offset, _ = END.unpack(record)
@@ -196,11 +216,7 @@ def _directory_of(file: BinaryIO, end_at: int, record: bytes) -> Directory:
     shift = start - offset
     if start < 0 or shift < 0:
         raise NotCut("its directory lies outside of the file")
-    file.seek(start)
-    data = file.read(length)
-    if len(data) != length:
-        raise NotCut("its directory is cut")
-    return _in_order(data, start, end, shift, count)
+    return start, end, shift, count
 
 
 def _end64(file: BinaryIO, end_at: int) -> tuple[int, int, int, int, int, int, int] | None:

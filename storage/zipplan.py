@@ -12,12 +12,12 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise, repeat
 from typing import NamedTuple
 
 from storage import columns
 from storage.objects import OID_SIZE, Oid
-from storage.zipcut import CENTRAL_SIGN, FULL32, LOCAL_SIGN, Directory, NotCut, true_sizes
+from storage.zipcut import CENTRAL_SIGN, FULL32, LOCAL_SIGN, Directory, NotCut, plain_size, true_sizes
 
 MAGIC = b"SRZIP\x00\x00\x01"
 INLINE = 32  # bytes: a payload up to this stands in the plan, for its oid would not be shorter
@@ -31,6 +31,7 @@ CENTRAL_ROW, SAME_PLANES, ALL_PLANES = 42, (0, 1, *range(26, 38)), (*range(12), 
 
 LIKE_LOCAL, OFFSETS_FOLLOW = 1, 2  # flags: what holds for every member
 _DESCRIPTOR = b"PK\x07\x08"
+_ZERO4, _FULL = bytes(4), b"\xff" * 4
 NO_GAP, SIGNED, BARE, SIGNED64, LITERAL = 0, 1, 2, 3, 255  # what lies behind a payload
 
 
@@ -173,83 +174,127 @@ class Plan:
         sections.end()
         if len(self._local_sums) not in (0, 12 * count) or len(self._order) not in (0, 4 * count):
             raise ValueError("a plan whose columns differ in length")
+        if self._flags & ~(LIKE_LOCAL | OFFSETS_FOLLOW):
+            raise ValueError(f"a plan with flags {self._flags:#x} that are not known")
+        if len(self._oids) % OID_SIZE or self._shift > len(self.head):
+            raise ValueError("half an oid, or more bytes before the ZIP than before its first member")
 
     def oids(self) -> Iterator[Oid]:
         """Every object that the payloads need, in order, with doubles."""
         return (Oid(oid) for (oid,) in struct.iter_unpack(f"{OID_SIZE}s", self._oids))
 
+    def names(self) -> list[bytes]:
+        """The members' names without the root, in the file's order: browsing needs no more, of many nights."""
+        names, cut = self._names, len(self.root)
+        pairs = bytearray(2 * self.count)
+        pairs[::2], pairs[1::2] = self._local[22::LOCAL_ROW], self._local[23::LOCAL_ROW]
+        lengths = struct.unpack(f"<{self.count}H", pairs)
+        ends = list(accumulate(map((-cut).__add__, lengths), initial=0))
+        if ends[-1] != len(names) or min(lengths, default=cut) < cut:
+            raise ValueError("its names are cut")
+        return [names[start:end] for start, end in pairwise(ends)]
+
+    def size_and_crc32(self, index: int) -> tuple[int, int]:
+        """Plain bytes of a member and their CRC-32, as the directory says."""
+        crc32, _, size = struct.unpack_from("<III", self._sums, 12 * index)
+        return self._plain_size(index) if size == FULL32 else size, crc32
+
     def members(self) -> Iterator[PlannedMember]:
         """The members in the file's order."""
-        root, local, sums, central = self.root, self._local, self._sums, self._central
-        name_at = extra_at = rest_at = inline_at = oid_at = gap_at = 0
-        for index in range(self.count):
-            row = local[index * LOCAL_ROW : (index + 1) * LOCAL_ROW]
-            own = self._local_sums[12 * index : 12 * index + 12] if self._local_sums else bytes(12)
-            name_size = (row[22] | row[23] << 8) - len(root)
-            extra_size = row[24] | row[25] << 8
-            name = self._names[name_at : name_at + name_size]
-            header = b"".join(
-                (LOCAL_SIGN, row[:10], own, row[22:], root, name, self._extras[extra_at : extra_at + extra_size])
-            )
-            name_at, extra_at = name_at + name_size, extra_at + extra_size
-            its = sums[12 * index : 12 * index + 12]
-            extra, comment = struct.unpack_from("<HH", central, index * CENTRAL_ROW + 26)
-            size = int.from_bytes(its[4:8], "little")
-            if FULL32 in (size, int.from_bytes(its[8:], "little")):
-                size = _true_size(self._rest[rest_at : rest_at + extra], its)
-            rest_at += extra + comment
-            payload: bytes | list[Oid]
-            if size <= INLINE:
-                payload = self._inline[inline_at : inline_at + size]
-                inline_at += size
-            else:
-                end = oid_at + -(-size // PIECE) * OID_SIZE
-                if end > len(self._oids):
-                    raise ValueError(f"member {index}: its objects are missing")
-                payload = [Oid(self._oids[at : at + OID_SIZE]) for at in range(oid_at, end, OID_SIZE)]
-                oid_at = end
-            gap = _gap_of(self._classes[index], its)
-            if gap is None:
-                length = int.from_bytes(self._gaps[gap_at : gap_at + 4], "big")
-                gap = self._gaps[gap_at + 4 : gap_at + 4 + length]
-                gap_at += 4 + length
-            if name_size < 0 or len(header) != 30 + name_size + len(root) + extra_size:
-                raise ValueError(f"member {index}: its name or extra field is cut")
-            yield PlannedMember(header, its, size, payload, gap)
+        for header, sums, size, inline, oids, gap in self._rows():
+            objects = [Oid(oids[at : at + OID_SIZE]) for at in range(0, len(oids), OID_SIZE)]
+            yield PlannedMember(header, sums, size, objects or inline, gap)
 
-    def parts(self) -> Iterator[bytes | list[Oid]]:
-        """The file's parts in order: bytes, or the objects of a payload. Memory: the directory, as it grows."""
+    def parts(self) -> Iterator[tuple[bytes, bytes]]:
+        """The file in order: bytes, and the oids, one after another, of the objects that follow them.
+
+        Memory: the directory, as it grows.
+        """
         before = self.head  # bytes not given yet
         at, rest_at = len(self.head), 0
         directory = bytearray()
         ends = array("Q")
-        like_local, offsets_follow = self._flags & LIKE_LOCAL, self._flags & OFFSETS_FOLLOW
-        for index, (header, sums, size, payload, gap) in enumerate(self.members()):
-            if isinstance(payload, bytes):
-                before += header + payload + gap
-            else:
-                yield before + header
-                yield payload
+        like_local, offsets_follow, shift = self._flags & LIKE_LOCAL, self._flags & OFFSETS_FOLLOW, self._shift
+        rows = struct.iter_unpack("<2s10s14x2s2s8s4x", self._central)
+        own_offsets = struct.iter_unpack("<4s", self._offsets)
+        for (header, sums, size, inline, oids, gap), (by, middle, extra, comment, attributes) in zip(
+            self._rows(), rows, strict=True
+        ):
+            if oids:
+                yield before + header, oids
                 before = gap
-            row = self._central[index * CENTRAL_ROW : (index + 1) * CENTRAL_ROW]
-            end = rest_at + (row[26] | row[27] << 8) + (row[28] | row[29] << 8)
-            if offsets_follow:
-                offset = min(at - self._shift, FULL32).to_bytes(4, "little")
             else:
-                offset = self._offsets[4 * index : 4 * index + 4]
-            middle = header[4:14] if like_local else row[2:12]
-            name = header[30 : 30 + (header[26] | header[27] << 8)]
-            rest = self._rest[rest_at:end]
+                before += header + inline + gap
+            end = rest_at + (extra[0] | extra[1] << 8) + (comment[0] | comment[1] << 8)
+            place = (at - shift).to_bytes(8, "little") if offsets_follow else b""
+            offset = (place[:4] if place[4:] == _ZERO4 else _FULL) if place else next(own_offsets)[0]
             directory += b"".join(
-                (CENTRAL_SIGN, row[:2], middle, sums, header[26:28], row[26:38], offset, name, rest)
-            )
+                (CENTRAL_SIGN, by, header[4:14] if like_local else middle, sums, header[26:28], extra, comment,
+                 attributes, offset, header[30 : 30 + (header[26] | header[27] << 8)], self._rest[rest_at:end])
+            )  # fmt: skip
             rest_at = end
             at += len(header) + size + len(gap)
             if self._order:
                 ends.append(len(directory))
-        yield before
-        yield bytes(directory) if not self._order else self._sorted(directory, ends)
-        yield self.tail
+        yield before, b""
+        yield bytes(directory) if not self._order else self._sorted(directory, ends), b""
+        yield self.tail, b""
+
+    def _rows(self) -> Iterator[tuple[bytes, bytes, int, bytes, bytes, bytes]]:
+        """Of each member: local header, sums, bytes of the payload, the payload or its oids, what lies behind it.
+
+        This and `parts` are the inner loops of every restore: plain tuples, and columns read by `iter_unpack`.
+        """
+        root, names, extras, inlines, all_oids = self.root, self._names, self._extras, self._inline, self._oids
+        name_at = extra_at = rest_at = inline_at = oid_at = gap_at = 0
+        columns_of = (
+            struct.iter_unpack("<10s12x4s", self._local),
+            struct.iter_unpack("12s", self._local_sums) if self._local_sums else repeat((bytes(12),), self.count),
+            struct.iter_unpack("<12s", self._sums),
+            struct.iter_unpack("<4xII", self._sums),
+            struct.iter_unpack("<26xHH12x", self._central),
+            self._classes,
+        )
+        for (fixed, lengths), (own,), (sums,), (stated, plain), (extra, comment), kind in zip(
+            *columns_of, strict=True
+        ):
+            name_end = name_at + (lengths[0] | lengths[1] << 8) - len(root)
+            extra_end = extra_at + (lengths[2] | lengths[3] << 8)
+            if name_end < name_at or name_end > len(names) or extra_end > len(extras):
+                raise ValueError("a member's name or extra field is cut")
+            header = b"".join(
+                (LOCAL_SIGN, fixed, own, lengths, root, names[name_at:name_end], extras[extra_at:extra_end])
+            )
+            name_at, extra_at = name_end, extra_end
+            size = _true_size(self._rest[rest_at : rest_at + extra], sums) if FULL32 in (stated, plain) else stated
+            rest_at += extra + comment
+            inline = oids = b""
+            if size <= INLINE:
+                inline = inlines[inline_at : inline_at + size]
+                inline_at += size
+            else:
+                oid_end = oid_at + -(-size // PIECE) * OID_SIZE
+                oids = all_oids[oid_at:oid_end]
+                oid_at = oid_end
+                if oid_end > len(all_oids):
+                    raise ValueError("a member's objects are missing")
+            gap = _DESCRIPTOR + sums if kind == SIGNED else _gap_of(kind, sums)
+            if gap is None:
+                length = int.from_bytes(self._gaps[gap_at : gap_at + 4], "big")
+                gap = self._gaps[gap_at + 4 : gap_at + 4 + length]
+                gap_at += 4 + length
+            yield header, sums, size, inline, oids, gap
+
+    def _plain_size(self, index: int) -> int:
+        """Of a member whose directory row says `ff ff ff ff`: it stands first in the zip64 field.
+
+        Walks the rows before it: members of 4 GiB are few.
+        """
+        at = 0
+        for place in range(index + 1):
+            extra, comment = struct.unpack_from("<HH", self._central, place * CENTRAL_ROW + 26)
+            at += extra + comment
+        return plain_size(self._rest[at - extra - comment : at - comment])
 
     def _sorted(self, directory: bytearray, ends: array[int]) -> bytes:
         ranks = [rank for (rank,) in struct.iter_unpack(">I", self._order)]
@@ -297,7 +342,7 @@ def _fields(rows: bytearray, width: int, column: int) -> bytes:
     return bytes(out)
 
 
-def _lengths(rows: bytearray, width: int, column: int) -> Iterator[int]:
+def _lengths(rows: bytes | bytearray, width: int, column: int) -> Iterator[int]:
     return (low | high << 8 for low, high in zip(rows[column::width], rows[column + 1 :: width], strict=True))
 
 

@@ -198,11 +198,11 @@ def read(archive: Archive, found: Snapshot) -> dict[str, bytes]:
 
 
 def pack_of(archive: Archive, found: Snapshot, path: str) -> str:
-    """The digest of the pack that holds a file's first object."""
+    """The digest of the pack that holds the last object of a file's content."""
     (entry,) = (one for one in archive.entries(found) if one.path == path)
     index = Index(archive.backend, archive.scheme)
     index.load(found.manifest.packs)
-    where = index.find(entry.recipe.objects[0])
+    where = index.find(list(archive.reader(found).oids(entry))[-1])
     assert where is not None
     return where.pack
 

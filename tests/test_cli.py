@@ -15,6 +15,10 @@ import pytest
 from flows.cli.make import overall
 from flows.demo import DemoServer, World, announce
 from flows.errors import Exit
+from storage.archive import Archive
+from storage.backend import LocalDisk
+from storage.index import pack_name
+from tests.doubles import pack_of
 
 
 class Shell:
@@ -126,9 +130,11 @@ def test_scrub_names_what_is_damaged_and_whom_it_hits(shell: Shell, export: Path
     shell.run("init", "--yes")
     shell.run("import", str(export), "--source", "lab", "--scope", "selection:1,2")
     snapshot = shell.json("snapshots")["snapshots"][0]["id"]
-    (pack,) = (shell.folder / "archive" / "packs").rglob("*.pack")
+    store = Archive.open(LocalDisk(shell.folder / "archive"))
+    digest = pack_of(store, store.find("latest"), "kept.zip")
+    pack = shell.folder / "archive" / pack_name(digest)
     data = bytearray(pack.read_bytes())
-    data[len(data) // 3] ^= 1
+    data[60] ^= 1  # in its first block
     pack.chmod(0o600)
     pack.write_bytes(data)
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 SCHEMA = 1  # of every JSON object; a field may be added without raising it
@@ -31,6 +34,10 @@ ArchiveOption = Annotated[
     str | None, typer.Option("--archive", "-a", help="The archive itself; then no configuration is needed.")
 ]
 
+SnapshotArgument = Annotated[str, typer.Argument(help="An id, a unique beginning of one, or latest.")]
+SourceOption = Annotated[str, typer.Option("--source", help="Only of this source.")]
+ScopeOption = Annotated[str, typer.Option("--scope", help="Only of this scope.")]
+
 _STYLE = {
     "verified": "green",
     **dict.fromkeys(("partial", "quarantined"), "yellow"),
@@ -39,6 +46,7 @@ _STYLE = {
     "verification failed": "red",
 }
 MAX_NAMED = 5  # scopes that one hint names
+MANY = 1000  # rows from which a table is printed plainly: Rich takes a millisecond for each
 
 
 def print_json(command: str, value: Mapping[str, Any]) -> None:
@@ -46,16 +54,33 @@ def print_json(command: str, value: Mapping[str, Any]) -> None:
     print(json.dumps({"schema": SCHEMA, "command": command, **value}, ensure_ascii=False, default=str))
 
 
+_RIGHT = ("bytes", "size", "number", "files")  # columns of numbers
+
+
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; columns whose name ends in `bytes`, `size` or `number` stand to the right."""
+    if len(rows) >= MANY:
+        _print_plainly(columns, rows)
+        return
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
-        right = column.endswith(("bytes", "size", "number", "files"))
+        right = column.endswith(_RIGHT)
         whole = column not in ("file", "sha256", "got", "promised", "why", "reason", "scope")
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*[painted(cell) for cell in row])
     out.print(table)
+
+
+def _print_plainly(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The same without colour, as wide as it is."""
+    cells = [columns, *([clean(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        blanks = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        parts = zip(columns, row, blanks, strict=True)
+        line = " ".join(blank + cell if name.endswith(_RIGHT) else cell + blank for name, cell, blank in parts)
+        print(line.rstrip(), file=out.file)
 
 
 def painted(word: str) -> str:
@@ -67,6 +92,12 @@ def painted(word: str) -> str:
 def clean(text: str) -> str:
     """Text from elsewhere without control characters, which could move a terminal's cursor."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "�", text)
+
+
+def shown(name: str) -> str:
+    """A name from elsewhere on one line, as it is: what would move a cursor or turn the line round is escaped."""
+    hidden = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in hidden else c for c in name)
 
 
 def say(text: str) -> None:
@@ -97,3 +128,9 @@ def day(instant: datetime) -> str:
 def number(value: int) -> str:
     """Digits in groups of three."""
     return f"{value:,}"
+
+
+def byte_bar(*, quiet: bool) -> Progress:
+    """A bar that counts bytes, on standard error; none where nobody looks."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)

@@ -1,4 +1,4 @@
-"""Verbs that prove and give back: restore, scrub."""
+"""The verb that gives back: restore."""
 
 from __future__ import annotations
 
@@ -6,18 +6,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, err, number, out, print_json, say
+from flows.cli.browse import ids_of
+from flows.cli.console import (
+    ArchiveOption,
+    ConfigOption,
+    JsonOption,
+    byte_bar,
+    complain,
+    number,
+    out,
+    print_json,
+    say,
+    shown,
+)
 from flows.cli.look import the_archive
-from flows.cli.views import file_json
+from flows.cli.views import file_json, leaf_json
 from flows.errors import Exit
+from storage.archive import Archive
+from storage.snapshot import Snapshot
 
 
 def register(app: typer.Typer) -> None:
-    """Add these verbs to the app."""
+    """Add this verb to the app."""
     app.command()(restore)
-    app.command()(scrub)
 
 
 def restore(
@@ -25,17 +37,26 @@ def restore(
     to: Annotated[Path, typer.Option(help="Folder to restore into; made where missing.")] = Path("restored"),
     source: Annotated[str, typer.Option(help="Only of this source.")] = "",
     scope: Annotated[str, typer.Option(help="Only of this scope.")] = "",
+    member: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this file or member, unpacked: a path, a folder, a glob, or a record's id."),
+    ] = None,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Give a snapshot's files back, bit for bit, verified while they are written."""
+    """Give a snapshot's files back, bit for bit, verified while they are written.
+
+    With --member, which may be given several times, single files and members of ZIPs, under their own paths.
+    """
     from storage.restore import Lost
     from storage.restore import restore as give_back
 
     store = the_archive(archive, config)
     found = store.find(snapshot, source=source, scope=scope)
-    with _bar(quiet=json) as bar:
+    if member:
+        return _restore_members(store, found, to, member, json=json)
+    with byte_bar(quiet=json) as bar:
         task = bar.add_task("restore", total=found.manifest.size)
         results = give_back(store, found, to, on_bytes=lambda count: bar.update(task, advance=count))
     lost = [result for result in results if isinstance(result, Lost)]
@@ -57,46 +78,35 @@ def restore(
     return Exit.PARTLY if kept else Exit.VERIFICATION
 
 
-def scrub(
-    all: Annotated[bool, typer.Option("--all", help="Read every byte of the archive.")] = False,
-    archive: ArchiveOption = None,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> int:
-    """Read what is kept and compare it with its names; find what is missing."""
-    from storage.scrub import scrub as read_all
+def _restore_members(store: Archive, found: Snapshot, to: Path, patterns: list[str], *, json: bool) -> int:
+    """Give back the leaves that any of the patterns means; a pattern that means none is told."""
+    from storage.patterns import chooser
+    from storage.restore import Lost, restore_leaves
 
-    if not all:
-        complain("scrub: what to read?", "this version reads everything: `strongroom scrub --all`")
-        return Exit.USAGE
-    store = the_archive(archive, config)
-    total = sum(store.backend.size(name) or 0 for name in store.backend.list("packs/"))
-    with _bar(quiet=json) as bar:
-        task = bar.add_task("scrub", total=total)
-        report = read_all(store, on_bytes=lambda count: bar.update(task, advance=count))
+    choosers = {pattern: chooser(pattern, ids_of(found.manifest.draft.system)) for pattern in patterns}
+    idle = set(patterns)
+
+    def wanted(path: str) -> bool:
+        meant = [pattern for pattern, means in choosers.items() if means(path)]
+        idle.difference_update(meant)
+        return bool(meant)
+
+    results = restore_leaves(store, found, to, wanted)
+    lost = [result for result in results if isinstance(result, Lost)]
+    kept = [result for result in results if not isinstance(result, Lost)]
+    names = {id(item): item.leaf.path if item.leaf else item.entry.path for item in results}
     if json:
-        findings = [
-            {"file": f.name, "problem": f.problem, "snapshots": list(f.snapshots)} for f in report.findings
-        ]
-        heads = {key: {"number": n, "id": head} for key, (n, head) in report.heads.items()}
-        print_json(
-            "scrub",
-            {"bytes_read": report.bytes_read, "packs": report.packs, "snapshots": report.snapshots,
-             "findings": findings, "heads": heads},
-        )  # fmt: skip
+        rows = [{**leaf_json(item.leaf), "written": str(item.path)} for item in kept if item.leaf]
+        losses = [{"name": names[id(item)], "problem": item.problem} for item in lost]
+        print_json("restore", {"snapshot": found.id, "members": rows, "lost": losses, "not_found": sorted(idle)})
     else:
-        for finding in report.findings:
-            hit = (
-                f" (snapshots {', '.join(found[:8] for found in finding.snapshots)})" if finding.snapshots else ""
-            )
-            complain(f"{finding.name}: {finding.problem}{hit}")
-        counted = f"{number(report.bytes_read)} bytes in {report.packs} packs, {report.snapshots} snapshots"
-        out.print(f"{counted}: {len(report.findings) or 'no'} findings")
-        for key, (n, head) in sorted(report.heads.items()):
-            out.print(f"  head of {key}: number {n}, {head}", markup=False)
-    return Exit.VERIFICATION if report.findings else Exit.DONE
-
-
-def _bar(*, quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)
+        for item in kept:
+            out.print(str(item.path), markup=False, soft_wrap=True)
+        say(f"snapshot {found.id[:8]} of {found.key}: {number(len(kept))} files, each size and CRC-32 proven")
+    for loss in lost:
+        complain(f"{shown(names[id(loss)])}: {loss.problem}", loss.hint)
+    for pattern in sorted(idle):
+        complain(f"{pattern}: nothing of that name in snapshot {found.id[:8]}", f"strongroom ls -R {found.id[:8]}")
+    if not lost and not idle:
+        return Exit.DONE
+    return Exit.PARTLY if kept else Exit.VERIFICATION if lost else Exit.USAGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -27,9 +28,11 @@ from flows.errors import Exit
 from flows.proof import Reread, Sheet, facts, follow
 from flows.proofpage import MAX_PROBLEMS, page
 from storage.archive import Archive, Damaged, open_url
+from storage.contents import kept_as
 from storage.errors import StorageError
 from storage.listing import Entry
 from storage.losses import lost_of
+from storage.reader import Reader
 from storage.snapshot import Snapshot
 from storage.verify import Meter
 
@@ -53,6 +56,9 @@ def the_archive(archive: str | None, config: Path | None) -> Archive:
 def snapshots(
     source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
     scope: Annotated[str | None, typer.Option(help="Only of this scope.")] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="Only so many of each scope, the newest.")
+    ] = None,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -60,11 +66,9 @@ def snapshots(
     """List snapshots, oldest first."""
     store = the_archive(archive, config)
     damaged: list[Damaged] = []
-    found = [
-        s
-        for s in store.snapshots(damaged=damaged)
-        if (source is None or s.key.source == source) and (scope is None or s.key.scope == scope)
-    ]
+    keys = [key for key in store.scopes() if source in (None, key.source) and scope in (None, key.scope)]
+    newest = [islice(store.newest_first(key, damaged=damaged), last) for key in keys]
+    found = sorted(chain(*newest), key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
     hits = store.hits()
     if json:
         rows = [{**snapshot_json(s, _entries(store, s, hits)), "damaged": s.id in hits} for s in found]
@@ -98,12 +102,17 @@ def show(
     found = store.find(snapshot, source=source, scope=scope)
     if proof:
         return _show_proof(store, found, json=json)
-    entries = store.entries(found)
-    lost = lost_of(store.reader(found), found) if found.id in store.hits() else None
+    reader = store.reader(found)
+    entries = reader.entries(found)
+    kept = [_kept(reader, entry) for entry in entries]
+    lost = lost_of(reader, found) if found.id in store.hits() else None
     if json:
-        print_json(
-            "show", {"snapshot": {**snapshot_json(found, entries), "lost": hit_json([lost] if lost else [])}}
-        )
+        shape = snapshot_json(found, entries)
+        shape["files"] = [
+            {**row, "kept": {"as": way, "parts": parts}}
+            for row, (way, parts) in zip(shape["files"], kept, strict=True)
+        ]
+        print_json("show", {"snapshot": {**shape, "lost": hit_json([lost] if lost else [])}})
         return Exit.DONE
     manifest, draft = found.manifest, found.manifest.draft
     out.print(f"[bold]snapshot[/] {found.id}")
@@ -126,8 +135,11 @@ def show(
         out.print(f"  note     {painted(note)}")
     print_table(
         "",
-        ("file", "size", "crc32", "sha256"),
-        [(e.path, number(e.measured.size), f"{e.measured.crc32:08x}", e.measured.sha256) for e in entries],
+        ("file", "size", "crc32", "sha256", "kept"),
+        [
+            (e.path, number(e.measured.size), f"{e.measured.crc32:08x}", e.measured.sha256, _told(*way))
+            for e, way in zip(entries, kept, strict=True)
+        ],
     )
     print_table(
         "",
@@ -135,6 +147,20 @@ def show(
         [(c.name, c.outcome.value, c.got, c.promised, c.reason) for c in draft.checks],
     )
     return Exit.DONE
+
+
+def _kept(reader: Reader, entry: Entry) -> tuple[str, int | None]:
+    """How a file is kept, and in how many parts; None where its plan cannot be read, which shows when it is."""
+    try:
+        return kept_as(reader, entry)
+    except StorageError:
+        return entry.recipe.kind, None
+
+
+def _told(way: str, parts: int | None) -> str:
+    if way == "zip":
+        return f"zip, {number(parts)} members" if parts is not None else "zip, and its plan cannot be read"
+    return f"{number(parts)} pieces" if way == "pieces" and parts else "whole"
 
 
 def _show_proof(store: Archive, found: Snapshot, *, json: bool) -> int:

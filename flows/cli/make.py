@@ -270,9 +270,8 @@ def serve(
     if not nights:
         say("no source has a schedule: runs are started by hand only")
     say(f"serving until Ctrl-C; the UI is at {server.ui_url}")
-    upkeep = Timetable("30 12 * * 0", settings.file.policy.timezone)
     try:
-        serve_flows(str(settings.path), nightly=nights, upkeep=upkeep, limit=limit)
+        serve_flows(str(settings.path), nightly=nights, timezone=settings.file.policy.timezone, limit=limit)
     finally:
         leave_prefect()
         if server.origin in ("started", "replaced"):  # one that was there goes on for those who use it

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flows.cli.console import ConfigOption, JsonOption, day, out, print_json, print_table
+from flows.cli.console import ConfigOption, JsonOption, day, number, out, print_json, print_table
 from flows.errors import Exit
 from storage.holder import Holder
 from storage.records import Ended
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flows.config import SourceTable
+    from storage.archive import Archive
     from storage.catalog import Catalog
     from storage.tables import Run
 
@@ -36,14 +37,18 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> int:
 
     settings = configuration.load(configuration.find(config))
     now = datetime.now(UTC)
-    with open_catalog(settings, open_archive(settings)) as catalog:
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
         rows = [row for source in settings.sources for row in _rows(source, catalog, now)]
+        kept = _kept(archive, catalog, now)
     if json:
-        print_json("status", {"scopes": rows})
+        print_json("status", {"scopes": rows, "upkeep": kept})
     elif not rows:
         out.print("no scope is configured")
     else:
         _print(rows)
+    if not json:
+        _print_kept(kept)
     return Exit.STALE if any(row["stale"] for row in rows) else Exit.DONE
 
 
@@ -100,6 +105,46 @@ def _under_way(run: Run) -> str:
     if Holder.decode(run.holder).dead():
         return f"died: {run.phase}; run again: it goes on with the same export"
     return f"under way: {run.phase}, since {day(from_text(run.started_at))}"
+
+
+def _kept(archive: Archive, catalog: Catalog, now: datetime) -> dict[str, Any]:
+    """How long ago the kept bytes were read, and what came of the last scrub and the last drill."""
+    from storage.upkeep import age_of
+
+    age = age_of(archive, catalog, now=now)
+    scrub, drill = catalog.readings.last_scrub(), catalog.readings.last_drill()
+    return {
+        "packs": age.packs,
+        "never_read": age.never_read,
+        "oldest_unread_at": age.oldest_at and to_text(age.oldest_at),
+        "oldest_unread_s": age.oldest_at and int((now - age.oldest_at).total_seconds()),
+        "last_scrub": scrub
+        and {name: getattr(scrub, name) for name in ("id", "ended_at", "asked", "bytes_read", "findings")},
+        "last_drill": drill
+        and {
+            **{
+                name: getattr(drill, name) for name in ("id", "snapshot", "source", "scope", "ended_at", "outcome")
+            },
+            **{name: getattr(drill, name) for name in ("files", "bytes", "problem")},
+            "seconds": drill.milliseconds / 1000,
+        },
+    }
+
+
+def _print_kept(kept: dict[str, Any]) -> None:
+    if kept["oldest_unread_at"]:
+        days = kept["oldest_unread_s"] // 86400
+        never = f"{kept['never_read']} of {kept['packs']} packs never read since they were written"
+        out.print(f"oldest unread byte: {days} days, since {day(from_text(kept['oldest_unread_at']))}; {never}")
+    if scrub := kept["last_scrub"]:
+        found = f"{scrub['findings'] or 'no'} findings in {number(scrub['bytes_read'])} bytes"
+        out.print(f"last scrub: {day(from_text(scrub['ended_at']))}: {found}")
+    if drill := kept["last_drill"]:
+        back = f"{number(drill['bytes'])} bytes restored in {drill['seconds']:,.1f} s"
+        name = f"{drill['source']}/{drill['scope']} {drill['snapshot'][:8]}"
+        out.print(
+            f"last drill: {day(from_text(drill['ended_at']))}: {name} {drill['outcome']}, {back}", markup=False
+        )
 
 
 def _print(rows: list[dict[str, Any]]) -> None:

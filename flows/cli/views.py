@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from storage.contents import Leaf
+from storage.history import History
 from storage.listing import Entry
 from storage.losses import Hit
 from storage.snapshot import Snapshot, check_json, to_text
@@ -60,3 +62,40 @@ def hit_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
         }
         for hit in hits
     ]
+
+
+def leaf_json(leaf: Leaf) -> dict[str, Any]:
+    """A file of a snapshot, or a member of one; `sha256` only of a file."""
+    return {
+        "path": leaf.path,
+        "type": "folder" if leaf.folder else "file",
+        "size": leaf.size,
+        "crc32": f"{leaf.crc32:08x}",
+        "sha256": leaf.entry.measured.sha256 if leaf.place is None else None,
+        "in": None if leaf.place is None else leaf.entry.path,
+    }
+
+
+def history_json(history: History) -> dict[str, Any]:
+    """A file or member over several snapshots."""
+    return {
+        "source": history.key.source,
+        "scope": history.key.scope,
+        "path": history.path,
+        "snapshots": history.snapshots,
+        "first": _night_json(history.first),
+        "last": _night_json(history.last),
+        "versions": [
+            {
+                "size": version.leaf.size,
+                "crc32": f"{version.leaf.crc32:08x}",
+                "first": _night_json(version.first),
+                "last": _night_json(version.last),
+            }
+            for version in history.versions.values()
+        ],
+    }
+
+
+def _night_json(found: Snapshot) -> dict[str, str]:
+    return {"id": found.id, "taken_at": to_text(found.manifest.draft.taken_at)}

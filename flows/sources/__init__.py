@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from flows.sources.base import Dialect
+from collections.abc import Callable
+
+from flows.sources.base import Dialect, Record, no_record
 from flows.sources.rspace import RSPACE
 
 DIALECTS: dict[str, Dialect] = {RSPACE.system: RSPACE}
+
+
+def record_of(system: str) -> Callable[[str], Record | None]:
+    """How paths in snapshots of that system tell of its records; an archive may know systems that we do not."""
+    return DIALECTS[system].record_of if system in DIALECTS else no_record

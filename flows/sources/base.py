@@ -210,6 +210,19 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the system's that a path inside a file tells of."""
+
+    id: str  # as the system writes it, such as SD123
+    label: str  # for people
+
+
+def no_record(_: str) -> Record | None:
+    """Of a system whose files tell of no records by their paths."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """A system as configuration knows it: its name, its secrets, how scopes are written, how to connect."""
 
@@ -223,3 +236,4 @@ class Dialect:
     connect: Callable[[Connection], Source]
     inspect_import: Callable[[Scope, Path, str, datetime | None], list[Check]]  # a file that somebody already has
     made_at: Callable[[Path], datetime]  # when such a file says that it was exported; else its own time
+    record_of: Callable[[str], Record | None] = no_record  # by a path in a snapshot

@@ -381,4 +381,5 @@ RSPACE = Dialect(
     connect=RSpace,
     inspect_import=rspace_content.inspect_import,
     made_at=rspace_content.made_at,
+    record_of=complete.record_of,
 )

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from flows.sources.base import Record
 from flows.sources.rspace_activity import Exported
 from flows.sources.rspace_records import ByDesign, Listing
 from storage.verify import Check, Outcome
@@ -22,7 +23,8 @@ IN_FILE = "documents in the file"
 IN_EVENT = "documents in RSpace's own list"
 GALLERY = "gallery files in the file"
 ASKED = "records asked for"
-_FOLDER = re.compile(r"(doc|media)_(?:.*-)?(\d+)(?:-rev\d+)?")
+_FOLDER = re.compile(r"(doc|media)_(?:(.*)-)?(\d+)(?:-rev\d+)?")
+_PREFIX = {"doc": "SD", "media": "GL"}  # of global ids
 
 
 def remembered(listing: Listing) -> dict[str, Any]:
@@ -82,8 +84,16 @@ def named(members: Iterable[str]) -> tuple[set[int], set[int]]:
         *_, folder, leaf = ("", *member.split("/"))
         found = _FOLDER.fullmatch(folder) if leaf in (f"{folder}.xml", f"{folder}.html") else None
         if found:
-            (documents if found[1] == "doc" else gallery).add(int(found[2]))
+            (documents if found[1] == "doc" else gallery).add(int(found[3]))
     return documents, gallery
+
+
+def record_of(path: str) -> Record | None:
+    """The document or gallery file whose folder a path lies in; its label is what the folder keeps of its name."""
+    for folder in path.split("/")[:-1]:
+        if folder.startswith(("doc_", "media_")) and (found := _FOLDER.fullmatch(folder)):
+            return Record(f"{_PREFIX[found[1]]}{found[3]}", found[2] or "")
+    return None
 
 
 def checks(

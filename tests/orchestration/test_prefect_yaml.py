@@ -11,6 +11,8 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from flows.serving import MAINTENANCE
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -56,7 +58,7 @@ def prefect_yaml() -> Any:
 def test_prefect_yaml_has_only_keys_that_prefect_knows() -> None:
     """A misspelt key would deploy without a word."""
     read = PrefectYaml.model_validate(prefect_yaml())
-    assert [entry.name for entry in read.deployments] == ["nightly", "adhoc", "upkeep"]
+    assert [entry.name for entry in read.deployments] == ["nightly", "adhoc", "scrub", "drill", "upkeep"]
 
     wrong = prefect_yaml()
     wrong["deployments"][0]["concurrencylimit"] = 1
@@ -69,10 +71,16 @@ def test_prefect_yaml_schedules_keep_out_of_the_hour_that_some_nights_lack() -> 
     schedules = [
         each for entry in PrefectYaml.model_validate(prefect_yaml()).deployments for each in entry.schedules
     ]
-    assert {each.slug for each in schedules} == {"nightly", "weekly"}
+    assert {each.slug for each in schedules} == {"nightly", "daily", "weekly"}
     for each in schedules:
         assert ZoneInfo(each.timezone)
         assert int(each.cron.split()[1]) != 2
+
+
+def test_maintenance_runs_at_the_same_times_either_way() -> None:
+    """`strongroom serve` and prefect.yaml agree."""
+    entries = PrefectYaml.model_validate(prefect_yaml()).deployments
+    assert {e.name: e.schedules[0].cron for e in entries if "upkeep" in e.tags} == MAINTENANCE
 
 
 def test_prefect_yaml_entrypoints_are_flows_that_take_the_parameters() -> None:

@@ -20,7 +20,7 @@ from tests.orchestration.house import HAND_OVER, House, wait_until
 def test_serve_refuses_a_limit_that_lets_nothing_run() -> None:
     """At least one backup at a time."""
     with pytest.raises(PrefectTrouble, match="limit 0, wanted 1 or more"):
-        serve("strongroom.toml", nightly=[], upkeep=None, limit=0)
+        serve("strongroom.toml", nightly=[], timezone="UTC", limit=0)
 
 
 @pytest.mark.server

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flows.upkeep import _safe
-from storage.scrub import Finding, Report
+from storage.scrub import Report
+from storage.upkeep_records import Finding
 
 
 @pytest.mark.parametrize(
@@ -20,4 +21,4 @@ from storage.scrub import Finding, Report
 )
 def test_what_a_repair_gave_up_does_not_stop_the_freeing(finding: Finding, safe: bool) -> None:
     """Its loss is known and told; damage that nobody has looked at stops it."""
-    assert _safe(Report((finding,), 1, 1, 1, {})) is safe
+    assert _safe(Report((finding,), 1, 1, 1, 1, {}, {})) is safe

@@ -73,7 +73,7 @@ def night(archive: Archive, catalog: Catalog, number: int, key: ScopeKey = LAB) 
     record = replace(record, snapshot=found.id, ended=Ended(quality.value))
     archive.put_record(record.id, records.encode(record))
     catalog.record_run(record)
-    catalog.record_snapshot(found, archive.entries(found))
+    catalog.record_snapshot(found, archive.entries)
     return found
 
 
@@ -112,7 +112,7 @@ def test_a_catalog_with_gaps_is_filled_up(tmp_path: Path, missing: set[int]) -> 
         found = {number: night(archive, lived, number) for number in range(3)}
     with Catalog.open(tmp_path / "two.db") as partly:
         for number in sorted(found.keys() - missing):
-            partly.record_snapshot(found[number], archive.entries(found[number]))
+            partly.record_snapshot(found[number], archive.entries)
             name = record_name(found[number].manifest.draft.run_id.rpartition("-")[0] + "-lab")
             record = records.decode(archive.backend.get(name), name)
             assert record is not None
@@ -170,7 +170,7 @@ def test_a_date_ahead_of_the_clock_tells_nothing(tmp_path: Path) -> None:
     with Catalog.open(tmp_path / "c.db") as catalog:
         for night in (0, 3650):
             found = write(archive, {"a": b"a"}, night=night)
-            catalog.record_snapshot(found, archive.entries(found))
+            catalog.record_snapshot(found, archive.entries)
 
         assert catalog.last_good(LAB, now=START + NIGHT) == START
 

@@ -1,53 +1,41 @@
-"""The format is for ever: the examples in its specification, and an archive that was stored once and for all."""
+"""The specification and the code say the same: every example, size, bound and count in `FORMAT.md`."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import io
 import re
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 import storage
-from storage import canonical, records
-from storage.archive import Archive
-from storage.backend import LocalDisk
-from storage.catalog import Catalog
-from storage.objects import PlainSha256
+from storage import canonical, columns, listing, objects, records, snapshot, steps, zipcut, zipplan
+from storage.archive import FORMAT as MARK_FORMAT
+from storage.objects import Oid, PlainSha256
 from storage.packs import BLOCK, COUNTS, HEADER, MAX_FOOTER, MAX_OBJECT, OBJECT, TRAILER, Kind, PackBuilder
 from storage.prune import GRACE
 from storage.records import Ended
-from storage.restore import Restored, restore
-from storage.scrub import scrub
-from tests.storage import standalone_reader as standalone
+from storage.verify import Outcome, Promise, Quality, measure
 
+STANDALONE = Path(storage.__file__).parent / "standalone.py"
 FORMAT = (Path(storage.__file__).parent / "FORMAT.md").read_text()
-GOLDEN = Path(__file__).parents[1] / "golden"
+FORTY = b"Forty bytes, so that they are an object."
 
 
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    """The stored archive, unpacked."""
-    with zipfile.ZipFile(GOLDEN / "archive-v1.zip") as stored:
-        stored.extractall(tmp_path / "archive")
-    return tmp_path / "archive"
+def examples() -> list[bytes]:
+    """The hex dumps of the specification: a pack, a plan."""
+    blocks = re.findall(r"```\n(0000  .*?)```", FORMAT, re.DOTALL)
+    return [bytes.fromhex("".join(row[6:] for row in block.splitlines())) for block in blocks]
 
 
-@pytest.fixture
-def promised() -> dict[str, Any]:
-    """What is in it: snapshot -> path -> SHA-256."""
-    loaded: dict[str, Any] = json.loads((GOLDEN / "archive-v1.json").read_text())
-    return loaded
-
-
-def example_pack() -> bytes:
-    rows = re.findall(r"^[0-9a-f]{4}  ([0-9a-f ]+)$", FORMAT, re.MULTILINE)
-    return bytes.fromhex("".join(rows))
+def example_zip() -> bytes:
+    """The ZIP whose plan the specification shows."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as target:
+        for name, data in (("a/b", b"hello\n"), ("a/c", FORTY)):
+            target.writestr(zipfile.ZipInfo(name, (2026, 3, 1, 2, 30, 0)), data)
+    return stream.getvalue()
 
 
 def test_the_specifications_pack_is_what_the_code_writes() -> None:
@@ -57,15 +45,57 @@ def test_the_specifications_pack_is_what_the_code_writes() -> None:
         builder.add(PlainSha256().oid(data), data, Kind.CONTENT)
     name, parts = builder.finish()
 
-    assert example_pack() == b"".join(parts)
+    assert examples()[0] == b"".join(parts)
     assert f"Its name is `{name}`" in FORMAT
 
 
-def test_the_specifications_pack_is_read_by_the_standalone_reader() -> None:
-    """Both objects, under their names."""
-    found = standalone.objects_of(example_pack())
+def test_the_specifications_plan_is_what_the_code_writes() -> None:
+    """Byte for byte, of the ZIP whose size and sum it states; every section begins where it says."""
+    data, plan = example_zip(), examples()[1]
+    directory = zipcut.read_directory(io.BytesIO(data), len(data))
+    builder, last = zipplan.PlanBuilder(directory), b""
+    for gap, header, _, pieces in zipcut.members(io.BytesIO(data), directory, piece=zipplan.PIECE):
+        payload = b"".join(pieces)
+        if header:
+            small = len(payload) <= zipplan.INLINE
+            builder.add(gap, header, payload if small else [Oid(hashlib.sha256(payload).digest())])
+        else:
+            last = gap
 
-    assert found == {hashlib.sha256(data).digest(): data for data in (b"hello\n", b"again\n")}
+    assert builder.encode(last, data[directory.end :]) == plan
+    assert f"has {len(data)} bytes and the SHA-256 `{hashlib.sha256(data).hexdigest()}`" in FORMAT
+    assert f"`{FORTY.decode()}`" in FORMAT
+    sections, at, place = columns.Sections(plan, zipplan.HEAD.size), {}, zipplan.HEAD.size
+    for number in range(1, 17):
+        at[number] = place
+        place += 8 + len(sections.take())
+    sections.end()
+    (told,) = re.findall(r"^Section 1 begins at .*\n.*\.", FORMAT, re.MULTILINE)
+    pairs = re.findall(r"(\d+) (?:begins )?at\s0x([0-9a-f]+)", told)
+    stated = {int(number): int(place, 16) for number, place in pairs}
+    assert len(stated) == 9
+    assert stated == {number: at[number] for number in stated}
+
+
+def test_the_specifications_pack_and_plan_are_read_by_the_standalone_reader(tmp_path: Path) -> None:
+    """Its own functions, on the very examples."""
+    place = {"__name__": "standalone"}
+    exec(compile(STANDALONE.read_bytes(), STANDALONE, "exec"), place)  # noqa: S102 - nobody may import it
+    path = tmp_path / "example.pack"
+    path.write_bytes(examples()[0])
+    found: Any = place["Objects"]
+    pack: Any = place["Pack"]
+    zip_file: Any = place["zip_file"]
+    held = found([pack(path)])
+
+    for data in (b"hello\n", b"again\n"):
+        assert held.get(hashlib.sha256(data).hexdigest()) == data
+
+    class Forty:
+        def get(self, oid: str) -> bytes:
+            return {hashlib.sha256(FORTY).hexdigest(): FORTY}[oid]
+
+    assert b"".join(zip_file(examples()[1], Forty())) == example_zip()
 
 
 def test_the_specifications_mark_is_sealed_rightly() -> None:
@@ -78,82 +108,59 @@ def test_the_specifications_mark_is_sealed_rightly() -> None:
 def test_the_specification_states_the_sizes_that_the_code_has() -> None:
     """Of every structure and every bound."""
     sizes = (HEADER.size, BLOCK.size, OBJECT.size, TRAILER.size, COUNTS.size)
+    bounds = (MAX_OBJECT, MAX_FOOTER, steps.MAX_TEXT, steps.MAX_STEPS, steps.MAX_UNPACKED)
+    words = re.sub(r"[\n,.|]", " ", FORMAT)
 
     assert sizes == (40, 49, 45, 52, 8)
     assert "header has 40 bytes, a block's row 49, an object's row 45, the trailer 52" in FORMAT
-    assert all(f" {bound} " in FORMAT.replace(" |", "  ") for bound in (MAX_OBJECT, MAX_FOOTER))
+    assert all(f" {bound} " in words for bound in bounds)
     assert GRACE.days == 7
+    assert f"payload of at most {zipplan.INLINE} bytes" in words
+    assert f"one for each {zipplan.PIECE} bytes begun" in words
+    assert objects.OID_SIZE == 32
+
+
+def test_the_specification_states_the_magics_and_formats_that_the_code_has() -> None:
+    """And the heads that they begin."""
+    for magic, head, words in (
+        (listing.MAGIC, listing.HEAD, "The head is 16 bytes"),
+        (zipplan.MAGIC, zipplan.HEAD, "The head is 25 bytes"),
+    ):
+        assert f"magic `{magic.hex(' ')}`" in FORMAT
+        assert f"{words}: magic `{magic.hex(' ')}`" in FORMAT
+        assert head.size == int(words.split()[3])
+    assert (MARK_FORMAT, records.FORMAT, snapshot.FORMAT) == (1, 1, 2)
+    assert f"| `format`, `kind`, `seal` | {snapshot.FORMAT}, `snapshot`" in FORMAT
+
+
+def test_the_specification_counts_sections_planes_and_ways_as_the_code_does() -> None:
+    """The tables have as many rows as the texts have sections."""
+    twelve = FORMAT[FORMAT.index("The twelve sections:") : FORMAT.index("## 5.")]
+    sixteen = FORMAT[FORMAT.index("The sixteen\nsections:") : FORMAT.index("**Rows and planes.**")]
+    entries = [listing.Entry("a", measure([b"a"]), Promise(), listing.Recipe("concat", ()))]
+    text, plan = columns.Sections(listing.encode(entries), listing.HEAD.size), examples()[1]
+    for rows, sections in ((twelve, text), (sixteen, columns.Sections(plan, zipplan.HEAD.size))):
+        numbers = [int(number) for number in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)]
+        assert numbers == list(range(1, len(numbers) + 1))
+        for _ in numbers:
+            sections.take()
+        sections.end()
+    planes = [len(used) for used in (zipplan.LOCAL_PLANES, zipplan.SAME_PLANES, zipplan.ALL_PLANES)]
+    assert planes == [14, 14, 24]
+    assert (zipplan.LOCAL_ROW, zipplan.CENTRAL_ROW) == (26, 42)
+    assert (*range(10), *range(22, 26)) == zipplan.LOCAL_PLANES
+    assert (0, 1, *range(26, 38)) == zipplan.SAME_PLANES
+    assert (*range(12), *range(26, 38)) == zipplan.ALL_PLANES
+    assert (zipplan.LIKE_LOCAL, zipplan.OFFSETS_FOLLOW) == (1, 2)
+    endings = (zipplan.NO_GAP, zipplan.SIGNED, zipplan.BARE, zipplan.SIGNED64, zipplan.LITERAL)
+    assert endings == (0, 1, 2, 3, 255)
+    assert (listing.ITS_SHA256, listing.ONE, listing.MANY, listing.OTHER) == (0, 1, 2, 3)
+    assert listing.AS_MEASURED == {"size": 1, "crc32": 2, "sha256": 4}
+    (shown,) = re.findall(r"plane\n`([0-9a-f ]+)` means", FORMAT)
+    (means,) = re.findall(r"` means `([0-9a-f ]+)`", FORMAT)
+    assert columns.unplanes(bytes.fromhex(shown), 4, 1, (0,)) == bytes.fromhex(means)
 
 
 def test_the_specification_names_every_way_to_end() -> None:
-    """And nothing else is written there."""
-    assert all(f"`{ended.value}`" in FORMAT for ended in Ended)
-
-
-def test_the_stored_archive_is_whole(golden: Path, promised: dict[str, Any]) -> None:
-    """Nothing found, and every snapshot is there."""
-    archive = Archive.open(LocalDisk(golden))
-
-    assert scrub(archive).findings == ()
-    assert {found.id for found in archive.snapshots()} == promised["snapshots"].keys()
-    assert [tomb.id for tomb in archive.tombstones()] == promised["forgotten"]
-
-
-def test_the_stored_archive_restores(golden: Path, promised: dict[str, Any], tmp_path: Path) -> None:
-    """Every file of every snapshot, hostile names too."""
-    archive = Archive.open(LocalDisk(golden))
-    for found in archive.snapshots():
-        results = restore(archive, found, tmp_path / "to" / found.id[:8])
-        sums = {
-            result.entry.path: hashlib.sha256(result.path.read_bytes()).hexdigest()
-            for result in results
-            if isinstance(result, Restored)
-        }
-        assert sums == promised["snapshots"][found.id]
-
-
-def test_the_stored_archive_fills_a_catalog(golden: Path, tmp_path: Path) -> None:
-    """Snapshots, a tombstone and records of an older version make rows today."""
-    archive = Archive.open(LocalDisk(golden))
-    with Catalog.open(tmp_path / "c.db") as catalog:
-        assert catalog.reindex(archive) == 6
-    ended = [records.decode(data, name) for name, data in archive.records()]
-
-    assert [record.ended for record in ended if record] == [Ended.VERIFIED, Ended.FAILED]
-
-
-def test_the_stored_archive_is_read_by_the_standalone_reader(golden: Path, promised: dict[str, Any]) -> None:
-    """From the specification alone: the same snapshots, the same bytes."""
-    sums = {
-        found: {path: hashlib.sha256(data).hexdigest() for path, data in standalone.files(golden, manifest)}
-        for found, manifest in standalone.snapshots(golden)
-    }
-
-    assert sums == promised["snapshots"]
-
-
-def test_the_standalone_reader_stands_alone(golden: Path, tmp_path: Path, promised: dict[str, Any]) -> None:
-    """As a program, away from the project: one line per file, with the sums promised."""
-    script = tmp_path / "reader.py"
-    script.write_bytes(Path(standalone.__file__).read_bytes())
-    done = subprocess.run(
-        [sys.executable, "-I", script, golden, tmp_path / "out"], capture_output=True, text=True, check=True
-    )
-    lines = [line.split("\t") for line in done.stdout.splitlines()]
-
-    expected = sorted(one for files in promised["snapshots"].values() for one in files.values())
-    assert sorted(line[3] for line in lines) == expected
-    assert sorted(hashlib.sha256(Path(line[0]).read_bytes()).hexdigest() for line in lines) == expected
-
-
-def test_the_standalone_reader_proves_what_it_reads(golden: Path) -> None:
-    """A changed byte of a manifest, and of a pack, ends it."""
-    manifest = next(golden.glob("snapshots/*/*/*3.json"))
-    manifest.write_bytes(manifest.read_bytes().replace(b"quarantined", b"verified"))
-    with pytest.raises(standalone.Broken, match="seal"):
-        list(standalone.snapshots(golden))
-    for pack in golden.glob("packs/*/*.pack"):
-        data = bytearray(pack.read_bytes())
-        data[60] ^= 1
-        with pytest.raises(standalone.Broken, match="does not agree"):
-            standalone.objects_of(bytes(data))
+    """And every quality and outcome."""
+    assert all(f"`{word.value}`" in FORMAT for words in (Ended, Quality, Outcome) for word in words)

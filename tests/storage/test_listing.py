@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -121,3 +123,47 @@ def test_an_unknown_recipe_is_carried() -> None:
     entry = replace(entry_of("a", b"1"), recipe=Recipe("braided", ()))
 
     assert listing.decode(listing.encode([entry])) == (entry,)
+
+
+def test_a_listing_that_was_changed_anywhere_raises_only_ours() -> None:
+    """Bytes flipped, cut and put in, huge numbers in the head: seeded, thousands."""
+    rows = [entry_of("0", b"0")]
+    for n in range(4):
+        recipe = Recipe("concat", tuple(Oid(bytes([m]) * 32) for m in range(n)))
+        rows.append(replace(entry_of(f"{n}", b"x" * (n + 1)), path=f"b{n}", recipe=recipe))
+    rows.append(replace(entry_of("z", b""), recipe=Recipe("zip", (), ((Oid(bytes(32)),),))))
+    whole, rng, refused = listing.encode(rows), random.Random(1), 0
+    for _ in range(5000):
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 3)):
+            at = rng.randrange(8, len(data))
+            match rng.randrange(6):
+                case 0:
+                    del data[at : at + rng.choice((1, 4, 32))]
+                case 1:
+                    data[at:at] = rng.randbytes(rng.choice((1, 4, 32)))
+                case 2:
+                    data[8:16] = rng.randbytes(8)
+                case _:
+                    data[at] = rng.choice((0, 1, 2, 3, 4, 255))
+        try:
+            listing.decode(bytes(data))
+        except StorageError:
+            refused += 1
+    assert refused > 2000
+
+
+def test_a_listing_of_absurd_numbers_costs_nothing() -> None:
+    """2**60 files; one file of 2**32 - 1 objects: refused before anything of that size is made."""
+    many = replace(entry_of("a", b"1"), recipe=Recipe("concat", (Oid(bytes(32)), Oid(bytes(32)))))
+    whole = listing.encode([many])
+    claims = whole.replace((2).to_bytes(4, "big") + (64).to_bytes(8, "big"), b"\xff" * 4 + (64).to_bytes(8, "big"))
+    assert claims != whole
+    tracemalloc.start()
+    for data in (whole[:8] + (2**60).to_bytes(8, "big") + whole[16:], claims):
+        with pytest.raises(ObjectCorrupt):
+            listing.decode(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 1 << 20

@@ -274,13 +274,13 @@ def test_files_stored_anew_heal_the_old_snapshots(how: str, monkeypatch: pytest.
 
 
 def test_any_flipped_byte_ends_whole_or_told() -> None:
-    """Six seeded bytes of each pack, tables and all: what the plan does not name comes back bit for bit."""
+    """Fifteen bytes of each pack, most in its tables: what the plan does not name comes back bit for bit."""
     chosen = random.Random("flips")
     lost = 0
     for pack in PACKS:
-        for at in chosen.sample(range(len(HEALTHY.get(pack_name(pack)))), 3) + [-chosen.randint(1, 400)] * 3:
-            memory = copy(HEALTHY)
-            data = bytearray(HEALTHY.get(pack_name(pack)))
+        whole = HEALTHY.get(pack_name(pack))
+        for at in chosen.choices(range(len(whole)), k=3) + chosen.choices(range(len(whole))[-400:], k=12):
+            memory, data = copy(HEALTHY), bytearray(whole)
             data[at] ^= chosen.randint(1, 255)
             overwrite(memory, pack_name(pack), bytes(data))
             archive = Archive.open(memory)
@@ -290,7 +290,7 @@ def test_any_flipped_byte_ends_whole_or_told() -> None:
             check_end(memory, told(plan))
             lost += bool(plan.hits)
 
-    assert 0 < lost < 6 * len(PACKS)
+    assert 0 < lost < 15 * len(PACKS)
 
 
 def test_several_damaged_packs_are_mended_together() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import zipfile
+from dataclasses import replace
+from io import BytesIO
+
 import pytest
 
-from storage import records
+from storage import records, snapshot
 from storage.archive import FORMAT_NAME, Archive
 from storage.backend import Memory
 from storage.errors import BackendFailed
-from storage.index import pack_name
+from storage.index import Index, pack_name
 from storage.prune import sweep
-from storage.scrub import Finding, scrub
+from storage.scrub import scrub
 from storage.snapshot import record_name, tombstone_name
+from storage.upkeep_records import Finding
 from tests.doubles import (
     LAB,
     OFFICE,
@@ -33,6 +38,15 @@ from tests.doubles import (
 def chain(archive: Archive, length: int) -> list[str]:
     """Ids of a chain whose snapshots share no pack."""
     return [write(archive, {"a": noise(50, n)}, night=n).id for n in range(length)]
+
+
+def zipped(night: int) -> bytes:
+    """A ZIP that is kept cut, two members of it new each night."""
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w") as out:
+        for number in range(300):
+            out.writestr(zipfile.ZipInfo(f"top/{number:04}.xml"), noise(300, number + 1000 * night * (number < 2)))
+    return made.getvalue()
 
 
 def packed(archive: Archive) -> int:
@@ -83,7 +97,7 @@ def test_a_damaged_pack_hits_those_that_need_it() -> None:
     first = write(archive, {"a": b"shared"})
     second = write(archive, {"a": b"shared", "b": b"2"}, night=1)
     third = write(archive, {"c": b"3"}, key=OFFICE)
-    name = pack_name(first.manifest.packs[0])
+    name = pack_name(pack_of(archive, first, "a"))
     overwrite(archive.backend, name, archive.backend.get(name)[:-1])
     (finding,) = scrub(archive).findings
 
@@ -98,6 +112,46 @@ def test_a_missing_pack_is_named_with_its_snapshot() -> None:
     archive.backend.delete(pack_name(found.manifest.packs[0]))
 
     assert scrub(archive).findings == (Finding(pack_name(found.manifest.packs[0]), "missing", (found.id,)),)
+
+
+@pytest.mark.parametrize("content", [True, False])
+def test_what_lies_in_packs_of_others_alone_is_a_finding(content: bool) -> None:
+    """A manifest that leaves a pack out cannot be trusted, though the archive has every object."""
+    archive = new_archive()
+    files = {"a": noise(50, 1), "b": noise(50, 2)}
+    found = write(archive, files)
+    other = write(archive, files, key=OFFICE)
+    assert set(found.manifest.packs) & set(other.manifest.packs)
+    kept = pack_of(archive, found, "a")
+    left_out = {kept} if content else set(found.manifest.packs) - {kept}
+    packs = tuple(pack for pack in found.manifest.packs if pack not in left_out)
+    overwrite(archive.backend, found.name, snapshot.encode(replace(found.manifest, packs=packs)))
+    (finding,) = scrub(archive).findings
+
+    assert finding.name == found.name
+    assert other.id not in finding.snapshots
+    words = "a: in none of its packs (2 files)" if content else "in none of the snapshot's packs"
+    assert words in finding.problem
+
+
+def test_a_plan_that_rots_is_found_though_its_pack_has_no_turn() -> None:
+    """Plans are read each time; one that cannot be read ends no scrub, and hits the nights that follow from it."""
+    archive = new_archive()
+    whole = write(archive, {"b": noise(50, 1)}, key=OFFICE)
+    first, second = (write(archive, {"a.zip": zipped(night)}, night=night) for night in range(2))
+    (entry,) = archive.entries(first)
+    index = Index(archive.backend, archive.scheme)
+    index.load(first.manifest.packs)
+    where = index.find(entry.recipe.steps[0][0])
+    assert where is not None
+    name = pack_name(where.pack)
+    data = bytearray(archive.backend.get(name))
+    data[where.block.offset + where.placed.offset + 20] ^= 1
+    overwrite(archive.backend, name, bytes(data))
+    report = scrub(archive, choose=lambda _: [pack_of(archive, whole, "b")])
+
+    assert {finding.name for finding in report.findings} == {first.name, second.name}
+    assert all("a.zip: its plan cannot be read" in finding.problem for finding in report.findings)
 
 
 def test_a_damaged_manifest_in_a_chain_is_named_by_its_successor() -> None:
@@ -262,3 +316,25 @@ def test_what_scrub_passes_can_be_read(damaged: bool) -> None:
     good = [found for found in archive.snapshots() if found.id not in bad]
     assert len(good) == (3 if damaged else 4)
     assert all(read(archive, found) for found in good)
+
+
+def test_reading_needs_little_memory_and_reads_each_byte_once() -> None:
+    """A pack is read in pieces, from its first byte to its last."""
+    memory = Memory()
+    archive = new_archive(memory)
+    write(archive, {"a": noise(5 << 20, 1)})
+    asked: dict[str, list[tuple[int, int | None]]] = {name: [] for name in memory.list("packs/")}
+
+    class Noting(FaultyBackend):
+        def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+            if name.endswith(".pack"):
+                asked[name].append((offset, length))
+            return super().get(name, offset, length)
+
+    report = scrub(Archive.open(Noting(memory)))
+
+    for name, reads in asked.items():
+        pieces = [offset for offset, length in reads if length == 1 << 20]
+        assert pieces == list(range(0, memory.size(name) or 0, 1 << 20))
+        assert all(length is not None and length <= 4 << 20 for _, length in reads)
+    assert report.bytes_read == sum(report.good.values())

@@ -1,0 +1,108 @@
+"""What an archive holds, as the facts that a catalog of it must know: read from the archive alone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from storage import records, snapshot
+from storage.archive import Archive, Damaged
+from storage.catalog import Catalog
+from storage.compare import Difference, Facts, Row, compare, place
+from storage.errors import StorageError
+from storage.rows import (
+    check_rows,
+    digest,
+    file_rows,
+    forgotten_row,
+    has_file_rows,
+    run_facts,
+    run_row,
+    snapshot_facts,
+    snapshot_row,
+    to_json,
+)
+from storage.snapshot import Draft
+
+
+def facts(archive: Archive) -> Facts:
+    """Everything that the archive holds of runs and snapshots. Reads each manifest, record and short listing once.
+
+    What cannot be read is named, and raises nothing. Memory: some 3 kB a run, whatever it kept.
+    """
+    damaged: list[Damaged] = []
+    names = _Names()
+    snapshots: dict[str, Row] = {}
+    for found in archive.snapshots(damaged=damaged):
+        try:
+            listed = file_rows(found, archive.entries(found)) if has_file_rows(found) else []
+        except StorageError as exc:
+            damaged.append(Damaged(found.name, str(exc)))
+            continue
+        row = snapshot_row(found)
+        snapshots[found.id] = snapshot_facts(row, digest(listed))
+        names.tell_snapshot(row, found.manifest.draft)
+    for tomb in archive.tombstones(damaged=damaged):  # after the snapshots: one forgotten meanwhile is forgotten
+        row = forgotten_row(tomb)
+        snapshots[tomb.id] = snapshot_facts(row, "")
+        names.tell_snapshot(row, tomb.manifest.draft)
+    runs: dict[str, Row] = {}
+    for name, data in archive.records():
+        try:
+            record = records.decode(data, name)
+        except StorageError as exc:
+            damaged.append(Damaged(name, str(exc)))
+            continue
+        if record is not None:
+            row = run_row(record)
+            runs[record.id] = run_facts(row, digest(check_rows(record)))
+            names.tell_run(row)
+    unreadable = {_told_by(bad.name): bad.name for bad in damaged}
+    return Facts(names.sources(), names.scopes(), runs, snapshots, unreadable=unreadable)
+
+
+def differences(catalog: Catalog, archive: Archive, *, now: datetime) -> list[Difference]:
+    """Every difference between a catalog and its archive. Changes neither.
+
+    Where there is one, both are read again, and what has settled in between is left out: runs may end meanwhile.
+    """
+    found = compare(catalog.facts(now=now), facts(archive))
+    return [each for each in compare(catalog.facts(now=now), facts(archive)) if each in found] if found else []
+
+
+def _told_by(name: str) -> str:
+    """What the file `name` would tell of: a place in a chain, or a run."""
+    link = snapshot.parse_name(name)
+    if link is not None:
+        return place(link.key.source, link.key.scope, link.number)
+    return name.rpartition("/")[2].removesuffix(".json")
+
+
+class _Names:
+    """Sources and scopes, as the newest run has them; where there is none, as the newest snapshot."""
+
+    def __init__(self) -> None:
+        self._best: dict[tuple[str, ...], tuple[tuple[Any, ...], dict[str, Any]]] = {}
+
+    def tell_run(self, row: Row) -> None:
+        self._tell(row, (1, row["started_at"], row["id"]), row["system"], row["request"])
+
+    def tell_snapshot(self, row: Row, draft: Draft) -> None:
+        rank = (0, row["taken_at"], row["scope"], row["number"])
+        self._tell(row, rank, draft.system, to_json(draft.request))
+
+    def sources(self) -> dict[str, Row]:
+        return {name[0]: row for name, (_, row) in self._best.items() if len(name) == 1}
+
+    def scopes(self) -> dict[str, Row]:
+        return {"/".join(name): row for name, (_, row) in self._best.items() if len(name) == 2}
+
+    def _tell(self, row: Row, rank: tuple[Any, ...], system: str, request: str) -> None:
+        source, scope = row["source"], row["scope"]
+        told: dict[tuple[str, ...], dict[str, Any]] = {
+            (source,): {"name": source, "system": system},
+            (source, scope): {"source": source, "name": scope, "request": request},
+        }
+        for name, value in told.items():
+            if name not in self._best or self._best[name][0] < rank:
+                self._best[name] = rank, value
