@@ -11,6 +11,7 @@ from itertools import count
 
 import pytest
 
+from storage import recipes
 from storage.archive import Archive
 from storage.backend import Memory
 from storage.prune import GRACE, forget, plan_forget, sweep
@@ -31,10 +32,23 @@ from tests.doubles import (
     read,
     write,
 )
+from tests.storage.zips import export
 
 NOW = START + 40 * NIGHT
-TONIGHT = {"a": noise(300, 0), "new": noise(400, 99), "more": noise(700, 5), "last": noise(900, 6)}
+TONIGHT = {
+    "a": noise(300, 0),
+    "new": noise(400, 99),
+    "more": noise(700, 5),
+    "last": noise(900, 6),
+    "lab.zip": export(5),
+}
 Operation = Callable[[Archive], object]
+
+
+@pytest.fixture(autouse=True)
+def small_zips_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that plans and payloads are among what is written."""
+    monkeypatch.setattr(recipes, "CUT_FROM", 0)
 
 
 def history() -> Memory:
@@ -42,7 +56,9 @@ def history() -> Memory:
     memory = Memory()
     archive = new_archive(memory)
     for night in range(4):
-        write(archive, {"a": noise(300, night // 2), "b": noise(200, night)}, night=night)
+        write(
+            archive, {"a": noise(300, night // 2), "b": noise(200, night), "lab.zip": export(night)}, night=night
+        )
     write(archive, {"z": noise(300, 0)}, key=OFFICE)
     drop(archive, archive.snapshots(LAB)[0], now=START + 9 * NIGHT)
     return memory

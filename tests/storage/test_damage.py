@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage import records
+from storage import recipes, records
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.backend import Memory
 from storage.errors import StorageError
@@ -32,9 +32,16 @@ from tests.doubles import (
     run_record,
     write,
 )
+from tests.storage.zips import export
 
 Expected = dict[str, dict[str, bytes]]  # id -> files
 CLASSES = ["packs/", "manifest", "tombstone", "records/", "unnamed/", FORMAT_NAME]
+
+
+@pytest.fixture(autouse=True)
+def small_zips_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that plans and payloads are among what is damaged."""
+    monkeypatch.setattr(recipes, "CUT_FROM", 0)
 
 
 def healthy() -> tuple[Memory, Expected]:
@@ -42,7 +49,8 @@ def healthy() -> tuple[Memory, Expected]:
     memory = Memory()
     archive = new_archive(memory)
     for night in range(5):
-        write(archive, {"a": noise(90, night // 2), "b/ü": b"text %d " % night * 20}, night=night)
+        files = {"a": noise(90, night // 2), "b/ü": b"text %d " % night * 20, "lab.zip": export(night)}
+        write(archive, files, night=night)
     write(archive, {"z": noise(90, 0)}, key=OFFICE)
     for found in archive.snapshots(LAB)[:2]:
         drop(archive, found, now=START + 9 * NIGHT)
@@ -121,7 +129,7 @@ def flip_all(kind: str, chosen: random.Random | None) -> int:
     return tried
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", [*CLASSES, "about/"])
 def test_a_changed_byte_is_noticed(kind: str) -> None:
     """Twelve seeded bytes of every file."""
     assert flip_all(kind, random.Random(kind)) >= 12
@@ -134,7 +142,7 @@ def test_every_changed_byte_is_noticed(kind: str) -> None:
     assert flip_all(kind, None) >= 150
 
 
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", [*CLASSES, "about/"])
 def test_a_cut_or_longer_file_is_noticed(kind: str) -> None:
     """Empty, cut in the middle, without its last byte, and with one more."""
     memory, expected = healthy()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import recipes
 from storage.archive import Archive
 from storage.backend import LocalDisk
 from storage.errors import StorageError
@@ -16,6 +17,7 @@ from storage.prune import GRACE, sweep
 from storage.scrub import scrub
 from tests.doubles import NIGHT, START, drop, new_archive, noise, read, write
 from tests.storage.powerloss import Event, leave, recorded
+from tests.storage.zips import export
 
 NOW = START + 9 * NIGHT
 Contents = list[dict[str, bytes]]
@@ -25,6 +27,12 @@ def live(archive: Archive) -> Contents:
     return [read(archive, found) for found in archive.snapshots()]
 
 
+@pytest.fixture(autouse=True)
+def small_zips_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that plans and payloads are among what is written."""
+    monkeypatch.setattr(recipes, "CUT_FROM", 0)
+
+
 def life(root: Path, patch: pytest.MonkeyPatch) -> tuple[list[Event], list[tuple[int, Contents]]]:
     """An archive's first days: the events, and after how many of them which snapshots were reported to be live."""
     reported: list[tuple[int, Contents]] = []
@@ -32,8 +40,8 @@ def life(root: Path, patch: pytest.MonkeyPatch) -> tuple[list[Event], list[tuple
         archive = new_archive(LocalDisk(root))
         steps: list[Callable[[], object]] = [
             lambda: None,
-            lambda: write(archive, {"a": noise(200, 0)}),
-            lambda: write(archive, {"a": noise(200, 0), "b": noise(100, 1)}, night=1),
+            lambda: write(archive, {"a": noise(200, 0), "lab.zip": export(0)}),
+            lambda: write(archive, {"a": noise(200, 0), "lab.zip": export(1)}, night=1),
             lambda: drop(archive, archive.snapshots()[0], now=START),
             lambda: sweep(archive, now=NOW),
             # A process that starts anew finds folders that another one made.

@@ -126,6 +126,15 @@ def by_zipfile(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, *,
     return buffer.getvalue()
 
 
+def export(night: int) -> bytes:
+    """A small export: folder and date of that night, most members as the night before, one changed, one renamed."""
+    root, date = b"RSpace-2026-03-%02d/" % (night + 1), 0x5C61 + night
+    members = [M(root + b"doc-SD%d/text.html" % n, b"<p>%d</p>" % n * 30, 8, date=date) for n in range(6)]
+    members.append(M(root + b"doc-SD0/sketch%d.png" % night, bytes(range(97)), descriptor="signed", date=date))
+    members.append(M(root + b"manifest.txt", b"night %d, and more than 32 bytes of it" % night, date=date))
+    return build(members)
+
+
 def rebuilt(data: bytes) -> tuple[bytes, bytes]:
     """The file from its plan and payloads, and the plan. Raises NotCut."""
     file, kept, scheme = BytesIO(data), dict[Oid, bytes](), PlainSha256()
