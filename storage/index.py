@@ -97,7 +97,7 @@ class Index:
         # Objects of one file follow one another in their pack, too.
         guess = self._last + 1
         footer = self._packs[guess >> _ROWS][1] if self._packs else None
-        if footer and footer.oid(guess & _ROW) == oid:
+        if footer is not None and footer.oid(guess & _ROW) == oid:
             self._last = guess
             return guess
         if oid in self._recent:
