@@ -127,7 +127,7 @@ def by_zipfile(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED, *,
 
 
 def export(night: int) -> bytes:
-    """A small export: folder and date of that night; most members as the night before, one changed, one renamed."""
+    """A small export: folder and date of that night, most members as before, one changed, one renamed."""
     root, date = b"RSpace-2026-03-%02d/" % (night + 1), 0x5C61 + night
     members = [M(root + b"doc-SD%d/text.html" % n, b"<p>%d</p>" % n * 30, 8, date=date) for n in range(6)]
     members.append(M(root + b"doc-SD0/sketch%d.png" % night, bytes(range(97)), descriptor="signed", date=date))
