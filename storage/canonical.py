@@ -47,8 +47,11 @@ def unseal(data: bytes) -> dict[str, Any]:
     given = value.pop(SEAL, None)
     # The seal stands in its place among the sorted members: what is before and after it is encoded once, and gives
     # both the bytes that were hashed and the whole file.
-    before = _members({key: item for key, item in value.items() if key < SEAL})
-    after = _members({key: item for key, item in value.items() if key > SEAL})
+    try:
+        before = _members({key: item for key, item in value.items() if key < SEAL})
+        after = _members({key: item for key, item in value.items() if key > SEAL})
+    except RecursionError:
+        raise ValueError("JSON nested too deeply") from None
     plain = _object(before, after)
     whole = _object(before, _members({SEAL: given}), after)
     if whole != data or hashlib.sha256(plain).hexdigest() != given:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from storage import canonical, replaced, snapshot
 from storage.archive import Archive
+from storage.errors import ObjectMissing
 from storage.index import pack_digest, pack_name
 from storage.replaced import Replaced
 from storage.retention import Fact, Policy, Verdict, decide
@@ -106,10 +107,11 @@ def plan_sweep(
 def sweep(archive: Archive, *, now: datetime) -> Sweep:
     """Free the packs that `plan_sweep` names. Retry: yes; one sweep at a time.
 
-    Raises where any manifest, tombstone or note about a replaced pack cannot be read: then nothing is freed,
-    because what it needs is not known.
+    Raises where any manifest, tombstone or note about a replaced pack cannot be read, or a number is missing from
+    a chain: then nothing is freed, because what it needs is not known.
     """
     _finish_forgetting(archive)
+    _refuse_gaps(archive)
     backend = archive.backend
     digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
     present = [(digest, backend.size(pack_name(digest)) or 0) for digest in digests]
@@ -126,6 +128,19 @@ def sweep(archive: Archive, *, now: datetime) -> Sweep:
         if note and note[0] in plan.unreplaced:
             backend.delete(name)
     return plan
+
+
+def _refuse_gaps(archive: Archive) -> None:
+    numbers: dict[ScopeKey, set[int]] = {}
+    for link in archive.links():
+        numbers.setdefault(link.key, set()).add(link.number)
+    for key, there in numbers.items():
+        missing = set(range(1, max(there))) - there
+        if missing:
+            raise ObjectMissing(
+                f"{snapshot.manifest_name(key, min(missing))}: missing, so nothing is freed",
+                hint="bring it back from a copy of the archive: `strongroom repair --from COPY`",
+            )
 
 
 def unnamed_name(pack: str) -> str:

@@ -85,7 +85,8 @@ class Reader:
         return not all(map(self.has, self.oids(entry)))
 
     def oids(self, entry: Entry) -> Iterator[Oid]:
-        """Every object that the file needs, with doubles. Raises what reading its plan raises."""
+        """Every object that the file needs, with doubles. Raises FormatUnknown, and what its plan raises."""
+        _known(entry)  # a file kept in a way not known needs objects not known: never none
         if entry.recipe.kind == "zip":
             yield from (oid for step in entry.recipe.steps for oid in step)
             yield from self.plan(entry).oids()

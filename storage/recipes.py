@@ -5,6 +5,7 @@ Reads the file, puts objects; the way back is `reader.py`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -30,16 +31,16 @@ class Base:
     unpacked: int  # bytes of the texts of all steps
 
 
-def keep(packing: Packing, content: BinaryIO, base: Base | None) -> tuple[Recipe, int]:
+def keep(packing: Packing, content: BinaryIO, base: Callable[[], Base | None]) -> tuple[Recipe, int]:
     """Keep a file, from its beginning; the recipe, and how many members it has where it was cut.
 
-    `base`: the plan of the same file in the scope's newest snapshot, where there is one.
+    `base` finds the plan of the same file in the scope's newest snapshot; it is asked where the file was cut.
     """
     size = content.seek(0, 2)
     if size >= CUT_FROM:
         try:
             plan, members = _cut(packing, content, size)
-            return Recipe("zip", (), keep_text(packing, plan, base)), members
+            return Recipe("zip", (), keep_text(packing, plan, base())), members
         except zipcut.NotCut:
             pass  # kept by its content; what is wrong with a ZIP is for its structure test to say
     content.seek(0)

@@ -19,6 +19,7 @@ from storage.verify import Check, Outcome, Quality
 
 FORMAT = 2  # written; 1, whose listing is plain JSON in pieces, is read
 _FORMATS = (1, 2)
+_FRAME = {"format", "kind", canonical.SEAL}  # what every sealed file has
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten)?\.json")
 _MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
@@ -166,9 +167,13 @@ def decode(data: bytes, name: str) -> Snapshot:
     """The snapshot whose manifest is `data`. Raises FormatUnknown, ObjectCorrupt."""
     value = _decoded(data, "snapshot", name)
     try:
-        return Snapshot(hashlib.sha256(data).hexdigest(), _manifest(value))
+        manifest = _manifest(value)
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a manifest that this version wrote: {exc!r}") from exc
+    if _manifest_json(manifest) != {key: value[key] for key in value.keys() - _FRAME}:
+        # Its tombstone could not hold them, and would not lead back to it.
+        raise FormatUnknown(f"{name}: holds members that this version does not know")
+    return Snapshot(hashlib.sha256(data).hexdigest(), manifest)
 
 
 def encode_tombstone(tombstone: Tombstone) -> bytes:

@@ -11,13 +11,14 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import BinaryIO
 
 from storage import listing, snapshot
 from storage.about import describe
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
-from storage.index import Index
+from storage.index import Index, pack_name
 from storage.listing import Entry, Steps
 from storage.objects import Oid
 from storage.packing import Packing
@@ -51,6 +52,7 @@ class Writer:
         self._reader = Reader(self._index)
         self._newest: Snapshot | None = None
         self._before: dict[str, Entry] = {}  # files of the scope's newest snapshot
+        self._unmatched: list[str] = []  # those of them that were cut, the first one last, for files of new names
         if reuse:
             self._load_newest()
         self._packing = Packing(archive.backend, archive.scheme, self._index, salt)
@@ -75,7 +77,7 @@ class Writer:
         if measured is None:
             content.seek(0)
             measured = measure(iter(lambda: content.read(READ), b""))
-        recipe, members = keep(self._packing, content, self._base(path))
+        recipe, members = keep(self._packing, content, partial(self._base, path))
         entry = Entry(path, measured, promised, recipe, media_type)
         self._entries[path] = entry
         self._fresh.append(entry)
@@ -107,6 +109,8 @@ class Writer:
         self._packing.flush()
         if self._reader.text(steps) != text:
             raise ObjectCorrupt(f"{draft.key}: the listing that was read back is not the one that was written")
+        if listing.decode(text) != tuple(sorted(self._entries.values(), key=lambda entry: entry.path)):
+            raise ValueError(f"{draft.key}: its listing does not read as what was kept")
         for entry in self._fresh if prove else ():
             self._reader.prove(entry)
         describe(self._archive.backend)
@@ -130,9 +134,17 @@ class Writer:
             )
             encoded = snapshot.encode(manifest)
             name = snapshot.manifest_name(draft.key, manifest.number)
+            found = snapshot.decode(encoded, name)
+            self._look_for_packs()
             if self._claim(name, encoded):
-                return snapshot.decode(encoded, name)
+                return found
         raise StorageError(f"{draft.key}: {_CLAIMS} numbers of its chain were taken by others")
+
+    def _look_for_packs(self) -> None:
+        # A machine that slept for a week may find what it meant to reuse forgotten and freed.
+        for pack in self._packing.used:
+            if self._archive.backend.size(pack_name(pack)) is None:
+                raise ObjectMissing(f"{pack_name(pack)}: freed since this backup began", hint="run again")
 
     def _claim(self, name: str, encoded: bytes) -> bool:
         # A retrying backend may answer False about the very bytes that its first try put there.
@@ -160,16 +172,19 @@ class Writer:
         if self._newest is not None:
             try:
                 self._before = {entry.path: entry for entry in self._reader.entries(self._newest)}
+                self._unmatched = [path for path, entry in self._before.items() if entry.recipe.kind == "zip"][
+                    ::-1
+                ]
             except StorageError:
                 self._newest = None
 
     def _base(self, path: str) -> Base | None:
         """The plan that tonight's plan of `path` may follow: that of the same file, last night."""
         entry = self._before.get(path)
-        if entry is None:
-            # Most systems name an export by date or at random: then the file at the same place is the same.
-            unnamed = [one for name, one in sorted(self._before.items()) if name not in self._entries]
-            entry = next((one for one in unnamed if one.recipe.kind == "zip"), None)
+        # Most systems name an export by date or at random: then the file at the same place is the same.
+        while entry is None and self._unmatched:
+            name = self._unmatched.pop()
+            entry = None if name in self._entries else self._before[name]
         if entry is None or entry.recipe.kind != "zip":
             return None
         return self._base_of(entry.recipe.steps)

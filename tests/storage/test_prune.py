@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.archive import Archive, Damaged
-from storage.errors import ObjectCorrupt, StorageError
+from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import pack_name
 from storage.prune import GRACE, forget, plan_forget, plan_sweep, sweep, unnamed_digest, unnamed_name
 from storage.retention import Policy
@@ -285,3 +285,16 @@ def test_errors_of_a_sweep_are_ours() -> None:
     assert (plan.packs, plan.sighted) == ((), ())
     assert parse_name(manifest_name(LAB, 1)) is not None
     assert pack_name("ab" * 32).startswith("packs/ab/")
+
+
+def test_nothing_is_freed_while_a_number_is_missing() -> None:
+    """What a manifest that is gone needs is not known: it may be on its way back from a copy."""
+    archive = new_archive()
+    chain = [write(archive, {"a": noise(300, 1), "b": b"%d" % n}, night=n) for n in range(3)]
+    drop(archive, chain[0], now=START)
+    archive.backend.delete(chain[1].name)
+    before = packs(archive)
+    with pytest.raises(ObjectMissing, match=r"00000002\.json: missing"):
+        sweep(archive, now=LATER)
+
+    assert packs(archive) == before

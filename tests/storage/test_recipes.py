@@ -15,7 +15,7 @@ from storage.index import Index
 from storage.listing import Entry, Recipe
 from storage.objects import Oid
 from storage.packing import Packing
-from storage.recipes import AVERAGE, WHOLE, Base, keep_text
+from storage.recipes import AVERAGE, CUT_FROM, WHOLE, Base, keep_text
 from storage.snapshot import Snapshot
 from storage.verify import Measured, Promise
 from storage.writer import Writer
@@ -77,7 +77,7 @@ def test_payloads_at_the_edges_come_back(size: int) -> None:
     assert read(archive, found) == {"a.zip": data}
 
 
-@pytest.mark.parametrize("size", [WHOLE, WHOLE + 1])
+@pytest.mark.parametrize("size", [CUT_FROM - 1, CUT_FROM])
 def test_a_small_zip_is_one_object(size: int) -> None:
     """Cutting it would cost more than it saves."""
     archive = new_archive()
@@ -85,7 +85,7 @@ def test_a_small_zip_is_one_object(size: int) -> None:
     assert len(data) == size
     kind = only(archive, write(archive, {"a.zip": data})).recipe.kind
 
-    assert kind == ("concat" if size <= WHOLE else "zip")
+    assert kind == ("concat" if size < CUT_FROM else "zip")
 
 
 def test_what_is_no_zip_is_stored_by_its_content() -> None:

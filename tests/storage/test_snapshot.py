@@ -203,3 +203,11 @@ def test_an_instant_without_a_zone_is_refused() -> None:
     """It would mean something else on another machine."""
     with pytest.raises(ValueError, match="time zone"):
         snapshot.to_text(datetime(2026, 3, 1))  # noqa: DTZ001
+
+
+def test_a_manifest_with_a_member_not_known_is_not_taken_for_known() -> None:
+    """Its tombstone could not hold it, and nothing would be freed ever after."""
+    data = canonical.seal(canonical.unseal(snapshot.encode(manifest())) | {"cipher": "later"})
+
+    with pytest.raises(FormatUnknown, match="does not know"):
+        snapshot.decode(data, "a.json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 
 from storage.archive import Archive
 from storage.backend import Backend, LocalDisk, Memory
-from storage.errors import BackendFailed, ObjectCorrupt, ObjectMissing
+from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.index import pack_name
-from storage.listing import Entry
+from storage.listing import Entry, Recipe
 from storage.packs import PACK_SIZE
-from storage.recipes import AVERAGE, WHOLE
+from storage.recipes import AVERAGE, CUT_FROM, WHOLE
 from storage.snapshot import Snapshot
 from storage.verify import Promise, measure
 from storage.writer import Writer
@@ -32,9 +33,11 @@ from tests.doubles import (
     new_archive,
     noise,
     overwrite,
+    pack_of,
     read,
     write,
 )
+from tests.storage.zips import export
 
 
 def packs(archive: Archive) -> list[str]:
@@ -297,3 +300,48 @@ def test_bytes_that_are_not_those_measured_before_are_never_committed() -> None:
         writer.commit(draft(), clock=Clock())
 
     assert archive.snapshots() == []
+
+
+def test_a_file_kept_in_a_way_not_known_is_not_taken_for_one_that_needs_nothing() -> None:
+    """An older version must not name it without its objects: their packs would be freed."""
+    archive = new_archive()
+    entry = replace(archive.entries(write(archive, {"a": b"1"}))[0], recipe=Recipe("braided"))
+
+    with pytest.raises(FormatUnknown, match="braided"):
+        Writer(archive, LAB).keep(entry)
+
+
+@pytest.mark.parametrize("promised", [Promise(size=-1), Promise(crc32=1 << 32), Promise(crc32=-1)])
+def test_a_listing_that_nobody_could_read_is_not_committed(promised: Promise) -> None:
+    """Numbers that no file has would cost every file of the snapshot."""
+    archive = new_archive()
+    writer = Writer(archive, LAB)
+    writer.add("a", BytesIO(b"1"), promised=promised)
+
+    with pytest.raises((ValueError, ObjectCorrupt)):
+        writer.commit(draft(), clock=Clock())
+    assert archive.snapshots() == []
+
+
+def test_a_pack_that_was_freed_meanwhile_is_not_named() -> None:
+    """A machine that slept while what it meant to reuse was forgotten and freed: run again."""
+    archive = new_archive()
+    first = write(archive, {"a": b"1"})
+    writer = Writer(archive, LAB)
+    writer.keep(archive.entries(first)[0])
+    archive.backend.delete(pack_name(pack_of(archive, first, "a")))
+
+    with pytest.raises(ObjectMissing, match="freed"):
+        writer.commit(draft(), clock=Clock())
+    assert archive.snapshots() == [first]
+
+
+def test_many_files_of_new_names_are_not_compared_with_each_of_last_night() -> None:
+    """2,000 ZIPs under tonight's folder: each follows the plan at its place, in one look."""
+    archive = new_archive()
+    data = export(1) + bytes(CUT_FROM)
+    write(archive, {f"monday/{n:04}": data + b"%d" % n for n in range(2000)})
+    found = write(archive, {f"tuesday/{n:04}": data + b"%d" % n for n in range(2000)}, night=1)
+
+    assert found.manifest.objects_new < 100  # a listing; each plan is last night's
+    assert len(archive.entries(found)) == 2000
