@@ -144,13 +144,18 @@ def facts(session: Session, alive: Iterable[str]) -> Facts:
 
 
 def _rows(session: Session, table: type[SQLModel]) -> list[Row]:
-    return [dict(row) for row in session.connection().execute(select(table.__table__)).mappings()]  # type: ignore[attr-defined]
+    return [dict(row) for row in session.connection().execute(select(_columns(table))).mappings()]
+
+
+def _columns(table: type[SQLModel]) -> Any:
+    # SQLModel makes `__table__` of every class with table=True, and does not declare it.
+    return table.__table__  # type: ignore[attr-defined]
 
 
 def _digests(session: Session, table: type[SQLModel], order: str) -> dict[str, str]:
     """A digest of all rows that belong to one run or snapshot, by its id."""
     owner = order.partition(",")[0]
-    rows = session.connection().execute(select(table.__table__).order_by(text(order))).mappings()  # type: ignore[attr-defined]
+    rows = session.connection().execute(select(_columns(table)).order_by(text(order))).mappings()
     return {key: digest(map(dict, group)) for key, group in groupby(rows, key=lambda row: row[owner])}
 
 

@@ -172,9 +172,8 @@ class Writer:
         if self._newest is not None:
             try:
                 self._before = {entry.path: entry for entry in self._reader.entries(self._newest)}
-                self._unmatched = [path for path, entry in self._before.items() if entry.recipe.kind == "zip"][
-                    ::-1
-                ]
+                cut = [path for path, entry in self._before.items() if entry.recipe.kind == "zip"]
+                self._unmatched = cut[::-1]
             except StorageError:
                 self._newest = None
 
