@@ -1,0 +1,101 @@
+"""A calendar of kept nights: which days have a snapshot that stays, and by which rule.
+
+The same months are drawn in the terminal and as a picture. Pure until something is printed or written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from rich.text import Text
+
+from flows.cli.console import out
+from flows.errors import ConfigError
+
+# From the rule that keeps for longest to the one that keeps for shortest: a day is shown by the first that keeps it.
+RULES = ("yearly", "monthly", "weekly", "daily", "hourly", "last", "within", "tag", "hold", "floor")
+_SIGNS = dict(zip(RULES, "YMWDHLITHF", strict=True)) | {"hold": "#"}
+# Of Okabe and Ito's palette, which people who see fewer colours can tell apart (https://jfly.uni-koeln.de/color/).
+_COLOURS = dict(zip(RULES, ("#d55e00", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#0072b2", "#cc79a7", "#cc79a7",
+                            "#000000", "#999999"), strict=True))  # fmt: skip
+_NONE, _OUTSIDE = "·", " "
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A row: 31 cells, each a rule, "" for a day without a kept snapshot, None for no day of ours."""
+
+    name: str  # 2026-03
+    days: tuple[str | None, ...]
+
+
+def months(kept: Mapping[date, str], first: date, last: date) -> list[Month]:
+    """The months from `first` to `last`, both included; `kept` says by which rule a day's snapshot stays."""
+    cells: dict[str, list[str | None]] = {}
+    for ahead in range((last - first).days + 1):
+        day = first + timedelta(days=ahead)
+        cells.setdefault(f"{day:%Y-%m}", [None] * 31)[day.day - 1] = kept.get(day, "")
+    return [Month(name, tuple(days)) for name, days in cells.items()]
+
+
+def strongest(reasons: tuple[str, ...]) -> str:
+    """Of the reasons of a verdict, the rule that a calendar shows."""
+    named = [rule for rule in RULES if any(reason.startswith(rule) for reason in reasons)]
+    return named[0] if named else "floor"
+
+
+def draw(rows: list[Month]) -> None:
+    """In the terminal: a line per month, a sign per day, and what the signs mean."""
+    out.print(Text(" " * 8 + "".join(str(day // 10 or " ") for day in range(1, 32)), style="dim"))
+    out.print(Text(" " * 8 + "".join(str(day % 10) for day in range(1, 32)), style="dim"))
+    for row in rows:
+        line = Text(f"{row.name} ")
+        for rule in row.days:
+            sign = _OUTSIDE if rule is None else _SIGNS.get(rule, _NONE)
+            line.append(sign, style=_COLOURS.get(rule or "", "dim"))
+        out.print(line)
+    used = [rule for rule in RULES if any(rule in row.days for row in rows)]
+    legend = Text(", ".join(f"{_SIGNS[rule]} {rule}" for rule in used) + f", {_NONE} forgotten or none")
+    out.print(legend)
+
+
+def check_picture(path: Path) -> None:
+    """Raises ConfigError for a file that no picture can be written to, before anything is planned."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: a picture is one of {', '.join(SUFFIXES)}, by the end of its name")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.absolute().parent}")
+
+
+def picture(rows: list[Month], title: str, path: Path) -> None:
+    """As a picture; the end of the name says which kind. Over one that is there. Raises ConfigError."""
+    check_picture(path)
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch, Rectangle
+
+    figure = Figure(figsize=(9.0, 1.4 + 0.24 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    for y, row in enumerate(rows):
+        for x, rule in enumerate(row.days):
+            if rule is not None:
+                colour = _COLOURS.get(rule, "#eeeeee")
+                axes.add_patch(Rectangle((x + 0.06, y + 0.06), 0.88, 0.88, facecolor=colour))
+                if rule:  # the letter too: colour alone is not for everybody
+                    axes.text(x + 0.5, y + 0.52, _SIGNS[rule], ha="center", va="center", size=6, color="white")
+    axes.set(xlim=(0, 31), ylim=(len(rows), 0), title=title)
+    axes.set_xticks([day + 0.5 for day in range(31)], [str(day + 1) for day in range(31)], size=6)
+    axes.set_yticks([y + 0.5 for y in range(len(rows))], [row.name for row in rows], size=6)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    used = [rule for rule in RULES if any(rule in row.days for row in rows)]
+    marks = [Patch(facecolor=_COLOURS[rule], label=f"{_SIGNS[rule]} {rule}") for rule in used]
+    marks.append(Patch(facecolor="#eeeeee", label="forgotten or none"))
+    figure.legend(handles=marks, loc="outside lower center", ncols=6, fontsize=7, frameon=False)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror or exc}") from exc
