@@ -36,13 +36,15 @@ FACTOR = 3.0  # the band is this many times a usual night's step
 ROOF = 0.5  # no history widens the band beyond this loss; small numbers do
 FLOOR = 0.15  # loss that is a night's work: of the finest thing that is counted,
 FLOOR_ROUGH = 0.3  # of files and members beside records,
-FLOOR_SIZE = 0.5  # and of bytes beside any of them: one film may be half a lab
+FLOOR_SIZE = 0.6  # and of bytes beside any of them: one film may be half a lab
 FLOOR_GONE = 0.1  # of records that are gone: new ones do not blur them
 FLOOR_YOUNG = 0.5  # of anything, in a young scope
-SLACK = 1.5  # over the root of the number: what chance does to small numbers
+# What chance does to small numbers, over the root of the number: one record is several members, and bytes lie
+# where the biggest records are.
+SLACK, SLACK_MEMBERS, SLACK_SIZE = 1.5, 2.5, 4.0
 GROWTH, GROWTH_SIZE, GROWTH_YOUNG = 3.0, 5.0, 10.0  # times the one before
 MORE_ITEMS, MORE_BYTES = 100, 100_000_000  # what one person may add in a day
-ITEM = 1000  # bytes: where nothing can be counted, so many are taken for one item
+ITEM = 500  # bytes: where nothing can be counted, so many are taken for one item
 TINY = 64  # bytes of a file that holds nothing; a ZIP without members has 22
 
 
@@ -107,10 +109,9 @@ def out_of_band(history: Sequence[Seen], tonight: Seen) -> list[Reason]:
         return [Reason(Finding.EMPTY, "records", _things(tonight), "", why)]
     if base is None:
         return []
-    steps, young = _comparable(history, tonight), len(history) < ENOUGH
     figures = _figures(base, tonight)
-    found = [_figure(figure, figures[0], base, steps, young) for figure in figures]
-    return [reason for reason in (*found, _gone(base, tonight, steps, young)) if reason is not None]
+    found = [_figure(figure, figures[0], history, tonight) for figure in figures]
+    return [reason for reason in (*found, _gone(history, tonight)) if reason is not None]
 
 
 def is_empty(one: Seen) -> bool:
@@ -142,28 +143,34 @@ def _figures(base: Seen, tonight: Seen) -> list[_Figure]:
     return [_Figure(name, before, now, lead=not i) for i, (name, before, now) in enumerate(told)]
 
 
-def _figure(
-    figure: _Figure, lead: _Figure, base: Seen, steps: list[tuple[Seen, Seen]], young: bool
-) -> Reason | None:
-    usual = _usual([abs(math.log(b / a)) for a, b in _values(figure.name, steps)])
-    loss, most = _loss(figure, lead, usual, young), _most(figure, usual, young)
-    if figure.now <= figure.before * (1 - loss):
-        finding, promised = Finding.SHRUNKEN, f"more than {figure.before * (1 - loss):,.0f}"
+def _figure(figure: _Figure, lead: _Figure, history: Sequence[Seen], tonight: Seen) -> Reason | None:
+    young = len(history) < ENOUGH
+    least, most = _least(figure, lead, 0, young), _most(figure, 0, young)
+    if least < figure.now <= most:
+        return None  # what is learned only widens the band
+    usual = _usual([abs(math.log(b / a)) for a, b in _values(figure.name, _comparable(history, tonight))])
+    least, most = _least(figure, lead, usual, young), _most(figure, usual, young)
+    if figure.now <= least:
+        finding, promised = Finding.SHRUNKEN, f"at least {math.floor(least) + 1:,}"
     elif figure.now > most:
-        finding, promised = Finding.GROWN, f"at most {most:,.0f}"
+        finding, promised = Finding.GROWN, f"at most {math.floor(most):,}"
     else:
         return None
     change = f"{(figure.now / figure.before - 1) * 100:+,.0f} %"
-    why = f"number {base.number} has {figure.before:,} ({change})"
+    why = f"number {history[-1].number} has {figure.before:,} ({change})"
     return Reason(finding, figure.name, f"{figure.now:,} {figure.name}", promised, why)
 
 
-def _loss(figure: _Figure, lead: _Figure, usual: float, young: bool) -> float:
-    """The share that is a loss out of the band."""
-    floor = FLOOR if figure.lead else FLOOR_SIZE if figure.name == "bytes" else FLOOR_ROUGH
+def _least(figure: _Figure, lead: _Figure, usual: float, young: bool) -> float:
+    """What is already a loss out of the band."""
     items = lead.before if lead.name != "bytes" else lead.before / ITEM
     learned = min(ROOF, 1 - math.exp(-FACTOR * usual))
-    return max(floor, learned, SLACK / math.sqrt(items), FLOOR_YOUNG if young else 0)
+    if figure.name == "bytes" and not figure.lead:
+        floor, slack = FLOOR_SIZE, SLACK_SIZE
+    else:
+        floor = FLOOR if figure.lead else FLOOR_ROUGH
+        slack = SLACK_MEMBERS if figure.name == "members" else SLACK
+    return figure.before * (1 - max(floor, learned, slack / math.sqrt(items), FLOOR_YOUNG if young else 0))
 
 
 def _most(figure: _Figure, usual: float, young: bool) -> float:
@@ -177,34 +184,33 @@ def _most(figure: _Figure, usual: float, young: bool) -> float:
 # -- which records
 
 
-def _gone(base: Seen, tonight: Seen, steps: list[tuple[Seen, Seen]], young: bool) -> Reason | None:
+def _gone(history: Sequence[Seen], tonight: Seen) -> Reason | None:
     """Which of the earlier one's records are gone; new ones make up for none, where ids tell them apart.
 
     Where the ids are only names of members, a renamed folder is as many gone as came: only what is missing counts.
     """
+    base = history[-1]
     share = share_gone(base, tonight)
-    if share is None:
+    if share is None or share < FLOOR_GONE:
         return None
-    of = next(c.of for c in tonight.compared if c.snapshot == base.id)
-    usual = _usual([known for a, b in steps if (known := share_gone(a, b)) is not None])
-    allowed = max(FLOOR_GONE, min(ROOF, FACTOR * usual), SLACK / math.sqrt(of), FLOOR_YOUNG if young else 0)
+    of = next(one.of for one in tonight.compared if one.snapshot == base.id)
+    shares = [share_gone(a, b) for a, b in _comparable(history, tonight)]
+    usual = _usual([known for known in shares if known is not None])
+    chance = (SLACK_MEMBERS if tonight.records is None else SLACK) / math.sqrt(of)
+    young = FLOOR_YOUNG if len(history) < ENOUGH else 0
+    allowed = max(FLOOR_GONE, min(ROOF, FACTOR * usual), chance, young)
     if share < allowed:
         return None
-    why = f"number {base.number} has {of:,}, and tonight's others do not make up for them"
-    return Reason(
-        Finding.SHRUNKEN,
-        "record ids",
-        f"{share * of:,.0f} record ids gone",
-        f"fewer than {allowed * of:,.0f}",
-        why,
-    )
+    got, most = f"{share * of:,.0f} record ids gone", f"at most {math.ceil(allowed * of) - 1:,}"
+    why = f"number {base.number} has {of:,}, and new ones do not make up for them"
+    return Reason(Finding.SHRUNKEN, "record ids", got, most, why)
 
 
 def share_gone(before: Seen, after: Seen) -> float | None:
-    """The share of `before`'s record ids that `after` lacks; None where the two were not compared."""
+    """The share of `before`'s record ids that `after` lacks; None where the two were not compared by like ids."""
+    net = after.records is None
     for one in after.compared:
-        if one.snapshot == before.id and one.of > 0:
-            net = after.records is None
+        if one.snapshot == before.id and one.of > 0 and net == (before.records is None):
             return max(0, one.vanished - (one.appeared if net else 0)) / one.of
     return None
 
@@ -233,7 +239,7 @@ def _usual(steps: list[float]) -> float:
     return sorted(steps)[int(0.9 * (len(steps) - 1))] if steps else 0.0
 
 
-# -- words and manifests
+# -- words
 
 
 def _things(one: Seen) -> str:

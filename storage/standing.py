@@ -93,11 +93,11 @@ def standings(seen: Iterable[Seen], decisions: Iterable[Decision], *, now: datet
 
 
 def tonight(seen: Iterable[Seen], decisions: Iterable[Decision], arrived: Seen, *, now: datetime) -> Judgement:
-    """How to judge an export before it is committed. `seen`: the snapshots of its scope so far; a partial one: ask
-    not.
+    """How to judge an export before it is committed; `seen` are the snapshots of its scope so far.
 
-    `arrived` has no id yet: any text that is not one of theirs. Beside `levels.judge` it knows of a growth that
-    waits for a night like it: then it is normal and says which growth it confirms.
+    `arrived` has no id yet: any text that is not one of theirs. Not to be asked about a partial one, nor about one
+    whose checks failed. Beside `levels.judge` it knows of a growth that waits for a night like it: that makes it
+    normal, and it says which growth it confirms.
     """
     walk = _walk(seen, decisions, now=now)
     lane = walk.lane(arrived)
@@ -107,13 +107,14 @@ def tonight(seen: Iterable[Seen], decisions: Iterable[Decision], arrived: Seen, 
     return judgement
 
 
-def newest_counted(
-    seen: Iterable[Seen], decisions: Iterable[Decision], request: str, *, now: datetime
-) -> Seen | None:
-    """The snapshot that an export of this request, fetched now, is held against: compare its records with
-    these."""
-    counted = _walk(seen, decisions, now=now).lanes.get(request)
-    return counted.counted[-1] if counted and counted.counted else None
+def to_compare(seen: Iterable[Seen], decisions: Iterable[Decision], request: str, *, now: datetime) -> list[Seen]:
+    """With which snapshots to compare the records of an export of this request (`seen.asked`) that is fetched now.
+
+    The newest that counts, against which it is judged; and the newest that waits to be settled, so that a growth
+    can be confirmed, and a level be accepted that came several times. None, one or both.
+    """
+    lane = _walk(seen, decisions, now=now).lanes.get(request, _Lane())
+    return [*lane.counted[-1:], *lane.open[-1:]]
 
 
 # -- one request's snapshots
@@ -123,10 +124,8 @@ def newest_counted(
 class _Lane:
     """The snapshots of one request, as far as the walk has come."""
 
-    counted: list[Seen] = field(default_factory=list)
-    said: list[Seen] = field(
-        default_factory=list
-    )  # those that were verified when they came: what a night was judged by
+    counted: list[Seen] = field(default_factory=list)  # what a night is held against today,
+    verified: list[Seen] = field(default_factory=list)  # and what it was held against when it came
     open: list[Seen] = field(default_factory=list)  # out of the band, and not settled
 
     def before(self, one: Seen) -> list[Seen]:
@@ -144,11 +143,18 @@ class _Lane:
             return is_empty(earlier) and is_empty(later)
         return _told(earlier, later) and not out_of_band([*self.before(later), earlier], later)
 
-    def alike_before(self, one: Seen, end: int, *, grown: bool = False) -> int:
-        """How many open ones, from `end` back, lead to `one` without a step out of the band. `grown`: growths."""
-        first, later = end, one
-        while first and not (grown and self.open[first - 1].finding is not Finding.GROWN):
-            if not self.alike(self.open[first - 1], later):
+    def growths_before(self, one: Seen) -> int:
+        """How many of the newest open ones are growths that lead to `one`, each within the band of the other."""
+        first, later = len(self.open), one
+        while first and self.open[first - 1].finding is Finding.GROWN and self.alike(self.open[first - 1], later):
+            first, later = first - 1, self.open[first - 1]
+        return len(self.open) - first
+
+    def level_before(self, one: Seen, end: int) -> int:
+        """How many open ones, from `end` back, are of the level of `one`: beside each other, and beside it."""
+        first, later, before = end, one, self.before(one)
+        while first and self.alike(self.open[first - 1], later):
+            if out_of_band([*before, one], self.open[first - 1]):
                 break
             first, later = first - 1, self.open[first - 1]
         return end - first
@@ -159,8 +165,8 @@ class _Lane:
         What its night said stands as long as it would be held against the same: a history that retention has
         thinned out must not decide anew.
         """
-        before, end = self.before(one), place(self.said, one)
-        if not before or (end and self.said[end - 1].id == before[-1].id):
+        before, end = self.before(one), place(self.verified, one)
+        if not before or (end and self.verified[end - 1].id == before[-1].id):
             return False
         return _told(before[-1], one) and not out_of_band(before, one)
 
@@ -191,7 +197,7 @@ class _Walk:
             self._no(one, refusal(one) if accepted else _unsound(one))
         elif accepted:
             quiet = one.quality is Quality.VERIFIED and one.id not in self.wrong
-            self._count(lane, one, "" if quiet else who, with_it=f"{who} with number {one.number}", all_alike=True)
+            self._count(lane, one, "" if quiet else who, with_it=f"{who} with number {one.number}", level=True)
         elif one.id in self.wrong or one.finding is Finding.MISDATED:
             self._no(one, self.wrong.get(one.id) or one.said, ask=_ask(one))
         elif one.quality is Quality.VERIFIED:
@@ -206,7 +212,7 @@ class _Walk:
             if one.fetched:
                 lane.open.append(one)
         if sound and one.quality is Quality.VERIFIED:
-            lane.said.insert(place(lane.said, one), one)
+            lane.verified.insert(place(lane.verified, one), one)
 
     def _no(self, one: Seen, why_not: str, *, settled_by: str = "", ask: str = "") -> None:
         self.found[one.id] = Standing(one.id, one.number, False, why_not, settled_by, ask)
@@ -214,10 +220,11 @@ class _Walk:
     def _yes(self, one: Seen, settled_by: str) -> None:
         self.found[one.id] = Standing(one.id, one.number, True, settled_by=settled_by)
 
-    def _count(self, lane: _Lane, one: Seen, settled_by: str, *, with_it: str, all_alike: bool = False) -> None:
+    def _count(self, lane: _Lane, one: Seen, settled_by: str, *, with_it: str, level: bool = False) -> None:
         """It counts, and settles what was open before it: what is of its level counts with it, the rest never."""
-        if one.fetched and lane.open and (all_alike or _is_normal(lane, one)):
-            first = len(lane.open) - lane.alike_before(one, len(lane.open), grown=not all_alike)
+        if one.fetched and lane.open and (level or _is_normal(lane, one)):
+            with_one = lane.level_before(one, len(lane.open)) if level else lane.growths_before(one)
+            first = len(lane.open) - with_one
             for other in lane.open[:first]:
                 told = self.found[other.id].why_not
                 self._no(other, told, settled_by=f"a later night that counts, number {one.number}")
@@ -234,7 +241,7 @@ class _Walk:
             end = len(lane.open)
             while end:
                 newest = lane.open[end - 1]
-                first = end - 1 - lane.alike_before(newest, end - 1)
+                first = end - 1 - lane.level_before(newest, end - 1)
                 self._ask_once(newest, lane.open[first : end - 1])
                 end = first
         return [self.found[one.id] for one in self.order]

@@ -22,7 +22,7 @@ NIGHTS = 400
 START = datetime(2026, 1, 1, 3, 30, tzinfo=UTC)
 SIZES = (5, 20, 100, 1_000, 12_000)
 LOSSES = (0.10, 0.20, 0.30, 0.50, 0.90, 1.0)
-# What an export tells: ids of its records, only the names of its members, or no more than its bytes.
+# What an export tells: ids of its records, the names of its members, or, as a table in one file, only its bytes.
 KINDS = ("records", "names", "bytes")
 
 
@@ -40,7 +40,9 @@ class Lab:
     def grow(self, count: int) -> None:
         for _ in range(count):
             members = 1 + int(self.dice.expovariate(0.4))
-            self.records.append((members, int(2_000 + self.dice.lognormvariate(9, 1.8))))
+            row = self.dice.uniform(200, 800)
+            big = 2_000 + self.dice.lognormvariate(9, 1.8)
+            self.records.append((members, int(row if self.kind == "bytes" else big)))
         self.came += count
 
     def lose(self, count: int) -> None:

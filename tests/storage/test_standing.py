@@ -1,0 +1,467 @@
+"""Which snapshots count: stories night by night, and what holds whatever comes."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.seen import Finding, Seen
+from storage.standing import Decision, refusal, standings
+from storage.verify import Quality
+from tests.storage.levels_stories import KEY, NIGHT, START, YEAR, Came, Life, live, shown
+
+# count x what    judged     stands at the end
+STORIES = {
+    "a week of empty exports displaces nothing": """
+        10 x 1000    normal    counts
+        7 x 0        empty     waits
+    """,
+    "an empty night, and the lab is there again": """
+        10 x 1000    normal    counts
+        0            empty     settled
+        1005         normal    counts
+    """,
+    "empty nights do not settle themselves, however many": """
+        10 x 1000    normal    counts
+        200 x 0      empty     waits
+    """,
+    "half of the lab is gone, for good: a person says so once": """
+        10 x 1000    normal    counts
+        3 x 500      shrunken  counts
+        > accept 13
+        5 x 500      normal    counts
+    """,
+    "the first of them accepted: the later ones are normal beside it": """
+        10 x 1000    normal    counts
+        3 x 500      shrunken  counts
+        > accept 11
+        2 x 500      normal    counts
+    """,
+    "accepted with it is only what is of its level": """
+        10 x 1000    normal    counts
+        2 x 0        empty     settled
+        2 x 500      shrunken  counts
+        > accept 14
+        500          normal    counts
+    """,
+    "a loss within a loss is asked about again": """
+        10 x 1000    normal    counts
+        500          shrunken  counts
+        > accept 11
+        250          shrunken  waits
+    """,
+    "an accepted level, and then the old one again: grown, and settled by the next night": """
+        10 x 1000    normal    counts
+        200          shrunken  counts
+        > accept 11
+        2 x 200      normal    counts
+        1000         grown     counts
+        1000         normal    counts
+    """,
+    "as many records, and other ones": """
+        10 x 1000    normal    counts
+        other 1000   shrunken  waits
+    """,
+    "rejected: it is settled, and counts no more than before": """
+        10 x 1000    normal    counts
+        500          shrunken  settled
+        > reject 11
+        500          shrunken  waits
+    """,
+    "whoever decides last holds": """
+        10 x 1000    normal    counts
+        500          shrunken  settled
+        > accept 11
+        > reject 11
+        500          shrunken  counts
+        > reject 12
+        > accept 12
+    """,
+    "a hold and its release are no judgement": """
+        10 x 1000    normal    counts
+        500          shrunken  counts
+        > accept 11
+        > hold 11
+        > release 11
+        500          normal    counts
+    """,
+    "ten labs in one night, and the next night too": """
+        10 x 1000    normal    counts
+        10,000       grown     counts
+        10,010       normal    counts
+    """,
+    "ten labs in one night, and gone again": """
+        10 x 1000    normal    counts
+        10,000       grown     settled
+        1000         normal    counts
+    """,
+    "growing and growing: the level counts once a night confirms it": """
+        10 x 1000    normal    counts
+        4,000        grown     settled
+        40,000       grown     counts
+        40,000       normal    counts
+    """,
+    "a partial night between: the growth is still confirmed": """
+        10 x 1000    normal    counts
+        10,000       grown     counts
+        partial 700  normal    never
+        10,000       normal    counts
+    """,
+    "partial and broken ones never count, and accepting mends nothing": """
+        10 x 1000    normal    counts
+        partial 900  normal    never
+        failed 1000  normal    never
+        > accept 11
+        > accept 12
+        1000         normal    counts
+    """,
+    "a broken night does not settle an empty one": """
+        10 x 1000    normal    counts
+        0            empty     waits
+        failed 1000  normal    never
+        partial 1000 normal    never
+    """,
+    "a clock a year ahead for two nights": """
+        10 x 1000    normal    counts
+        2 x ahead 1000   misdated  waits
+        3 x 1000     normal    counts
+    """,
+    "what is both empty and misdated waits as both": """
+        10 x 1000    normal    counts
+        ahead 0      empty     waits
+    """,
+    "a wrong date that somebody accepts": """
+        10 x 1000    normal    counts
+        ahead 1000   misdated  counts
+        > accept 11
+        1000         normal    counts
+    """,
+    "old exports taken in: small beside today's, normal in their time": """
+        10 x 1000    normal    counts
+        import 100   normal    counts
+        import 110   normal    counts
+        1000         normal    counts
+    """,
+    "an old export that is empty": """
+        10 x 1000    normal    counts
+        import 0     empty     waits
+        1000         normal    counts
+    """,
+    "another format has a level of its own; nothing in it is nothing": """
+        10 x 1000    normal    counts
+        html 600     normal    counts
+        html 0       empty     settled
+        html 600     normal    counts
+        1000         normal    counts
+    """,
+    "another format settles no one's level": """
+        10 x 1000    normal    counts
+        500          shrunken  waits
+        2 x html 1000    normal    counts
+    """,
+    "nothing from the first night on": """
+        3 x 0        empty     waits
+    """,
+    "a lab that is really empty, and fills": """
+        2 x 0        empty     counts
+        > accept 2
+        3 x 0        normal    counts
+        2 x 5        normal    counts
+    """,
+    "a young lab of a few documents": """
+        1            normal    counts
+        3            normal    counts
+        5            normal    counts
+        4            normal    counts
+        3            normal    counts
+        30           normal    counts
+    """,
+    "the base was rejected: what was out of its band stays with a person": """
+        1000         normal    settled
+        100          shrunken  waits
+        > reject 1
+    """,
+    "a base rejected, and the one before it is on the new level": """
+        9 x 1000     normal    counts
+        1100         normal    counts
+        other 1100   shrunken  counts
+        > accept 11
+        other 1110   normal    settled
+        > reject 12
+        other 1110   normal    counts
+    """,
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_stories(story: str) -> None:
+    """What each night was called when it came, and how each stands at the end."""
+    told = live(STORIES[story])
+
+    assert [got for _, got in told.findings] == [promised for promised, _ in told.findings]
+    assert [got for _, got in told.stands] == [promised for promised, _ in told.stands]
+
+
+def test_a_person_reads_what_why_and_which_command() -> None:
+    """One command for all nights of a level, the newest's; each with thing, got, promised."""
+    told = live("10 x 1000 normal counts\n 0 empty waits\n 3 x 500 shrunken waits")
+    empty, *shrunken = told.life.standings()[10:]
+
+    assert empty.why_not == "level 0 records (empty: number 10 has 1,000 records)"
+    assert (empty.ask, empty.covers) == ("strongroom accept 0000000b --reason …", ())
+    assert shrunken[0].why_not.startswith(
+        "level 500 records, promised at least 851 (shrunken: number 10 has 1,000 (-50 %))"
+    )
+    assert "500 record ids gone, promised at most 99" in shrunken[0].why_not
+    assert {one.ask for one in shrunken} == {"strongroom accept 0000000e --reason …"}
+    assert [one.covers for one in shrunken] == [(), (), (12, 13)]
+
+
+def test_a_standing_says_what_settled_it() -> None:
+    """Who and why, or which night."""
+    told = live("""
+        10 x 1000    normal    counts
+        0            empty     settled
+        1000         normal    counts
+        2 x 500      shrunken  counts
+        > accept 14
+        500          normal    counts
+        9,000        grown     counts
+        9,000        normal    counts
+        ahead 9,000  misdated  waits
+    """)
+    lines = shown(told.life.standings())
+
+    assert lines[0].endswith("| a later night that counts, number 12 |")
+    assert lines[1:4] == [
+        "13: counts | accepted by ada: looked with number 14 |",
+        "14: counts | accepted by ada: looked |",
+        "16: counts | growth that stayed, number 17 |",
+    ]
+    assert lines[4].startswith("18: level 2027-01-19 03:30 UTC, promised about 2026-01-19 03:30 UTC (misdated: ")
+
+
+def test_accepting_what_failed_is_refused_with_its_reason() -> None:
+    """For the command that would write the decision."""
+    seen = live("1000 normal counts\n failed 1000 normal never\n partial 9 normal never\n 0 empty waits").life.seen
+
+    assert [refusal(one).partition(";")[0] for one in seen] == [
+        "",
+        "checks failed: crc32",
+        "the system itself says that it is partial",
+        "",
+    ]
+
+
+def test_retention_that_thins_a_history_out_decides_nothing_anew() -> None:
+    """A loss that waits does not become normal because the nights around it are gone."""
+    life = Life()
+    for night in range(60):
+        life.night(Came(1000 - 8 * night))
+    life.night(Came(420))
+    assert life.seen[-1].finding is Finding.SHRUNKEN
+
+    kept = [one for one in life.seen if one.number % 15 == 1]
+
+    assert [s.counts for s in standings(kept, [], now=life.now)] == [True] * (len(kept) - 1) + [False]
+
+
+def test_commits_that_go_back_are_misdated_and_those_around_them_are_not() -> None:
+    """A clock that fell to 2000 for one night, and one that was a month ahead where nobody told the time."""
+    life = live("9 x 1000 normal counts").life
+    bare = [replace(one, server_time=None, begun_at=None) for one in life.seen]
+    fallen, ahead = bare[3], bare[6]
+    bare[3] = replace(fallen, taken_at=fallen.taken_at - 26 * YEAR, committed_at=fallen.committed_at - 26 * YEAR)
+    bare[6] = replace(ahead, taken_at=ahead.taken_at + 30 * NIGHT, committed_at=ahead.committed_at + 30 * NIGHT)
+
+    found = standings(bare, [], now=START + YEAR)
+
+    assert [one.number for one in found if not one.counts] == [4, 7]
+    assert found[3].why_not == "misdated: kept 2000-01-12 04:00 UTC, after one of 2026-01-04 04:00 UTC"
+    assert found[6].why_not == "misdated: kept 2026-02-07 04:00 UTC, before one of 2026-01-09 04:00 UTC"
+    assert found[3].ask == "strongroom accept 00000004 --reason …"
+
+
+def test_what_is_ahead_of_now_does_not_count() -> None:
+    """The newest is dated a year ahead, and no later one tells."""
+    life = live("3 x 1000 normal counts").life
+    ahead = replace(life.seen[2], taken_at=START + YEAR, server_time=None)
+
+    assert [s.counts for s in standings([*life.seen[:2], ahead], [], now=life.now + NIGHT)] == [True, True, False]
+
+
+def test_clocks_that_differ_by_minutes_are_right() -> None:
+    """Commits that seem to go back by nine minutes."""
+    life = live("9 x 1000 normal counts").life
+    near = [replace(one, committed_at=START + timedelta(minutes=-9 if one.number % 2 else 0)) for one in life.seen]
+    near = [replace(one, taken_at=START - timedelta(hours=1), server_time=None) for one in near]
+
+    assert all(one.counts for one in standings(near, [], now=START + NIGHT))
+
+
+# -- laws
+
+
+CAME = st.builds(
+    Came,
+    st.sampled_from([0, 3, 100, 480, 500, 520, 980, 1000, 1020, 4000, 4050, 40_000]),
+    st.sampled_from(["", "", "", "", "other", "partial", "failed", "ahead", "import", "html"]),
+)
+STEPS = st.lists(
+    st.one_of(CAME, CAME, st.tuples(st.sampled_from(["accept", "reject", "hold", "release"]), st.integers(0, 30))),
+    max_size=30,
+)
+
+
+def lived(steps: list[Came | tuple[str, int]]) -> Life:
+    """Nights and decisions as they came."""
+    life = Life()
+    for step in steps:
+        if isinstance(step, Came):
+            life.night(step)
+        elif life.seen:
+            life.decide(step[0], step[1] % len(life.seen) + 1)
+    return life
+
+
+LIVES = STEPS.map(lived)
+
+
+@given(LIVES, st.integers(0, 2**32))
+def test_each_has_one_standing_whatever_the_order(life: Life, seed: int) -> None:
+    """Of snapshots and of decisions; and decisions about strangers say nothing."""
+    found = life.standings()
+    seen, decisions = list(life.seen), list(life.decisions)
+    stranger = Decision("accept", KEY, 1, "f" * 64, START, "eve", "")
+    random.Random(seed).shuffle(seen)
+    random.Random(seed + 1).shuffle(decisions)
+
+    assert [one.number for one in found] == [one.number for one in life.seen]
+    assert standings(seen, [*decisions, stranger], now=life.now + NIGHT) == found
+    assert all(one.counts != bool(one.why_not) for one in found)
+    assert not any(one.counts and one.ask for one in found)
+
+
+@given(LIVES)
+def test_holds_and_releases_change_no_standing(life: Life) -> None:
+    """They are retention's business."""
+    without = [one for one in life.decisions if one.kind in ("accept", "reject")]
+
+    assert life.standings(without) == life.standings()
+
+
+@given(LIVES)
+def test_unsound_and_rejected_ones_never_count(life: Life) -> None:
+    """Whatever is decided besides, and whatever comes later."""
+    last = {one.snapshot: one.kind for one in life.decisions if one.kind in ("accept", "reject")}
+    for one, seen in zip(life.standings(), life.seen, strict=True):
+        if refusal(seen) or last.get(seen.id) == "reject":
+            assert not one.counts
+        elif last.get(seen.id) == "accept":
+            assert one.counts
+
+
+@given(LIVES, st.sampled_from([0, 3]))
+def test_a_night_that_waits_changes_nothing_that_counts(life: Life, records: int) -> None:
+    """An empty or shrunken one is added: those that counted count, for the same reasons."""
+    before = [one for one in life.standings() if one.counts]
+    life.night(Came(records))
+    after = life.standings()
+
+    if after[-1].pending:
+        assert [one for one in after[:-1] if one.counts] == before
+
+
+@given(LIVES, CAME)
+def test_a_later_night_never_takes_away_that_one_counts(life: Life, came: Came) -> None:
+    """It can only add to them."""
+    before = {one.id for one in life.standings() if one.counts}
+    life.night(came)
+
+    assert before <= {one.id for one in life.standings() if one.counts}
+
+
+@given(LIVES, st.integers(1, 40))
+def test_repetition_settles_no_emptiness(life: Life, nights: int) -> None:
+    """Of however many empty exports none counts, unless a person once took an empty one for good, or none came."""
+    if any(one.kind == "accept" for one in life.decisions):
+        return
+    for _ in range(nights):
+        life.night(Came(0))
+
+    assert not any(one.counts for one, seen in zip(life.standings(), life.seen, strict=True) if seen.records == 0)
+
+
+@given(LIVES)
+def test_the_command_that_is_printed_does_what_it_says(life: Life) -> None:
+    """After each of them nothing waits; it and what it covers count."""
+    for _ in range(len(life.seen)):
+        asked = next((one for one in reversed(life.standings()) if one.ask and one.id[:8] in one.ask), None)
+        if asked is None:
+            break
+        life.decide("accept", asked.number)
+        after = {one.number: one.counts for one in life.standings()}
+        assert all(after[number] for number in (asked.number, *asked.covers))
+
+    assert not any(one.pending for one in life.standings())
+
+
+ODD = st.builds(
+    Seen,
+    id=st.integers(0, 20).map(lambda n: f"{n:064x}"),
+    number=st.integers(1, 20),
+    taken_at=st.integers(-9000, 9000).map(lambda hours: START + timedelta(hours=hours)),
+    committed_at=st.integers(-9000, 9000).map(lambda hours: START + timedelta(hours=hours)),
+    request=st.sampled_from(["", "{}"]),
+    quality=st.sampled_from(Quality),
+    size=st.integers(0, 10**6),
+    files=st.integers(0, 3),
+    members=st.integers(0, 100),
+    records=st.one_of(st.none(), st.integers(0, 100)),
+    fetched=st.booleans(),
+    server_time=st.one_of(st.none(), st.just(START)),
+    begun_at=st.one_of(st.none(), st.just(START)),
+    failed=st.sampled_from([(), ("crc32",)]),
+    finding=st.one_of(st.none(), st.sampled_from(Finding)),
+)
+
+
+@given(st.lists(ODD, max_size=20, unique_by=lambda one: one.id))
+def test_nothing_that_comes_in_stops_it(some: list[Seen]) -> None:
+    """Numbers twice, dates at random, findings that no version wrote."""
+    found = standings(some, [], now=START)
+
+    assert sorted(one.id for one in found) == sorted(one.id for one in some)
+
+
+@pytest.mark.parametrize("finding", [Finding.NORMAL, Finding.SHRUNKEN, Finding.GROWN])
+def test_ten_thousand_snapshots_take_well_under_a_second(finding: Finding) -> None:
+    """27 years of nights, all normal, all waiting, or all waiting beside one that was accepted."""
+    first = live("3 x 1000 normal counts").life.seen[-1]
+    many = [
+        replace(
+            first,
+            id=f"{number:064x}",
+            number=number,
+            taken_at=START + number * NIGHT,
+            committed_at=START + number * NIGHT,
+            server_time=START + number * NIGHT,
+            begun_at=START + number * NIGHT,
+            compared=(),
+            finding=finding if number > 40 else Finding.NORMAL,
+            quality=Quality.VERIFIED if number <= 40 or finding is Finding.NORMAL else Quality.QUARANTINED,
+        )
+        for number in range(1, 10_001)
+    ]
+    began = time.process_time()
+    found = standings(many, [], now=START + 10_001 * NIGHT)
+    spent = time.process_time() - began
+
+    assert len(found) == 10_000
+    assert spent < 3, f"{spent:.2f} s"  # of a slow machine; figures are in the documents
