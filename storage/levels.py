@@ -42,8 +42,8 @@ FLOOR_YOUNG = 0.5  # of anything, in a young scope
 # What chance does to small numbers, over the root of the number: one record is several members, and bytes lie
 # where the biggest records are.
 SLACK, SLACK_MEMBERS, SLACK_SIZE = 1.5, 2.5, 4.0
-GROWTH, GROWTH_SIZE, GROWTH_YOUNG = 3.0, 5.0, 10.0  # times the one before
-MORE_ITEMS, MORE_BYTES = 100, 100_000_000  # what one person may add in a day
+GROWTH, GROWTH_BESIDE, GROWTH_YOUNG = 3.0, 5.0, 10.0  # times the one before; beside a finer figure; when young
+MORE = {"records": 100, "files": 100, "members": 1_000, "bytes": 100_000_000}  # what one person may add in a day
 ITEM = 500  # bytes: where nothing can be counted, so many are taken for one item
 TINY = 64  # bytes of a file that holds nothing; a ZIP without members has 22
 
@@ -175,10 +175,9 @@ def _least(figure: _Figure, lead: _Figure, usual: float, young: bool) -> float:
 
 def _most(figure: _Figure, usual: float, young: bool) -> float:
     """What is not yet growth out of the band."""
-    size = figure.name == "bytes"
-    times = GROWTH_YOUNG if young else GROWTH_SIZE if size else GROWTH
-    learned = min(GROWTH_YOUNG, math.exp(min(FACTOR * usual, GROWTH_YOUNG)))
-    return max(figure.before * max(times, learned), figure.before + (MORE_BYTES if size else MORE_ITEMS))
+    times = GROWTH_YOUNG if young else GROWTH if figure.lead else GROWTH_BESIDE
+    learned = math.exp(min(FACTOR * usual, math.log(GROWTH_YOUNG)))
+    return max(figure.before * max(times, learned), figure.before + MORE[figure.name])
 
 
 # -- which records
