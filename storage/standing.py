@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import Literal
 
 from storage.dates import by_number, wrong_dates
-from storage.levels import WINDOW, Judgement, is_empty, judge_beside, out_of_band, place
+from storage.levels import WINDOW, Judgement, judge_beside, out_of_band, place
 from storage.seen import Finding, Seen
 from storage.snapshot import ScopeKey
 from storage.verify import Quality
@@ -139,8 +139,6 @@ class _Lane:
 
     def alike(self, earlier: Seen, later: Seen) -> bool:
         """Whether two are of one level. Where their records are told, those must have been compared."""
-        if is_empty(earlier) or is_empty(later):
-            return is_empty(earlier) and is_empty(later)
         return _told(earlier, later) and not out_of_band([*self.before(later), earlier], later)
 
     def growths_before(self, one: Seen) -> int:
@@ -190,10 +188,9 @@ class _Walk:
         lane = self.lane(one)
         accepted = decision is not None and decision.kind == "accept"
         who = "" if decision is None else _who(decision)
-        sound = not refusal(one)
         if decision is not None and decision.kind == "reject":
             self._no(one, who, settled_by=who)
-        elif not sound:
+        elif refusal(one):
             self._no(one, refusal(one) if accepted else _unsound(one))
         elif accepted:
             quiet = one.quality is Quality.VERIFIED and one.id not in self.wrong
@@ -211,7 +208,7 @@ class _Walk:
             self._no(one, one.said or f"{one.finding}: out of the band of its scope's history", ask=_ask(one))
             if one.fetched:
                 lane.open.append(one)
-        if sound and one.quality is Quality.VERIFIED:
+        if one.quality is Quality.VERIFIED:
             lane.verified.insert(place(lane.verified, one), one)
 
     def _no(self, one: Seen, why_not: str, *, settled_by: str = "", ask: str = "") -> None:

@@ -162,6 +162,7 @@ def test_a_renamed_folder_is_no_loss() -> None:
     assert judge(named, compared(1000, gone=1500, came=1500, records=False)).normal
     assert not judge(named, compared(860, gone=1500, came=1080, records=False)).normal
     assert judge(CALM, compared(1000, gone=2900, came=2900, records=False)).normal  # ids against names: no figure
+    assert judge(named, compared(1000, gone=2900, came=900)).normal
 
 
 def test_a_comparison_with_another_than_the_one_that_counts_says_nothing() -> None:

@@ -50,6 +50,39 @@ STORIES = {
         > accept 14
         500          normal    counts
     """,
+    "less than what is accepted, and other records, do not come with it": """
+        10 x 1000    normal    counts
+        200          shrunken  settled
+        500          shrunken  counts
+        > accept 12
+        other 500    shrunken  waits
+    """,
+    "what was not compared with the accepted one is not taken for like it": """
+        10 x 1000    normal    counts
+        500          shrunken  counts
+        500          shrunken  settled
+        other 500    shrunken  waits
+        > accept 11
+        > reject 12
+    """,
+    "nor does it come with it": """
+        10 x 1000    normal    counts
+        500          shrunken  settled
+        other 500    shrunken  settled
+        other 500    shrunken  counts
+        > reject 12
+        > accept 13
+    """,
+    "a loss just out of the band, and a normal night near it": """
+        10 x 1000    normal    counts
+        840          shrunken  settled
+        901          normal    counts
+    """,
+    "an old export taken in settles nothing": """
+        10 x 1000    normal    counts
+        500          shrunken  waits
+        import 100   normal    counts
+    """,
     "a loss within a loss is asked about again": """
         10 x 1000    normal    counts
         500          shrunken  counts
@@ -288,21 +321,45 @@ def test_commits_that_go_back_are_misdated_and_those_around_them_are_not() -> No
     assert found[3].ask == "strongroom accept 00000004 --reason …"
 
 
+def test_a_night_that_nobody_judged_settles_others_only_where_it_is_normal() -> None:
+    """Verified, by a version that knew no levels: it counts, and an empty night beside it still waits."""
+    life = live("10 x 1000 normal counts\n 0 empty waits\n failed 500 normal never").life
+    *before, last = life.seen
+    low = replace(last, quality=Quality.VERIFIED, failed=(), finding=None)
+    high = replace(low, records=1000, members=3000, size=before[9].size, compared=())
+
+    assert [s.counts or s.pending for s in standings([*before, low], [], now=life.now)] == [True] * 12
+    assert [s.pending for s in standings([*before, high], [], now=life.now)] == [False] * 12
+
+
+def test_what_was_misdated_when_it_came_waits_for_a_person() -> None:
+    """Also where the date has passed since, and normal nights came."""
+    life = live("10 x 1000 normal counts\n ahead 1000 misdated waits\n 2 x 1000 normal counts").life
+    passed = replace(life.seen[10], taken_at=life.seen[10].taken_at - YEAR, server_time=None)
+    passed = replace(passed, committed_at=passed.committed_at - YEAR)
+
+    assert standings([*life.seen[:10], passed, *life.seen[11:]], [], now=life.now)[10].pending
+
+
 def test_what_is_ahead_of_now_does_not_count() -> None:
-    """The newest is dated a year ahead, and no later one tells."""
+    """The newest is dated a year ahead, and no later one tells; a year later its commit still tells."""
     life = live("3 x 1000 normal counts").life
-    ahead = replace(life.seen[2], taken_at=START + YEAR, server_time=None)
+    taken = replace(life.seen[2], taken_at=START + YEAR, server_time=None)
+    both = replace(taken, committed_at=START + YEAR)
 
-    assert [s.counts for s in standings([*life.seen[:2], ahead], [], now=life.now + NIGHT)] == [True, True, False]
+    for one, now in ((taken, life.now), (both, life.now), (taken, START + 2 * YEAR)):
+        assert [s.counts for s in standings([*life.seen[:2], one], [], now=now)] == [True, True, False]
 
 
-def test_clocks_that_differ_by_minutes_are_right() -> None:
-    """Commits that seem to go back by nine minutes."""
+@pytest.mark.parametrize("odd", [(1, 3, 5, 7, 9), (4,), (9,)])
+def test_clocks_that_differ_by_minutes_are_right(odd: tuple[int, ...]) -> None:
+    """Commits that seem to go back by nine minutes; by eleven they do."""
     life = live("9 x 1000 normal counts").life
-    near = [replace(one, committed_at=START + timedelta(minutes=-9 if one.number % 2 else 0)) for one in life.seen]
-    near = [replace(one, taken_at=START - timedelta(hours=1), server_time=None) for one in near]
-
-    assert all(one.counts for one in standings(near, [], now=START + NIGHT))
+    bare = [replace(one, taken_at=START - NIGHT, committed_at=START, server_time=None) for one in life.seen]
+    for minutes in (9, 11):
+        early = START - timedelta(minutes=minutes)
+        near = [replace(one, committed_at=early if one.number in odd else START) for one in bare]
+        assert all(one.counts for one in standings(near, [], now=START + NIGHT)) is (minutes == 9)
 
 
 # -- laws
