@@ -1,0 +1,291 @@
+"""Which snapshots of a scope count, in view of their levels, of later nights, and of what persons decided.
+
+Pure: what is known of the snapshots and the decisions in, a standing for each out. Total: whatever comes in, each
+snapshot has one.
+
+What counts, serves retention and displaces others: verified, not rejected, not misdated. What does not count is
+kept all the same, until retention finds two that count newer. What a level's quarantine needs to end:
+
+- an outlier: a later night at the old level. It is settled and does not count;
+- a growth: the next night at the new level. Both count;
+- an empty or shrunken level: a person. However often it comes again, and however long, nothing else settles it.
+  Who accepts a snapshot accepts its level: the earlier ones of the same level that nothing has settled count with
+  it, and later ones that differ from it as little as nights do. Who rejects one rejects that one;
+- a wrong date: a person.
+
+Accepting ends a quarantine of levels and dates. It mends nothing: a snapshot whose checks failed, and one that the
+system itself calls partial, never count, since to count is to displace a whole one. A person who needs one holds
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Literal
+
+from storage.dates import by_number, wrong_dates
+from storage.levels import WINDOW, Judgement, judge_beside, out_of_band, place
+from storage.seen import Finding, Seen
+from storage.snapshot import ScopeKey
+from storage.verify import Quality
+
+
+# Stand-ins of the same shape as storage.decisions': to be imported from there, `judged` too.
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about a snapshot."""
+
+    kind: Literal["hold", "release", "accept", "reject"]
+    key: ScopeKey
+    number: int
+    snapshot: str
+    made_at: datetime
+    by: str
+    reason: str
+    until: datetime | None = None
+    n: int = 1  # place among those about this snapshot
+
+
+def judged(decisions: Iterable[Decision]) -> dict[str, Decision]:
+    """The last accept or reject about each snapshot, by id."""
+    ordered = sorted(decisions, key=lambda one: (str(one.key), one.number, one.n))
+    return {one.snapshot: one for one in ordered if one.kind in ("accept", "reject")}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a snapshot counts, and what is to be done where that is open."""
+
+    id: str
+    number: int
+    counts: bool
+    why_not: str = ""  # "" where it counts
+    settled_by: str = ""  # what ended its quarantine, whether it counts or not; "" where there was none, or is
+    ask: str = ""  # the command that settles it; "" where nothing waits for a person
+    covers: tuple[int, ...] = ()  # numbers of the earlier ones that this command settles with it
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits for a person; a growth may yet be settled by the next night."""
+        return bool(self.ask)
+
+
+def refusal(one: Seen) -> str:
+    """Why accepting this snapshot would change nothing, as a sentence; "" where it can be accepted."""
+    if one.quality is Quality.PARTIAL:
+        return "the system itself says that it is partial; accepting it would not make it whole"
+    if one.failed:
+        return f"checks failed: {', '.join(one.failed)}; accepting it would not mend it"
+    if one.quality is Quality.QUARANTINED and one.finding in (None, Finding.NORMAL):
+        return "it is quarantined, and no level is why; accepting it would not mend it"
+    return ""
+
+
+def standings(seen: Iterable[Seen], decisions: Iterable[Decision], *, now: datetime) -> list[Standing]:
+    """The standing of each snapshot of one scope, oldest number first.
+
+    Neither the order of `seen` matters nor that of `decisions`: those about one snapshot are ordered by `n`, and
+    the last accept or reject is what holds. Decisions about others are passed over. Time: n log n.
+    """
+    return _walk(seen, decisions, now=now).standings()
+
+
+def tonight(seen: Iterable[Seen], decisions: Iterable[Decision], arrived: Seen, *, now: datetime) -> Judgement:
+    """How to judge an export before it is committed; `seen` are the snapshots of its scope so far.
+
+    `arrived` has no id yet: any text that is not one of theirs. Not to be asked about a partial one, nor about one
+    whose checks failed. Beside `levels.judge` it knows of a growth that waits for a night like it: that makes it
+    normal, and it says which growth it confirms.
+    """
+    walk = _walk(seen, decisions, now=now)
+    lane = walk.lane(arrived)
+    judgement = judge_beside(lane.before(arrived), arrived)
+    if judgement.finding is Finding.GROWN and arrived.fetched and lane.grown_before(arrived):
+        return replace(judgement, finding=Finding.NORMAL, reasons=(), confirms=lane.open[-1].number)
+    return judgement
+
+
+def to_compare(seen: Iterable[Seen], decisions: Iterable[Decision], request: str, *, now: datetime) -> list[Seen]:
+    """With which snapshots to compare the records of an export of this request (`seen.asked`) that is fetched now.
+
+    The newest that counts, against which it is judged; and the newest that waits to be settled, so that a growth
+    can be confirmed, and a level be accepted that came several times. None, one or both.
+    """
+    lane = _walk(seen, decisions, now=now).lanes.get(request, _Lane())
+    return [*lane.counted[-1:], *lane.open[-1:]]
+
+
+# -- one request's snapshots
+
+
+@dataclass
+class _Lane:
+    """The snapshots of one request, as far as the walk has come."""
+
+    counted: list[Seen] = field(default_factory=list)  # what a night is held against today,
+    verified: list[Seen] = field(default_factory=list)  # and what it was held against when it came
+    open: list[Seen] = field(default_factory=list)  # out of the band, and not settled
+
+    def before(self, one: Seen) -> list[Seen]:
+        """What counts and comes before `one`, as far back as levels look."""
+        end = place(self.counted, one)
+        return self.counted[max(0, end - WINDOW - 1) : end]
+
+    def grown_before(self, one: Seen) -> bool:
+        """Whether `one` stands on a growth that waits for it."""
+        return bool(self.open) and self.open[-1].finding is Finding.GROWN and self.alike(self.open[-1], one)
+
+    def alike(self, earlier: Seen, later: Seen) -> bool:
+        """Whether two are of one level. Where their records are told, those must have been compared."""
+        return _told(earlier, later) and not out_of_band([*self.before(later), earlier], later)
+
+    def growths_before(self, one: Seen) -> int:
+        """How many of the newest open ones are growths that lead to `one`, each within the band of the other."""
+        first, later = len(self.open), one
+        while first and self.open[first - 1].finding is Finding.GROWN and self.alike(self.open[first - 1], later):
+            first, later = first - 1, self.open[first - 1]
+        return len(self.open) - first
+
+    def level_before(self, one: Seen, end: int) -> int:
+        """How many open ones, from `end` back, are of the level of `one`: beside each other, and beside it."""
+        first, later, before = end, one, self.before(one)
+        while first and self.alike(self.open[first - 1], later):
+            if out_of_band([*before, one], self.open[first - 1]):
+                break
+            first, later = first - 1, self.open[first - 1]
+        return end - first
+
+    def normal_now(self, one: Seen) -> bool:
+        """Whether what was out of the band is within it, since another counts than on its night.
+
+        What its night said stands as long as it would be held against the same: a history that retention has
+        thinned out must not decide anew.
+        """
+        before, end = self.before(one), place(self.verified, one)
+        if not before or (end and self.verified[end - 1].id == before[-1].id):
+            return False
+        return _told(before[-1], one) and not out_of_band(before, one)
+
+
+@dataclass
+class _Walk:
+    """The standing of each, in the making."""
+
+    decided: dict[str, Decision]
+    wrong: dict[str, str]
+    order: list[Seen]
+    lanes: dict[str, _Lane] = field(default_factory=dict)
+    found: dict[str, Standing] = field(default_factory=dict)
+
+    def lane(self, one: Seen) -> _Lane:
+        return self.lanes.setdefault(one.request, _Lane())
+
+    def see(self, one: Seen) -> None:
+        """The next in the order of numbers."""
+        decision = self.decided.get(one.id)
+        lane = self.lane(one)
+        accepted = decision is not None and decision.kind == "accept"
+        who = "" if decision is None else _who(decision)
+        if decision is not None and decision.kind == "reject":
+            self._no(one, who, settled_by=who)
+        elif refusal(one):
+            self._no(one, refusal(one) if accepted else _unsound(one))
+        elif accepted:
+            quiet = one.quality is Quality.VERIFIED and one.id not in self.wrong
+            self._count(lane, one, "" if quiet else who, with_it=f"{who} with number {one.number}", level=True)
+        elif one.id in self.wrong or one.finding is Finding.MISDATED:
+            self._no(one, self.wrong.get(one.id) or one.said, ask=_ask(one))
+        elif one.quality is Quality.VERIFIED:
+            self._count(lane, one, "", with_it=_stayed(one))
+        elif one.fetched and one.finding is Finding.GROWN and lane.grown_before(one):
+            self._count(lane, one, _stayed(one, first=lane.open[-1]), with_it=_stayed(one))
+        elif lane.normal_now(one):
+            beside = f"normal beside number {lane.before(one)[-1].number}, which counts since"
+            self._count(lane, one, beside, with_it=_stayed(one))
+        else:
+            self._no(one, one.said or f"{one.finding}: out of the band of its scope's history", ask=_ask(one))
+            if one.fetched:
+                lane.open.append(one)
+        if one.quality is Quality.VERIFIED:
+            lane.verified.insert(place(lane.verified, one), one)
+
+    def _no(self, one: Seen, why_not: str, *, settled_by: str = "", ask: str = "") -> None:
+        self.found[one.id] = Standing(one.id, one.number, False, why_not, settled_by, ask)
+
+    def _yes(self, one: Seen, settled_by: str) -> None:
+        self.found[one.id] = Standing(one.id, one.number, True, settled_by=settled_by)
+
+    def _count(self, lane: _Lane, one: Seen, settled_by: str, *, with_it: str, level: bool = False) -> None:
+        """It counts, and settles what was open before it: what is of its level counts with it, the rest never."""
+        if one.fetched and lane.open and (level or _is_normal(lane, one)):
+            with_one = lane.level_before(one, len(lane.open)) if level else lane.growths_before(one)
+            first = len(lane.open) - with_one
+            for other in lane.open[:first]:
+                told = self.found[other.id].why_not
+                self._no(other, told, settled_by=f"a later night that counts, number {one.number}")
+            for other in lane.open[first:]:
+                self._yes(other, with_it)
+                lane.counted.append(other)
+            lane.open.clear()
+        self._yes(one, settled_by)
+        lane.counted.insert(place(lane.counted, one), one)
+
+    def standings(self) -> list[Standing]:
+        """As found; of open ones on one level, the newest one's command is every one's."""
+        for lane in self.lanes.values():
+            end = len(lane.open)
+            while end:
+                newest = lane.open[end - 1]
+                first = end - 1 - lane.level_before(newest, end - 1)
+                self._ask_once(newest, lane.open[first : end - 1])
+                end = first
+        return [self.found[one.id] for one in self.order]
+
+    def _ask_once(self, newest: Seen, earlier: list[Seen]) -> None:
+        told = self.found[newest.id]
+        self.found[newest.id] = replace(told, covers=tuple(other.number for other in earlier))
+        for other in earlier:
+            self.found[other.id] = replace(self.found[other.id], ask=told.ask)
+
+
+def _walk(seen: Iterable[Seen], decisions: Iterable[Decision], *, now: datetime) -> _Walk:
+    order = sorted({one.id: one for one in seen}.values(), key=by_number)
+    walk = _Walk(judged(decisions), wrong_dates(order, now=now), order)
+    for one in order:
+        walk.see(one)
+    return walk
+
+
+def _is_normal(lane: _Lane, one: Seen) -> bool:
+    """Whether a night that counts is in the band: only then it settles others. Where nobody judged, it is now."""
+    if one.quality is Quality.VERIFIED and one.finding is not Finding.NORMAL:
+        return not out_of_band(lane.before(one), one)
+    return True
+
+
+def _told(earlier: Seen, later: Seen) -> bool:
+    """Whether their records were compared, or never can be."""
+    return not later.compared or any(other.snapshot == earlier.id for other in later.compared)
+
+
+# -- words
+
+
+def _who(decision: Decision) -> str:
+    return f"{decision.kind}ed by {decision.by}" + (f": {decision.reason}" if decision.reason else "")
+
+
+def _stayed(one: Seen, first: Seen | None = None) -> str:
+    return f"growth that stayed, number {one.number if first is None else first.number}"
+
+
+def _unsound(one: Seen) -> str:
+    if one.quality is Quality.PARTIAL:
+        return "partial: the system itself says so"
+    return f"quarantined: {', '.join(one.failed)}" if one.failed else "quarantined"
+
+
+def _ask(one: Seen) -> str:
+    return f"strongroom accept {one.id[:8]} --reason …"
