@@ -25,7 +25,7 @@ from storage.archive import Archive
 from storage.backend import Memory
 from storage.catalog import Catalog
 from storage.records import RunRecord
-from storage.retention import Policy
+from storage.policy import Policy
 from storage.verify import Check, Outcome, Promise
 
 NOW = datetime(2026, 11, 21, 3, 30, tzinfo=UTC)
