@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Annotated
+from zoneinfo import available_timezones
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from storage.policy import COUNTS, DAY, Policy, Span, problems
 
@@ -53,6 +54,13 @@ class PolicyTable(BaseModel):
     keep_tags: Annotated[tuple[frozenset[str], ...], BeforeValidator(_tags)] = ()
     keep_at_least: SpanText = DAY  # whatever is younger stays
     keep_at_most: SpanText | None = None  # whatever is older goes, unless it is held
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no IANA time zone, such as Europe/Vienna")
+        return value
 
     @model_validator(mode="after")
     def _sound(self) -> PolicyTable:

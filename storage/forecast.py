@@ -157,7 +157,8 @@ def _leaving(kept: list[Candidate], policy: Policy, coming: _Coming, now: dateti
     by_rule = _rules(kept, past, policy, coming)
     least = _Edge(policy.keep_at_least, coming, policy) if policy.keep_at_least else None
     # The first night has the highest number of all; the second copy by number is then the highest before it.
-    coming.effect_of(0)
+    if coming.effect_of(0) == NEVER:
+        return dict.fromkeys(expires, NEVER)
     first = [c.number for c in past if expires[c.id] > 1]
     first += [c.number for c in kept if c.id in coming.places and coming.effect[coming.places[c.id]] == 1]
     second = max(first, default=-1)
@@ -170,7 +171,8 @@ def _leaving(kept: list[Candidate], policy: Policy, coming: _Coming, now: dateti
         if c.counts:
             plain, as_oldest = by_rule[c.id]
             end = max(end, plain)
-            if end >= gone:
+            # Before one that is dated further ahead there are nights: it never is the oldest.
+            if end >= gone and coming.effect[coming.places.get(c.id, 0)] == 1:
                 end = max(end, as_oldest)
         ends[c.id] = NEVER if c.held else min(end, expires[c.id])
         if c.counts:

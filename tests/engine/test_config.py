@@ -127,7 +127,7 @@ policy = {{ keep_last = 9 }}
         ("keep_yearly = 10\nkeep_at_most = '7y'", "policy: keep_at_most = 7y: shorter than what keep_yearly"),
         ("keep_last = 3\nkeep_at_least = '2d'\nkeep_at_most = '1d'", "shorter than what keep_at_least"),
         ("keep_at_least = '3d'", "policy: keep_at_least = 3d: says nothing"),
-        ("timezone = 'Mars/Base'", "policy: timezone = 'Mars/Base'"),
+        ("timezone = 'Mars/Base'", "policy.timezone: 'Mars/Base' is no IANA time zone"),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused_by_its_key(tmp_path: Path, policy: str, said: str) -> None:
@@ -158,7 +158,7 @@ def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
         ("[archive]\nurl = ''", "archive.url = '': "),
         ("[archiv]\nurl = 'a'", "archiv: not a key that is known here"),
         ("[archive]\nurll = 'a'", "archive.urll: not a key that is known here"),
-        ("[policy]\nkeep_daily = -1", "policy.keep_daily = -1: "),
+        ("[policy]\nkeep_daily = -2", "policy.keep_daily = -2: "),
         ("[policy]\nkeep_daily = '14'", "policy.keep_daily = '14': "),
         ("[policy]\nkeep_daily = true", "policy.keep_daily = True: "),
         ("[policy]\ntimezone = 'Europe/Wien'", "policy.timezone: 'Europe/Wien' is no IANA time zone"),
@@ -222,7 +222,7 @@ def test_each_mistake_is_named_by_file_and_key(tmp_path: Path, text: str, said: 
 
 def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     """One line for each."""
-    error = str(_refused(tmp_path, "[archive]\nurl = 1\n[policy]\nkeep_last = -1\n"))
+    error = str(_refused(tmp_path, "[archive]\nurl = 1\n[policy]\nkeep_last = -2\n"))
 
     assert len(error.splitlines()) == 2
 
