@@ -99,8 +99,8 @@ class _Track:
 
     def short(self, at: int) -> int:
         """How many buckets or newer ones of its bucket stand between a snapshot and this rule."""
-        beyond = self.ranks[at] - self.limit if self.limit >= 0 else 0
-        return max(beyond, 0) + self.places[at] - 1
+        beyond = self.ranks[at] - self.limit
+        return self.places[at] - 1 + (beyond if beyond > 0 <= self.limit else 0)
 
     def missed(self, at: int) -> str:
         """Why this rule does not keep a snapshot."""
@@ -136,7 +136,11 @@ def _scan(counted: list[Candidate], policy: Policy) -> tuple[list[list[str]], li
 
 
 def _missed(tracks: list[_Track], at: int) -> str:
-    nearest = min(tracks, key=lambda track: track.short(at), default=None)
+    nearest, least = None, 0
+    for track in tracks:
+        short = track.short(at)
+        if nearest is None or short < least:
+            nearest, least = track, short
     return nearest.missed(at) if nearest else "it has no tag that is kept"
 
 

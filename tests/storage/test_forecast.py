@@ -58,8 +58,8 @@ SPANS = [f"keep_within{part}" for part in ("", "_hourly", "_daily", "_weekly", "
 
 
 def test_what_is_foretold_is_what_happens() -> None:
-    """1,500 random pasts, with wrong clocks, holds, tags, uncounted ones and data that must go."""
-    assert sum(compare(seed) for seed in range(1500)) > 1000
+    """600 random pasts, with wrong clocks, holds, tags, uncounted ones and data that must go."""
+    assert sum(compare(seed) for seed in range(600)) > 400
 
 
 def nights(count: int, start: datetime = START) -> list[datetime]:
