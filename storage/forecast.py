@@ -21,7 +21,7 @@ Age = tuple[datetime, int]
 
 
 class _Coming:
-    """The nights to come, from 1, and with them the snapshots that are dated ahead and count once a night is later."""
+    """The nights to come, from 1, and the snapshots dated ahead, which count once a night is later."""
 
     def __init__(self, nights: Iterable[datetime], ahead: list[Candidate], now: datetime) -> None:
         until = now + HORIZON
@@ -231,8 +231,7 @@ def _rules(
                 until, alone = filling.night(bucket + limit), filling.night(bucket + limit - 1)
             if newest and until > plain[c.id]:
                 plain[c.id] = until
-            if alone > oldest[c.id]:
-                oldest[c.id] = alone
+            oldest[c.id] = max(oldest[c.id], alone)
     return {id: (plain[id], oldest[id]) for id in plain}
 
 
@@ -247,7 +246,8 @@ def at(
     number = max((c.number for c in staying), default=0)
     between = takewhile(lambda night: night <= when, (night for night in nights if night > now))
     coming = [
-        Candidate(f"night {night.isoformat()}", number + n, night, True) for n, night in enumerate(between, start=1)
+        Candidate(f"night {night.isoformat()}", number + n, night, True)
+        for n, night in enumerate(between, start=1)
     ]
     return [verdict for verdict in decide([*staying, *coming], policy, now=max(now, when)) if verdict.keep]
 

@@ -244,5 +244,3 @@ def fuse(total: int, forgetting: int, confirmed: int | None = None) -> str:
         return ""
     wrong = "" if confirmed is None else f", not {confirmed}"
     return f"{forgetting} of {total} snapshots would be forgotten, more than {most}: confirm the number{wrong}"
-
-

@@ -2,7 +2,7 @@
 
     python -m tests.bench.hazards [--nights 120]
 
-Real repositories with backdated snapshots, the real `forget` or `prune`, and a count of the good ones that are left.
+Real repositories with backdated snapshots, the real `forget` or `prune`, and a count of the good ones left.
 Nothing is faked but the dates of the backups.
 """
 
@@ -58,7 +58,7 @@ def events(count: int, now: datetime) -> dict[str, list[Taken]]:
 def ours(taken: list[Taken], now: datetime, rules: dict[str, int] | None) -> set[int]:
     """What Strongroom keeps; an empty export arrives as one that does not count."""
     within = Policy(keep_last=WITHIN, keep_within=Span(days=WITHIN))  # a span alone is refused
-    policy = Policy(**{f"keep_{name}": n for name, n in rules.items()}) if rules else within
+    policy = Policy().with_rules(**{f"keep_{name}": n for name, n in rules.items()}) if rules else within
     there = [Candidate(str(n), n, t.at, t.good, "" if t.good else "empty") for n, t in enumerate(taken)]
     return {v.candidate.number for v in decide(there, policy, now=now) if v.keep}
 

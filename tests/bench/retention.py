@@ -1,6 +1,6 @@
 """How long a plan of 100,000 snapshots takes: every verdict, and the night on which each kept one goes.
 
-    python -m tests.bench.retention [--snapshots 100000]
+python -m tests.bench.retention [--snapshots 100000]
 """
 
 from __future__ import annotations

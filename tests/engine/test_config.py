@@ -68,7 +68,10 @@ def test_the_example_is_read_as_it_stands(tmp_path: Path) -> None:
 
     (source,) = settings.sources
     assert settings.file.archive.url == "archive"
-    assert (settings.policy("lab", "all").keep_daily, settings.policy("lab", "all").timezone) == (14, "Europe/Vienna")
+    assert (settings.policy("lab", "all").keep_daily, settings.policy("lab", "all").timezone) == (
+        14,
+        "Europe/Vienna",
+    )
     assert source.schedule is not None
     assert source.schedule.cron == "30 3 * * *"
     (scope,) = source.scopes()

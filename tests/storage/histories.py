@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from storage.policy import Policy, Span
 from storage.retention import FLOOR_VERIFIED, Candidate, decide
@@ -40,8 +41,13 @@ class Night:
 
 def some_policy(rng: random.Random) -> Policy:
     """Counts, spans, tags and a floor; sometimes none at all."""
-    pick = lambda: rng.choice((0, 0, 1, 2, 5, -1))  # noqa: E731
-    span = lambda: Span.parse(rng.choice(SPANS)) if rng.random() < 0.15 else None  # noqa: E731
+
+    def pick() -> int:
+        return rng.choice((0, 0, 1, 2, 5, -1))
+
+    def span() -> Span | None:
+        return Span.parse(rng.choice(SPANS)) if rng.random() < 0.15 else None
+
     return Policy(
         pick(), pick(), pick(), pick(), pick(), pick(), span(), span(), span(), span(), span(), span(),
         (frozenset({"a"}),) if rng.random() < 0.2 else (), rng.choice(ZONES),
@@ -65,7 +71,9 @@ def history(rng: random.Random) -> Iterator[Night]:
         tags = frozenset({"a"}) if rng.random() < 0.1 else frozenset[str]()
         if rng.random() < 0.04:
             policy = some_policy(rng)
-        yield Night(Candidate(f"s{number}", number, taken, counts, "" if counts else "partial", held, tags), now, policy)
+        yield Night(
+            Candidate(f"s{number}", number, taken, counts, "" if counts else "partial", held, tags), now, policy
+        )
 
 
 def larger(policy: Policy, rng: random.Random) -> Policy:
@@ -74,7 +82,8 @@ def larger(policy: Policy, rng: random.Random) -> Policy:
     if not on:
         return replace(policy, keep_at_least=replace(policy.keep_at_least, days=policy.keep_at_least.days + 2))
     rule = rng.choice(on)
-    return replace(policy, **{f"keep_{rule.kind}": rng.choice((-1, rule.limit + 1, rule.limit + 3))})
+    more: dict[str, Any] = {f"keep_{rule.kind}": rng.choice((-1, rule.limit + 1, rule.limit + 3))}
+    return replace(policy, **more)
 
 
 def kept(there: list[Candidate], policy: Policy, now: datetime) -> set[str]:
@@ -107,7 +116,11 @@ def check(there: list[Candidate], policy: Policy, now: datetime, rng: random.Ran
     if len(counted) < FLOOR_VERIFIED:
         floors += there
     else:
-        floors += [c for c in there if not c.counts and (c.taken_at, c.number) > (counted[-2].taken_at, counted[-2].number)]
+        floors += [
+            c
+            for c in there
+            if not c.counts and (c.taken_at, c.number) > (counted[-2].taken_at, counted[-2].number)
+        ]
         since = policy.keep_at_least.before(counted[-1].taken_at, policy.zone)
         floors += [c for c in there if policy.keep_at_least and c.taken_at > since]
     assert {c.id for c in floors} <= stay, "every floor holds"

@@ -14,8 +14,8 @@ import pytest
 from storage import recipes
 from storage.archive import Archive
 from storage.backend import Memory
-from storage.prune import GRACE, forget, plan_forget, sweep
 from storage.policy import Policy
+from storage.prune import GRACE, forget, plan_forget, sweep
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
 from tests.doubles import (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,8 @@ def compare(seed: int) -> int:
     now = past[-1].now
     policy = some_policy(rng)
     # Months are not equally long, and a span of them may step back.
-    policy = replace(policy, **{n: Span.parse("30d") for n in SPANS if str(getattr(policy, n)) == "1m2d"})
+    equal: dict[str, Any] = {n: Span.parse("30d") for n in SPANS if str(getattr(policy, n)) == "1m2d"}
+    policy = replace(policy, **equal)
     if rng.random() < 0.2:
         policy = replace(policy, keep_at_most=Span.parse(rng.choice(("20d", "2y", "400d"))))
     verdicts = decide([night.new for night in past], policy, now=now)
@@ -50,7 +52,12 @@ def compare(seed: int) -> int:
     told = goes_on(verdicts, policy, iter(nights), now=now)
 
     expected = played(there, policy, nights)
-    assert told == expected, (seed, policy, {k: (told[k], expected[k]) for k in told if told[k] != expected[k]}, there)
+    assert told == expected, (
+        seed,
+        policy,
+        {k: (told[k], expected[k]) for k in told if told[k] != expected[k]},
+        there,
+    )
     return sum(1 for night in expected.values() if night)
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import pack_name
-from storage.prune import GRACE, forget, plan_forget, plan_sweep, sweep, unnamed_digest, unnamed_name
 from storage.policy import Policy
+from storage.prune import GRACE, forget, plan_forget, plan_sweep, sweep, unnamed_digest, unnamed_name
 from storage.scrub import scrub
 from storage.snapshot import manifest_name, parse_name, tombstone_name
 from storage.verify import Promise, Quality
@@ -64,7 +64,9 @@ def test_forgetting_again_forgets_nothing_more() -> None:
     forget(archive, LAB, verdicts, now=LATER)
 
     assert forget(archive, LAB, verdicts, now=LATER) == []
-    assert forget(archive, LAB, plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=LATER), now=LATER) == []
+    assert (
+        forget(archive, LAB, plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=LATER), now=LATER) == []
+    )
 
 
 def test_quarantined_snapshots_do_not_displace_verified_ones() -> None:

@@ -110,7 +110,9 @@ def test_the_hour_that_comes_twice_is_two_hours() -> None:
 
 def test_every_verdict_says_why() -> None:
     """Keep and forget."""
-    verdicts = {v.candidate.number: v.reasons for v in decide(DAYS, Policy(keep_last=3, keep_at_least=BARE), now=END)}
+    verdicts = {
+        v.candidate.number: v.reasons for v in decide(DAYS, Policy(keep_last=3, keep_at_least=BARE), now=END)
+    }
 
     assert verdicts[10] == (
         "last 1 of 3",
@@ -123,7 +125,11 @@ def test_every_verdict_says_why() -> None:
 
 FACTS = st.lists(
     st.tuples(st.integers(0, 24 * 900), st.booleans()), max_size=25, unique_by=lambda pair: pair[0]
-).map(lambda rows: [Candidate(str(n), n, START + timedelta(hours=h), counts) for n, (h, counts) in enumerate(rows, 1)])
+).map(
+    lambda rows: [
+        Candidate(str(n), n, START + timedelta(hours=h), counts) for n, (h, counts) in enumerate(rows, 1)
+    ]
+)
 POLICIES = st.builds(
     Policy,
     **{rule: st.integers(0, 5) for rule in RULES},
@@ -189,7 +195,9 @@ def test_the_floors_hold(given_facts: list[Candidate], policy: Policy) -> None:
 
 
 @given(FACTS, POLICIES)
-def test_uncounted_snapshots_change_no_verdict_of_counted_ones(given_facts: list[Candidate], policy: Policy) -> None:
+def test_uncounted_snapshots_change_no_verdict_of_counted_ones(
+    given_facts: list[Candidate], policy: Policy
+) -> None:
     """But that the newest of all stays whatever it is."""
     counted = [fact for fact in given_facts if fact.counts]
     together = ids(given_facts, policy) & {fact.id for fact in counted}
@@ -214,7 +222,9 @@ def vectors() -> dict[str, Any]:
 
 def as_policy(given: dict[str, Any]) -> Policy:
     """restic's words as ours."""
-    values = {name: Span.parse(value) if isinstance(value, str) else value for name, value in given.items()}
+    values: dict[str, Any] = {
+        name: Span.parse(value) if isinstance(value, str) else value for name, value in given.items()
+    }
     tags = tuple(frozenset(tags) for tags in values.pop("keep_tags", ()))
     return Policy(**values, keep_tags=tags)
 

@@ -18,7 +18,9 @@ OFF = Span()  # no minimum age
 
 def taken(*times: str) -> list[Candidate]:
     """Numbered from 1, in UTC, all of which count."""
-    return [Candidate(str(n), n, datetime.fromisoformat(t).replace(tzinfo=UTC), True) for n, t in enumerate(times, 1)]
+    return [
+        Candidate(str(n), n, datetime.fromisoformat(t).replace(tzinfo=UTC), True) for n, t in enumerate(times, 1)
+    ]
 
 
 def but(there: list[Candidate], numbers: str, **changes: object) -> list[Candidate]:
@@ -29,7 +31,8 @@ def but(there: list[Candidate], numbers: str, **changes: object) -> list[Candida
 TEN = taken(*[f"2026-03-{day:02d}T02:30" for day in range(1, 11)])
 
 CASES = {
-    # 1. 2020 had 53 ISO weeks: W53 is 28 Dec 2020 to 3 Jan 2021 and holds 3 and 4 (31 Dec, 2 Jan); 5 is W01 of 2021;
+    # 1. 2020 had 53 ISO weeks: W53 is 28 Dec 2020 to 3 Jan 2021 and holds 3 and 4 (31 Dec, 2 Jan); 5 is W01 of
+    # 2021;
     # 2 is W52 (27 Dec), 1 W51. Three weeks: 5, 4, 2; and no month or year swallows one of the same number.
     "an ISO week 53 over New Year": (
         taken("2020-12-20", "2020-12-27", "2020-12-31", "2021-01-02", "2021-01-04"),
@@ -57,13 +60,15 @@ CASES = {
         Policy(keep_daily=3, timezone="America/St_Johns", keep_at_least=OFF),
         "1 3 4",
     ),
-    # 5. One year before 29 Feb 2024 is "29 Feb 2023", which runs over to 1 March 2023: 1 is exactly there, and out.
+    # 5. One year before 29 Feb 2024 is "29 Feb 2023", which runs over to 1 March 2023: 1 is exactly there, and
+    # out.
     "a year before the leap day": (
         taken("2023-03-01T02:00", "2023-03-01T02:01", "2024-02-28T02:00", "2024-02-29T02:00"),
         Policy(keep_last=1, keep_within=Span.parse("1y"), keep_at_least=OFF),
         "2 3 4",
     ),
-    # 6. Ten days in a row, three months asked for, one there: its newest is 10, and slots are left for the oldest, 1.
+    # 6. Ten days in a row, three months asked for, one there: its newest is 10, and slots are left for the
+    # oldest, 1.
     "the oldest while slots are left": (TEN, Policy(keep_monthly=3, keep_at_least=OFF), "1 9 10"),
     # 7. Sundays are 1 and 8 March: weeks end with 1, 8 and 10. Days: 10, 9. 10 serves both rules.
     "rules overlap": (TEN, Policy(keep_daily=2, keep_weekly=3, keep_at_least=OFF), "1 8 9 10"),
@@ -83,7 +88,8 @@ CASES = {
         Policy(keep_last=1, keep_within=Span.parse("2d"), keep_at_least=OFF),
         "8 9 10",
     ),
-    # 11. Younger than 3 d 12 h, seen from 10 March 02:30, are those after 6 March 14:30; now, months later, is no matter.
+    # 11. Younger than 3 d 12 h, seen from 10 March 02:30, are those after 6 March 14:30; now, months later, is
+    # no matter.
     "a minimum age": (TEN, Policy(keep_last=1, keep_at_least=Span.parse("3d12h")), "7 8 9 10"),
     # 12. All are older than 100 d by now, and must go, the last two as well; 4 is held.
     "what must go goes, but for a hold": (
@@ -110,7 +116,8 @@ def test_worked_cases(case: str) -> None:
     [
         (Policy(keep_last=3), "last: 2026-03-07 02:30; last 3 of 3 are newer"),
         (Policy(keep_daily=3), "daily: 2026-03-07; daily 3 of 3 are newer"),
-        # 7 March is the second newest of its week, W10: one step from being kept; by day it is so, too; finer wins.
+        # 7 March is the second newest of its week, W10: one step from being kept; by day it is so, too; finer
+        # wins.
         (Policy(keep_weekly=2), "weekly: 2nd of 2026-W10"),
         (Policy(keep_last=1, keep_within=Span.parse("2d")), "within 2d: 2026-03-07 02:30; too old"),
     ],
