@@ -150,7 +150,7 @@ class SourceTable(_Table):
         return [self.dialect.scope(_plain(table)) for table in self.scope]
 
     def policy_of(self, name: str) -> PolicyTable | None:
-        """The policy of the scope of that name, or of the every-scope that has it as a member; else the source's."""
+        """The policy of the scope of that name, or of the every-scope that covers it; else the source's."""
         pairs = [(table.get("policy"), scope) for table, scope in zip(self.scope, self.scopes(), strict=True)]
         own = (table for table, scope in pairs if scope.name == name)
         every = (

@@ -122,7 +122,7 @@ class Policy:
     def with_rules(self, **given: int | Span | tuple[frozenset[str], ...] | None) -> Policy:
         """Other rules, all of them, with this zone, floor and limit: `keep_daily=7` leaves only that rule on."""
         kept = {name: getattr(self, name) for name in ("timezone", "keep_at_least", "keep_at_most")}
-        return Policy(**{**kept, **given})  # type: ignore[arg-type]
+        return Policy(**{**kept, **given})
 
 
 RULES = tuple(f.name for f in fields(Policy) if f.name not in ("timezone", "keep_at_least", "keep_at_most"))
