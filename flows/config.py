@@ -23,17 +23,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from flows.configwords import problem
 from flows.errors import ConfigError
 from flows.export import Pace, Scope
+from flows.policytable import PolicyTable
 from flows.roster import member_called
 from flows.sources import DIALECTS
 from flows.sources.base import Dialect
-from storage.retention import Policy
+from storage.policy import Policy
 from storage.turns import WITHIN_DAYS, Within
 
 FILE_NAME = "strongroom.toml"
 ENVIRONMENT = "STRONGROOM_CONFIG"  # names the file where no option does
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # of a source: it is part of paths, on every file system
-Count = Annotated[int, Field(ge=0, le=100_000)]
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
 
@@ -66,27 +66,6 @@ class StateTable(_Table):
     """`[state]`"""
 
     folder: str = Field(default="state", min_length=1)  # catalog, spool, Prefect's own files; a local disk
-
-
-class PolicyTable(_Table):
-    """`[policy]`: how many snapshots of a scope to keep; 0 or left out: the rule is off; all off: keep all."""
-
-    timezone: str = "UTC"  # IANA name
-    keep_last: Count = 0
-    keep_hourly: Count = 0
-    keep_daily: Count = 0
-    keep_weekly: Count = 0
-    keep_monthly: Count = 0
-    keep_yearly: Count = 0
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone(cls, value: str) -> str:
-        return _known_zone(value)
-
-    def policy(self) -> Policy:
-        """As retention takes it."""
-        return Policy(**self.model_dump())
 
 
 class UpkeepTable(_Table):
@@ -168,7 +147,19 @@ class SourceTable(_Table):
 
     def scopes(self) -> list[Scope]:
         """The configured scopes, every-scopes as they stand."""
-        return [self.dialect.scope(table) for table in self.scope]
+        return [self.dialect.scope(_plain(table)) for table in self.scope]
+
+    def policy_of(self, name: str) -> PolicyTable | None:
+        """The policy of the scope of that name, or of the every-scope that covers it; else the source's."""
+        pairs = [(table.get("policy"), scope) for table, scope in zip(self.scope, self.scopes(), strict=True)]
+        own = (table for table, scope in pairs if scope.name == name)
+        every = (
+            table
+            for table, scope in pairs
+            if scope.every and member_called(partial(self.dialect.member, scope), name) is not None
+        )
+        found = next(chain(own, every), None)
+        return self.policy if found is None else PolicyTable.model_validate(found)
 
     def called(self, name: str) -> Scope | None:
         """The configured scope of that name, else the member of an every-scope that would have it, else None."""
@@ -276,9 +267,9 @@ class Settings:
             )
         return found
 
-    def policy(self, source: str) -> Policy:
-        """The retention policy of a source; the default one for a source that is not configured."""
-        own = next((s.policy for s in self.sources if s.name == source), None)
+    def policy(self, source: str, scope: str) -> Policy:
+        """The retention policy of a scope: its own, else its source's, else the default one. Each stands whole."""
+        own = next((s.policy_of(scope) for s in self.sources if s.name == source), None)
         return (own or self.file.policy).policy()
 
 
@@ -324,8 +315,9 @@ def _check_sources(path: Path, file: File) -> None:
             raise ConfigError(f"{where}: needs {wanted}, has {', '.join(sorted(named)) or 'none'}", hint=hint)
         names: set[str] = set()
         for number, table in enumerate(source.scope, start=1):
+            _check_policy(f"{where}: scope {number}", table)
             try:
-                scope = source.dialect.scope(table)
+                scope = source.dialect.scope(_plain(table))
             except ValueError as exc:
                 raise ConfigError(f"{where}: scope {number}: {exc}") from exc
             if scope.name in names:
@@ -335,6 +327,21 @@ def _check_sources(path: Path, file: File) -> None:
                 raise ConfigError(f"{where}: two scopes are called {scope.name!r}", hint=hint)
             names.add(scope.name)
         _check_members(where, source)
+
+
+def _plain(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A scope's table as its dialect knows it."""
+    return {key: value for key, value in table.items() if key != "policy"}
+
+
+def _check_policy(where: str, table: Mapping[str, Any]) -> None:
+    if "policy" not in table:
+        return
+    try:
+        PolicyTable.model_validate(table["policy"])
+    except ValidationError as exc:
+        lines = [problem({**error, "loc": ("policy", *error["loc"])}) for error in exc.errors()]
+        raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from exc
 
 
 def _check_members(where: str, source: SourceTable) -> None:

@@ -331,7 +331,7 @@ class Engine:
         if damaged:
             log.warning("%s: %s; nothing is forgotten until it is mended", self.key, damaged[0].problem)
             return
-        verdicts = plan_forget(live, self.plan.policy)
+        verdicts = plan_forget(live, self.plan.policy, now=self.clock.now())
         for tomb in forget(self._archive, self.key, verdicts, now=self.clock.now()):
             self._catalog.record_forgotten(tomb)
             log.info("forgot snapshot %s: %s", tomb.id[:8], tomb.reason)

@@ -9,7 +9,7 @@ from flows.config import SourceTable
 from flows.export import Pace, Scope
 from storage.archive import Archive
 from storage.catalog import Catalog
-from storage.retention import Policy
+from storage.policy import Policy
 from storage.snapshot import ScopeKey
 
 

@@ -110,7 +110,7 @@ def open_engine(
     link = connection(settings, table)
     archive = open_archive(settings)
     with open_catalog(settings, archive) as catalog:
-        plan = Plan(table, wanted, settings.policy(source), table.pace())
+        plan = Plan(table, wanted, settings.policy(source, wanted.name), table.pace())
         places = Places(archive, catalog, settings.spool, tuple(link.secrets.values()))
         system = table.dialect.connect(link)
         try:

@@ -15,8 +15,9 @@ from storage import canonical, replaced, snapshot
 from storage.archive import Archive
 from storage.errors import ObjectMissing
 from storage.index import pack_digest, pack_name
+from storage.policy import Policy
 from storage.replaced import Replaced
-from storage.retention import Fact, Policy, Verdict, decide
+from storage.retention import Candidate, Verdict, decide
 from storage.snapshot import ScopeKey, Snapshot, Tombstone
 from storage.verify import Quality
 
@@ -34,15 +35,16 @@ class Sweep:
     unreplaced: tuple[str, ...] = ()  # replaced packs that are gone, and nobody asks for them any more
 
 
-def fact(found: Snapshot) -> Fact:
+def candidate(found: Snapshot) -> Candidate:
     """What retention needs to know of a snapshot."""
     draft = found.manifest.draft
-    return Fact(found.id, found.manifest.number, draft.taken_at, draft.quality is Quality.VERIFIED)
+    counts = draft.quality is Quality.VERIFIED
+    return Candidate(found.id, found.manifest.number, draft.taken_at, counts, "" if counts else draft.quality)
 
 
-def plan_forget(snapshots: Iterable[Snapshot], policy: Policy) -> list[Verdict]:
+def plan_forget(snapshots: Iterable[Snapshot], policy: Policy, *, now: datetime) -> list[Verdict]:
     """Verdicts for the snapshots of one scope."""
-    return decide([fact(found) for found in snapshots], policy)
+    return decide([candidate(found) for found in snapshots], policy, now=now)
 
 
 def forget(archive: Archive, key: ScopeKey, verdicts: Sequence[Verdict], *, now: datetime) -> list[Tombstone]:
@@ -54,7 +56,7 @@ def forget(archive: Archive, key: ScopeKey, verdicts: Sequence[Verdict], *, now:
     live = {found.id: found for found in archive.snapshots(key, damaged=[])}
     made = []
     for verdict in verdicts:
-        found = live.get(verdict.fact.id)
+        found = live.get(verdict.candidate.id)
         if verdict.keep or found is None:
             continue
         tomb = Tombstone(found.id, now, "; ".join(verdict.reasons), found.manifest)

@@ -18,7 +18,7 @@ from storage.backend import Backend, Memory
 from storage.index import Index
 from storage.listing import Entry, Recipe
 from storage.objects import Oid
-from storage.prune import fact, forget
+from storage.prune import candidate, forget
 from storage.records import Ended, RunRecord
 from storage.retention import Verdict
 from storage.snapshot import Draft, ScopeKey, Snapshot
@@ -209,7 +209,7 @@ def pack_of(archive: Archive, found: Snapshot, path: str) -> str:
 
 def drop(archive: Archive, found: Snapshot, *, now: datetime) -> None:
     """Forget this snapshot, whatever a policy says."""
-    forget(archive, found.key, [Verdict(fact(found), False, ("told to",))], now=now)
+    forget(archive, found.key, [Verdict(candidate(found), False, ("told to",))], now=now)
 
 
 def run_record(run_id: str = "20260301-023000-0000abcd", **other: Any) -> RunRecord:

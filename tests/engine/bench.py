@@ -178,7 +178,7 @@ class Bench:
         """A new engine, as a new process would make it. `table`: keys of [[source]]."""
         settings = self.settings(user=user, key=key, token=token, **table)
         source = settings.source("lab")
-        plan = Plan(source, settings.scope(source, scope), settings.policy("lab"), source.pace())
+        plan = Plan(source, settings.scope(source, scope), settings.policy("lab", scope), source.pace())
         secrets = tuple(connection(settings, source).secrets.values())
         places = Places(self.archive, self.catalog, self.spool, secrets)
         return Engine(plan, wrap(self.source(settings)), places, self.clock)

@@ -68,7 +68,10 @@ def test_the_example_is_read_as_it_stands(tmp_path: Path) -> None:
 
     (source,) = settings.sources
     assert settings.file.archive.url == "archive"
-    assert (settings.policy("lab").keep_daily, settings.policy("lab").timezone) == (14, "Europe/Vienna")
+    assert (settings.policy("lab", "all").keep_daily, settings.policy("lab", "all").timezone) == (
+        14,
+        "Europe/Vienna",
+    )
     assert source.schedule is not None
     assert source.schedule.cron == "30 3 * * *"
     (scope,) = source.scopes()
@@ -84,15 +87,61 @@ def test_an_empty_file_has_every_default(tmp_path: Path) -> None:
     settings = _load(tmp_path, "")
 
     assert (settings.sources, settings.file.archive.url) == ((), "archive")
-    assert not settings.policy("lab").rules()
+    assert not settings.policy("lab", "all").rules()
 
 
 def test_a_source_s_own_policy_replaces_the_default_one(tmp_path: Path) -> None:
     """Whole, not key by key."""
     settings = _load(tmp_path, f"[policy]\nkeep_daily = 3\n{LAB}policy = {{ keep_weekly = 2 }}\n")
 
-    assert (settings.policy("lab").keep_daily, settings.policy("lab").keep_weekly) == (0, 2)
-    assert settings.policy("gone").keep_daily == 3
+    assert (settings.policy("lab", "all").keep_daily, settings.policy("lab", "all").keep_weekly) == (0, 2)
+    assert settings.policy("gone", "all").keep_daily == 3
+
+
+def test_a_scope_s_own_policy_replaces_its_source_s(tmp_path: Path) -> None:
+    """Also for the members of an every-scope; spans are text, and -1 is no limit."""
+    text = f"""{LAB}policy = {{ keep_weekly = 2 }}
+[[source.scope]]
+kind = "group"
+id = 7
+policy = {{ keep_daily = -1, keep_within = "1y6m", keep_tags = ["audit", ["a", "b"]], keep_at_most = "10y" }}
+[[source.scope]]
+kind = "user"
+every = true
+policy = {{ keep_last = 9 }}
+"""
+    settings = _load(tmp_path, text)
+
+    own = settings.policy("lab", "group:7")
+    assert (own.keep_daily, own.keep_weekly, str(own.keep_within), str(own.keep_at_most)) == (-1, 0, "1y6m", "10y")
+    assert own.keep_tags == (frozenset({"audit"}), frozenset({"a", "b"}))
+    assert settings.policy("lab", "user:12").keep_last == 9
+    assert settings.policy("lab", "group:8").keep_weekly == 2
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        ("keep_within = '14d'", "policy: keep_within: spans and tags only add to a count"),
+        ("keep_daily = 0", "policy: every count is 0"),
+        ("keep_daily = -2", "policy.keep_daily = -2"),
+        ("keep_last = 3\nkeep_within = '14 days'", "policy.keep_within: '14 days' is no span"),
+        ("keep_last = 3\nkeep_within = '0d'", "policy: keep_within = 0h: a span of nothing"),
+        ("keep_yearly = 10\nkeep_at_most = '7y'", "policy: keep_at_most = 7y: shorter than what keep_yearly"),
+        ("keep_last = 3\nkeep_at_least = '2d'\nkeep_at_most = '1d'", "shorter than what keep_at_least"),
+        ("keep_at_least = '3d'", "policy: keep_at_least = 3d: says nothing"),
+        ("timezone = 'Mars/Base'", "policy.timezone: 'Mars/Base' is no IANA time zone"),
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused_by_its_key(tmp_path: Path, policy: str, said: str) -> None:
+    """In the default table, and in that of a scope, which is named."""
+    whole = _refused(tmp_path, f"[policy]\n{policy}\n")
+    table = ", ".join(policy.split("\n"))
+    scope = _refused(tmp_path, f"{LAB}[[source.scope]]\nkind = 'group'\nid = 7\npolicy = {{ {table} }}\n")
+
+    assert said in str(whole)
+    assert "source 'lab': scope 1: policy" in str(scope)
+    assert said.removeprefix("policy") in str(scope)
 
 
 def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
@@ -112,7 +161,7 @@ def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
         ("[archive]\nurl = ''", "archive.url = '': "),
         ("[archiv]\nurl = 'a'", "archiv: not a key that is known here"),
         ("[archive]\nurll = 'a'", "archive.urll: not a key that is known here"),
-        ("[policy]\nkeep_daily = -1", "policy.keep_daily = -1: "),
+        ("[policy]\nkeep_daily = -2", "policy.keep_daily = -2: "),
         ("[policy]\nkeep_daily = '14'", "policy.keep_daily = '14': "),
         ("[policy]\nkeep_daily = true", "policy.keep_daily = True: "),
         ("[policy]\ntimezone = 'Europe/Wien'", "policy.timezone: 'Europe/Wien' is no IANA time zone"),
@@ -176,7 +225,7 @@ def test_each_mistake_is_named_by_file_and_key(tmp_path: Path, text: str, said: 
 
 def test_every_mistake_of_a_file_is_told_at_once(tmp_path: Path) -> None:
     """One line for each."""
-    error = str(_refused(tmp_path, "[archive]\nurl = 1\n[policy]\nkeep_last = -1\n"))
+    error = str(_refused(tmp_path, "[archive]\nurl = 1\n[policy]\nkeep_last = -2\n"))
 
     assert len(error.splitlines()) == 2
 

@@ -24,8 +24,8 @@ from flows.sources.base import Capabilities, Download, Kept, Known, Receipt, Ros
 from storage.archive import Archive
 from storage.backend import Memory
 from storage.catalog import Catalog
+from storage.policy import Policy
 from storage.records import RunRecord
-from storage.retention import Policy
 from storage.verify import Check, Outcome, Promise
 
 NOW = datetime(2026, 11, 21, 3, 30, tzinfo=UTC)
