@@ -172,7 +172,7 @@ def _show_proof(store: Archive, found: Snapshot, *, json: bool) -> int:
     # Snapshots before tombstones: what is forgotten in between is met as one or the other.
     links = {s.manifest.number: (s.id, s.manifest.previous) for s in store.snapshots(found.key, damaged=damaged)}
     for tomb in store.tombstones(found.key, damaged=damaged):
-        links[tomb.manifest.number] = (tomb.id, tomb.manifest.previous)
+        links[tomb.number] = (tomb.id, tomb.previous)
     tool = {"strongroom": metadata.version("strongroom")}
     sheet = Sheet(found, tuple(files), follow(found, links), datetime.now(UTC), tool, no_files)
     if json:

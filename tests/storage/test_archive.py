@@ -125,7 +125,7 @@ def test_a_newer_head_stops_the_chain() -> None:
     """A newer version wrote it: nothing is written behind it."""
     archive = new_archive()
     first = write(archive, {})
-    value = canonical.unseal(archive.backend.get(first.name)) | {"format": 3}
+    value = canonical.unseal(archive.backend.get(first.name)) | {"format": 4}
     overwrite(archive.backend, first.name, canonical.seal(value))
 
     with pytest.raises(FormatUnknown):

@@ -118,7 +118,7 @@ def test_what_is_left_is_written_to_again(tmp_path: Path, monkeypatch: pytest.Mo
         sweep(archive, now=NOW)
         sweep(archive, now=NOW + GRACE)
         named = {p for s in archive.snapshots() for p in s.manifest.packs}
-        named |= {p for t in archive.tombstones() for p in t.manifest.packs}
+        named |= {p for t in archive.tombstones() for p in t.packs}
 
         assert read(archive, found) == {"x": noise(100, done)}
         assert {name.rpartition("/")[2][:-5] for name in archive.backend.list("packs/")} <= named

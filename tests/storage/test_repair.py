@@ -259,7 +259,7 @@ def test_files_stored_anew_heal_the_old_snapshots(how: str, monkeypatch: pytest.
         if gone is None:
             continue
         archive = Archive.open(memory)
-        fresh = Writer(archive, LAB, reuse=False)
+        fresh = Writer(archive, LAB, proven=True)
         for night in range(4):
             for path, data in files(night).items():
                 fresh.add(f"{night}/{path}", io.BytesIO(data), promised=Promise(size=len(data)))
