@@ -1,7 +1,7 @@
 """Decisions of persons about snapshots: hold and release, accept and reject, as small files of the archive.
 
-Pure: values to canonical bytes and back, and what follows from several. They lie in the archive, so that losing the
-catalog releases nothing.
+Pure: values to canonical bytes and back, and what follows from several. They lie in the archive, so that losing
+the catalog releases nothing.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def ordered(decisions: Iterable[Decision]) -> list[Decision]:
 
 
 def held(decisions: Iterable[Decision], now: datetime) -> dict[str, str]:
-    """The snapshots that are held at `now`, by id, and why: a hold without a later release, not ended by itself."""
+    """The snapshots held at `now`, by id, and why: a hold without a later release, not ended by itself."""
     reasons: dict[str, list[str]] = {}
     for decision in ordered(decisions):
         if decision.kind == "release":

@@ -27,9 +27,10 @@ from storage.snapshot import Draft
 
 
 def facts(archive: Archive) -> Facts:
-    """Everything that the archive holds of runs, snapshots and decisions. Reads each manifest, record and short listing once.
+    """Everything that the archive holds of runs, snapshots and decisions.
 
-    What cannot be read is named, and raises nothing. Memory: some 3 kB a run, whatever it kept.
+    Reads each manifest, record, decision and short listing once. What cannot be read is named, and raises nothing.
+    Memory: some 3 kB a run, whatever it kept.
     """
     damaged: list[Damaged] = []
     names = _Names()

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from sqlmodel import Session, SQLModel, insert, select, text
+from sqlmodel import Session, SQLModel, delete, insert, select, text
 
 from storage import decisions, records, upkeep_records
 from storage.archive import Archive, Damaged
@@ -97,11 +97,13 @@ def enter_snapshot(session: Session, found: Snapshot, entries: Iterable[Entry]) 
 def enter_forgotten(session: Session, tomb: Tombstone) -> None:
     """A snapshot that is gone, in the place of what was known of that number."""
     row = forgotten_row(tomb)
-    place = {"source": row["source"], "scope": row["scope"], "number": row["number"]}
-    at = "source = :source AND scope = :scope AND number = :number"
-    connection = session.connection()
-    connection.execute(text(f"DELETE FROM file WHERE snapshot IN (SELECT id FROM snapshot WHERE {at})"), place)
-    connection.execute(text(f"DELETE FROM snapshot WHERE {at}"), place)
+    at = [SnapshotRow.source == row["source"], SnapshotRow.scope == row["scope"]]
+    # mypy takes the comparison of a SQLModel column for a bool; at run time it is SQL.
+    here = select(SnapshotRow).where(*at, SnapshotRow.number == row["number"])
+    for known in session.exec(here).all():
+        session.exec(delete(File).where(File.snapshot == known.id))  # type: ignore[arg-type]
+        session.delete(known)
+    session.flush()
     put(session, SnapshotRow, [row])
     if tomb.manifest:
         _know_snapshot(session, Snapshot(tomb.id, tomb.manifest))

@@ -118,7 +118,7 @@ class Index:
         return None
 
     def places(self, oid: Oid) -> Iterator[int]:
-        """Every place of the object; of packs that were added since the first question, the last. `place` is faster."""
+        """Every place of the object; of packs added since the first question, the last. `place` is faster."""
         if self._noted < len(self._packs):
             self._note()
         key = int.from_bytes(oid[:8], "big")
@@ -156,15 +156,16 @@ class Index:
         return frozenset(Oid(table[at : at + OID_SIZE]) for at in range(0, len(table), OBJECT.size))
 
     def packs_of(self, place: int, oid: Oid) -> set[str]:
-        """The packs that hold the object at this place, but for those that failed to give it: nearly always one."""
+        """The packs that hold the object at this place, nearly always one, but for those that failed."""
         if not self._is_doubled(oid):
             return {self.pack_of(place)}
         every = {place, *self.places(oid)}
         return {self.pack_of(each) for each in every - self._failed or every}
 
     def read(self, oid: Oid) -> bytes:
-        """The object's bytes, proven to be those that its oid names: of several packs that hold it, from the first
-        that proves it. Raises ObjectMissing, ObjectCorrupt."""
+        """The object's bytes, proven to be those that its oid names, from the first pack that has them.
+
+        Raises ObjectMissing, ObjectCorrupt."""
         first = self._place_of(oid)
         try:
             return self.read_at(first, oid)
@@ -196,7 +197,7 @@ class Index:
     def fetch(self, oid: Oid) -> bytes:
         """The object's bytes, for a caller that proves the whole that they are part of. Raises as `read`.
 
-        Those of an object that several packs hold are proven, so that one of them may be damaged. Memory: its block.
+        An object that several packs hold is proven, so that one of them may be damaged. Memory: its block.
         """
         return self.read(oid) if self._is_doubled(oid) else self._fetch_at(self._place_of(oid))
 

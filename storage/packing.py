@@ -49,8 +49,8 @@ class Packing:
         return oid
 
     def name(self, oid: Oid) -> bool:
-        """Whether a pack at hand holds the object; then it is among those that are used, and so are others that do:
-        if one is damaged, a reader has them."""
+        """Whether a pack at hand holds the object; then it is among those that are used, as are others that do: a
+        reader has them if one is damaged."""
         place = self._index.place(oid)
         if place is not None and (not self._proven or self._index.proves(oid)):
             self.used |= self._index.packs_of(place, oid)

@@ -87,8 +87,8 @@ def plan_sweep(
     """Which of the packs `present` (digest, bytes) can go.
 
     Those that only tombstones older than GRACE name, and those that nothing names and nothing named a GRACE ago,
-    when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too. A retired
-    pack goes RETIRED after its note, though it is named, unless it is among those that `still_needed` gives back.
+    when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too. A
+    retired pack goes RETIRED after its note, though it is named, unless `still_needed` gives it back.
     """
     notes = notes or {}
     named = {pack for found in live for pack in found.manifest.packs}
@@ -146,7 +146,7 @@ def _still_needed(
     """Those of the retired packs `worn` without which, all of them gone, something kept would lack an object.
 
     A backup that had a pack's footer before its note was written may have reused an object of it that nothing
-    needed any more. Where it cannot be told, a pack stays. Reads listings and plans of the snapshots that name one.
+    needed any more. Where it cannot be told, a pack stays. Reads listings and plans of the snapshots that name it.
     """
     stay: set[str] = set()
     index = Index(archive.backend, archive.scheme)

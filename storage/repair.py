@@ -28,6 +28,8 @@ from storage.replaced import Replaced
 from storage.snapshot import Snapshot, manifest_name, parse_name, to_text
 from storage.upkeep_records import Finding
 
+_TAKEN = "a backup took its number while it was put anew; what the copy has of it is"
+
 
 @dataclass(frozen=True, slots=True)
 class Mend:
@@ -69,6 +71,7 @@ class Repaired:
 
     packs_written: tuple[str, ...]
     evidence: tuple[str, ...]  # SHA-256 of the damaged bytes that were kept
+    taken: tuple[Finding, ...] = ()  # manifests that did not come back: a backup took their number meanwhile
 
 
 def plan_repair(
@@ -252,13 +255,17 @@ def repair(
         )
         # Where another repair was faster, its note stands, and the packs made here are freed by a later sweep.
         backend.put_new(replaced.note_name(note.pack, note.number), [replaced.encode(note)])
-    kept = {}
+    kept, taken = {}, list[Finding]()
     for back in plan.small:
-        if evidence.swap(backend, back.name, back.damaged, back.whole, now=clock(), reason=back.problem):
+        swapped = evidence.swap(backend, back.name, back.damaged, back.whole, now=clock(), reason=back.problem)
+        if swapped.kept:
             kept[back.name] = back.damaged
-    record = _record(plan, kept, record_id, clock(), copy)
-    archive.put_record(record_id, canonical.seal(record))
-    return Repaired(tuple(sorted(packing.used)), tuple(sorted(kept.values())))
+        if swapped.taken:
+            taken.append(Finding(back.name, f"{_TAKEN} evidence/{swapped.taken}.bin"))
+    names = {finding.name for finding in taken}
+    done = replace(plan, small=tuple(b for b in plan.small if b.name not in names), left=(*plan.left, *taken))
+    archive.put_record(record_id, canonical.seal(_record(done, kept, record_id, clock(), copy)))
+    return Repaired(tuple(sorted(packing.used)), tuple(sorted(kept.values())), tuple(taken))
 
 
 def _replace_objects(here: Anywhere, fresh: Index, packing: Packing, mend: Mend) -> set[str]:

@@ -1,7 +1,7 @@
 """Notes that packs were replaced: by others that hold the objects of theirs that were needed.
 
-A *damaged* pack is never read any more: what its note does not lead to is lost. A *retired* one was rewritten to win
-space: it may be read while it is there, and goes after RETIRED, where nothing turns out to need it.
+A *damaged* pack is never read any more: what its note does not lead to is lost. A *retired* one was rewritten to
+win space: it may be read while it is there, and goes after RETIRED, where nothing turns out to need it.
 
 Manifests are immutable and go on naming the old pack. Whoever turns a manifest's packs into packs to read or to
 protect asks here. Pure: values to canonical bytes and back, names to other names.

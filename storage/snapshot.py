@@ -22,7 +22,7 @@ _FORMATS = (1, 2, 3)
 FRAME = {"format", "kind", canonical.SEAL}  # what every sealed file has
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten)?\.json")
-_TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
 
 Json = Any  # what canonical.encode takes: the dialect's words, carried and never read here
@@ -226,7 +226,7 @@ def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """These tags as a draft has them: sorted, each once. Raises ValueError for a text that is no tag."""
     found = tuple(sorted(set(tags)))
     for tag in found:
-        if not _TAG.fullmatch(tag):
+        if not TAG.fullmatch(tag):
             raise ValueError(f"tag {tag[:70]!r}: 1 to 64 letters, digits and ._:- wanted, no sign first")
     return found
 

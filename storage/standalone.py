@@ -337,11 +337,9 @@ def files(manifest: dict[str, Any], root: Path) -> Iterator[tuple[dict[str, Any]
     notes, packs = replaced(root), list(manifest["packs"])
     for digest in packs:  # it grows meanwhile
         packs += [pack for pack in notes.get(digest, {"by": []})["by"] if pack not in packs]
-    retired = [one for one in packs if one in notes and notes[one]["old"] == "retired"]
-    chosen = [
-        one for one in packs if one not in notes or (one in retired and any(root.glob(f"packs/??/{one}.pack")))
-    ]
-    objects = Objects([pack for one in sorted(chosen, key=retired.__contains__) if (pack := pack_of(root, one))])
+    retired = {one for one in notes if notes[one]["old"] == "retired" and any(root.glob(f"packs/??/{one}.pack"))}
+    chosen = sorted((one for one in packs if one not in notes.keys() - retired), key=retired.__contains__)
+    objects = Objects([pack for one in chosen if (pack := pack_of(root, one))])
     kept, old = manifest["listing"], manifest["format"] == 1
     text = b"".join(map(objects.get, kept["objects"])) if old else text_of(kept["steps"], objects)
     check(sha256(text) == kept["sha256"], "its listing does not agree")

@@ -1,7 +1,7 @@
 """Tombstones: what stays of a snapshot that is gone, so that going never looks like loss.
 
-Pure: values to canonical bytes and back. Three ways lead to one: a snapshot was *forgotten* by retention, its content
-was *erased* for good, or it was *lost* to damage and a person gave it up.
+Pure: values to canonical bytes and back. Three ways lead to one: a snapshot was *forgotten* by retention, its
+content was *erased* for good, or it was *lost* to damage and a person gave it up.
 """
 
 from __future__ import annotations

@@ -18,10 +18,13 @@ from storage import columns, records, snapshot, zipplan
 from storage.archive import Archive
 from storage.backend import LocalDisk, Memory
 from storage.catalog import Catalog
+from storage.facts import differences
+from storage.index import pack_name
 from storage.records import Ended
 from storage.repair import plan_repair, repair
 from storage.restore import Restored, restore
 from storage.scrub import scrub
+from storage.snapshot import ScopeKey
 from tests.doubles import LAB, NIGHT, START, new_archive, noise, read, write
 
 STANDALONE = Path(storage.__file__).parent / "standalone.py"
@@ -29,6 +32,7 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 ROWS = {
     "archive-v1": (6, [Ended.VERIFIED, Ended.FAILED]),
     "archive-v2": (31, [Ended.VERIFIED, Ended.FAILED, *Ended]),
+    "archive-v3": (49, [Ended.VERIFIED, Ended.FAILED, *Ended]),
 }
 
 
@@ -89,6 +93,8 @@ def test_a_stored_archive_fills_a_catalog(golden: Path, version: str, tmp_path: 
     archive = Archive.open(LocalDisk(golden))
     with Catalog.open(tmp_path / "c.db") as catalog:
         assert catalog.reindex(archive) == rows
+        assert differences(catalog, archive, now=START) == []
+        assert catalog.reindex(archive) == 0
     ended = [record.ended for name, data in archive.records() if (record := records.decode(data, name))]
 
     assert sorted(ended) == sorted(ends)
@@ -131,6 +137,31 @@ def test_the_stored_archives_cover_what_is_odd() -> None:
     assert {plan[24] for plan in plans} >= {1, 2, 3}
     assert all(any(one[number] for one in sections) for number in range(16))
     assert {found.manifest.format for found in archive.snapshots(LAB)} == {1, 2}
+
+
+def test_the_third_stored_archive_covers_what_format_3_brought() -> None:
+    """All formats in one chain, every kind of tombstone, retired packs that are needed, and gone; decisions."""
+    backend = Memory()
+    with zipfile.ZipFile(GOLDEN / "archive-v3.zip") as stored:
+        for name in stored.namelist():
+            backend.put_new(name, [stored.read(name)])
+    archive = Archive.open(backend)
+    live, tombs = archive.snapshots(LAB), archive.tombstones()
+    there = [backend.size(pack_name(pack)) is not None for pack in archive.replacements()]
+    kinds = {(tomb.why, bool(tomb.id), tomb.manifest.format if tomb.manifest else 3) for tomb in tombs}
+
+    assert {found.manifest.format for found in live} == {1, 2, 3}
+    assert any(found.manifest.draft.tags for found in live)
+    assert any(found.manifest.draft.level and found.manifest.draft.level.compared for found in live)
+    assert kinds >= {("forgotten", True, 2), ("forgotten", True, 3), ("erased", True, 3)}
+    assert kinds >= {("lost", True, 3), ("lost", False, 3)}
+    assert sorted(there) == [False, True]
+    assert {decision.kind for decision in archive.decisions()} == {"hold", "release", "accept", "reject"}
+    needy = archive.snapshots(ScopeKey("lab", "retired 12"))[-1]
+    for pack in archive.replacements():
+        if backend.size(pack_name(pack)) is not None:
+            backend.delete(pack_name(pack))
+    assert [finding.snapshots for finding in scrub(archive).findings] == [(needy.id,)]
 
 
 def test_a_stored_archive_is_read_by_the_standalone_reader(
@@ -177,7 +208,7 @@ def test_the_standalone_reader_proves_what_it_reads(golden: Path, version: str) 
     """One changed byte in a file of any kind is told, and ends with 1."""
     assert alone(golden).returncode == 0
     files = kinds(golden)
-    assert len(files) == {"archive-v1": 6, "archive-v2": 8}[version]
+    assert len(files) == {"archive-v1": 6, "archive-v2": 8, "archive-v3": 12}[version]
     for kind, path in files.items():
         whole = path.read_bytes()
         path.chmod(0o600)
