@@ -60,7 +60,7 @@ def retire(archive: Archive, pack: str, users: list[Snapshot], *, salt: bytes = 
 
 
 def mostly_dead() -> tuple[Archive, str, list[Snapshot], Writer]:
-    """An archive with a pack of which one object of two is needed, its snapshots, and a backup that has its footer."""
+    """An archive with a pack of which one object of two is needed, its snapshots, a backup with its footer."""
     archive = new_archive()
     first = write(archive, {"a": SMALL, "dead": DEAD})
     second = write(archive, {"a": SMALL}, night=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ import pytest
 
 from storage import canonical, snapshot, tombstone
 from storage.archive import Archive
-from storage.catalog import Catalog
+from storage.catalog import SCHEMA, Catalog
+from storage.decisions import Decision
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.facts import differences
 from storage.index import pack_digest
@@ -21,6 +23,7 @@ from storage.tombstone import Gone, Tombstone
 from tests.doubles import LAB, NIGHT, START, new_archive, read, write
 from tests.storage.test_snapshot import manifest
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 LATER = START + 30 * NIGHT
 
 
@@ -157,6 +160,29 @@ def test_the_manifest_beside_an_erasure_that_was_killed_goes() -> None:
     assert archive.backend.size(found.name) is None
     sweep(archive, now=LATER + GRACE)
     assert list(archive.backend.list("packs/")) == []
+
+
+def test_a_catalog_of_schema_2_is_taken_on(tmp_path: Path) -> None:
+    """Its rows say why a snapshot is gone, and decisions come in; it has the columns of a new one."""
+    archive = new_archive()
+    chain = [write(archive, {"a": b"%d" % night}, night=night) for night in range(3)]
+    path = tmp_path / "c.db"
+    with sqlite3.connect(path) as database:
+        database.executescript((GOLDEN / "catalog-2.sql").read_text())
+    database.close()
+    with Catalog.open(path) as catalog:
+        rows = sorted(catalog.facts(now=LATER).snapshots.values(), key=lambda row: row["number"])
+        assert [row["gone"] for row in rows] == ["forgotten", "", ""]
+        catalog.record_decision(archive.decide(Decision("hold", LAB, 1, chain[0].id, START, "a", "b")))
+        assert len(catalog.facts(now=LATER).decisions) == 1
+    with sqlite3.connect(path) as database:
+        assert database.execute("pragma user_version").fetchone() == (SCHEMA,)
+        made = set(database.execute("select name from pragma_table_info('snapshot')"))
+    database.close()
+    Catalog.open(tmp_path / "new.db").close()
+    with sqlite3.connect(tmp_path / "new.db") as database:
+        assert set(database.execute("select name from pragma_table_info('snapshot')")) == made
+    database.close()
 
 
 @pytest.mark.parametrize("kind", range(4))
