@@ -47,6 +47,8 @@ PURE = (
     "storage.snapshot",
     "storage.records",
     "storage.replaced",
+    "storage.decisions",
+    "storage.tombstone",
     "storage.upkeep_records",
     "storage.turns",
     "storage.listing",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from storage import canonical, snapshot, tombstone
 from storage.errors import FormatUnknown, ObjectCorrupt
-from storage.snapshot import Manifest, ScopeKey
+from storage.snapshot import Compared, Level, Manifest, ScopeKey
 from storage.tombstone import Tombstone
 from tests.doubles import START, draft
 
@@ -74,6 +74,44 @@ def test_a_manifest_of_format_1_comes_out_as_it_was() -> None:
     assert tombstone.decode(tombstone.encode(tomb), "t.json") == tomb
 
 
+def test_a_manifest_of_format_2_comes_out_as_it_was() -> None:
+    """Without tags and level, byte for byte; and it is never told as having any."""
+    text = GOLDEN.replace('"format":3', '"format":2').replace('"level":null,', "").replace('"tags":[],', "")
+    text = text.replace('"seal":"%s",', "")
+    data = canonical.seal(canonical.decode(text.encode()))
+    found = snapshot.decode(data, "a.json")
+
+    assert found.manifest == manifest(format=2)
+    assert snapshot.encode(found.manifest) == data
+    assert b'"seal":"' + hashlib.sha256(text.encode()).hexdigest().encode() in data
+
+
+def test_tags_and_level_come_back() -> None:
+    """As they were given; a level may tell no records and compare with nothing."""
+    for level in (
+        Level(None),
+        Level(0, ()),
+        Level(7, (Compared("aa" * 32, 1, 2, 8), Compared("bb" * 32, 0, 0, 7))),
+    ):
+        made = manifest(draft=draft(tags=("before:move", "year.2026"), level=level))
+        assert snapshot.decode(snapshot.encode(made), "a").manifest == made
+
+
+@pytest.mark.parametrize("tags", [("b", "a"), ("a", "a"), ("",), ("-a",), ("a b",), ("é",), ("a" * 65,)])
+def test_a_tag_that_is_none_is_refused(tags: tuple[str, ...]) -> None:
+    """By who makes a draft, and by a reader."""
+    with pytest.raises(ValueError, match="tag"):
+        draft(tags=tags)
+    value = canonical.unseal(snapshot.encode(manifest())) | {"tags": list(tags)}
+    with pytest.raises(ObjectCorrupt):
+        snapshot.decode(canonical.seal(value), "a")
+
+
+def test_tags_are_put_in_order() -> None:
+    """Each once."""
+    assert snapshot.check_tags(["b", "a", "b"]) == ("a", "b")
+
+
 def test_a_manifest_comes_back_under_the_hash_of_its_bytes() -> None:
     """The id is what `sha256sum` says."""
     data = snapshot.encode(manifest())
@@ -114,6 +152,10 @@ def test_a_tombstone_with_another_manifest_is_damage() -> None:
         {"previous": "dd"},
         {"listing": []},
         {"vendor": "x"},
+        {"tags": None},
+        {"level": {}},
+        {"level": {"records": -1, "compared": []}},
+        {"level": {"records": 1, "compared": [{"snapshot": "aa", "vanished": 0, "appeared": 0, "of": 1}]}},
     ],
 )
 def test_a_hostile_manifest_is_damage(changes: dict[str, Any]) -> None:
