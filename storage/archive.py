@@ -238,7 +238,8 @@ class Archive:
     def reader(self, *found: Snapshot) -> Reader:
         """Reads files of one snapshot, or of several; of one scope, quickest in their order."""
         index = Index(self.backend, self.scheme)
-        index.load_readable(sorted({pack for one in found for pack in self.packs_of(one.manifest)}))
+        named = (pack for one in found for pack in one.manifest.packs)
+        index.load_readable(replaced.to_read(self.replacements(damaged=[]), named))
         return Reader(index)
 
     def packs_of(self, manifest: Manifest) -> tuple[str, ...]:
