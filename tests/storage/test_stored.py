@@ -25,7 +25,9 @@ from storage.repair import plan_repair, repair
 from storage.restore import Restored, restore
 from storage.scrub import scrub
 from storage.snapshot import ScopeKey
-from tests.doubles import LAB, NIGHT, START, new_archive, noise, read, write
+from storage.verify import Promise
+from storage.writer import Writer
+from tests.doubles import LAB, NIGHT, START, draft, new_archive, noise, pack_of, read, write
 
 STANDALONE = Path(storage.__file__).parent / "standalone.py"
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -235,6 +237,29 @@ def test_the_standalone_reader_goes_on_behind_damage(
     assert 0 < len(given) < total
     assert all(hashlib.sha256(Path(line[0]).read_bytes()).hexdigest() == line[3] for line in given)
     assert largest.stem in done.stderr
+
+
+def test_the_standalone_reader_takes_an_object_from_another_pack(tmp_path: Path) -> None:
+    """A snapshot that names a damaged pack and one with the same object loses nothing."""
+    archive = new_archive(LocalDisk(tmp_path / "archive"))
+    data = {"a": noise(3 << 10, 3), "b": noise(5 << 10, 4)}
+    first = write(archive, data)
+    pack = tmp_path / "archive" / pack_name(pack_of(archive, first, "a"))
+    pack.chmod(0o600)
+    with pack.open("r+b") as stream:
+        stream.seek(50)
+        stream.write(b"damaged")
+    writer = Writer(archive, LAB, proven=True)
+    for path, content in data.items():
+        writer.add(path, io.BytesIO(content), promised=Promise())
+    writer.commit(draft(LAB, START + NIGHT), clock=lambda: START + NIGHT)
+    third = write(archive, {**data, "c": b"3"}, night=2)  # objects of both packs
+    done = alone(tmp_path / "archive", tmp_path / "out", "--snapshot", third.id)
+    given = {path.name: path.read_bytes() for path in (tmp_path / "out" / third.id[:16]).iterdir()}
+
+    assert pack.stem in third.manifest.packs
+    assert given == {"0": data["a"], "1": data["b"], "2": b"3"}
+    assert pack.stem in done.stderr  # that it is damaged is told
 
 
 def test_an_unproven_file_is_never_given_as_a_whole_one(tmp_path: Path) -> None:
