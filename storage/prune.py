@@ -182,7 +182,8 @@ def _refuse_gaps(archive: Archive) -> None:
         if missing:
             raise ObjectMissing(
                 f"{snapshot.manifest_name(key, min(missing))}: missing, so nothing is freed",
-                hint="bring it back from a copy of the archive: `strongroom repair --from COPY`",
+                hint="bring it back from a copy of the archive: `strongroom repair --from COPY`; if none has it, "
+                "`strongroom repair --give-up` says that it is lost",
             )
 
 

@@ -92,6 +92,7 @@ def test_a_snapshot_that_is_lost_for_good_is_given_up(shell: Shell) -> None:
     write(archive, {"a": b"2"}, night=1)
     (shell.folder / "archive" / found.name).unlink()
     before = contents(archive.backend)
+    assert "--give-up 'lab/group 1234/1'" in shell.run("repair", "--archive", "archive").stderr
     words = ("repair", "--give-up", "lab/group 1234/1", "--reason", "a bad disk")
     planned = shell.run(*words, "--archive", "archive")
 

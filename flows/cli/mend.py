@@ -17,7 +17,7 @@ from storage.archive import Archive, open_url
 from storage.backend import Backend
 from storage.losses import Hit
 from storage.repair import Mend, Plan
-from storage.snapshot import ScopeKey
+from storage.snapshot import ScopeKey, parse_name
 
 _NAMED = 20  # files of a snapshot, and members of a file, that are named on a terminal
 _COPY_HINT = "a copy of the archive may still have it: `strongroom repair --from FOLDER`"
@@ -140,6 +140,12 @@ def _tell(plan: Plan, *, done: bool) -> None:
         complain(f"{finding.name}: {finding.problem}; stays as it is")
     if plan.hits or plan.left:
         say(f"hint: {_COPY_HINT}")
+    gone = next((link for finding in plan.left if (link := parse_name(finding.name))), None)
+    if gone:
+        say(
+            f"hint: until then no space is freed; if no copy has it: "
+            f"`strongroom repair --give-up '{gone.key}/{gone.number}' --reason TEXT`"
+        )
     if plan and not done:
         say("nothing was changed: `strongroom repair --apply` does this")
     elif plan:
