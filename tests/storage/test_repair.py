@@ -264,8 +264,7 @@ def test_files_stored_anew_heal_the_old_snapshots(how: str, monkeypatch: pytest.
             for path, data in files(night).items():
                 fresh.add(f"{night}/{path}", io.BytesIO(data), promised=Promise(size=len(data)))
         later = fresh.commit(draft(LAB, START + 5 * NIGHT), clock=Clock(START + 5 * NIGHT))
-        sound = [named for named in later.manifest.packs if named != pack]
-        held = {row.oid for named in sound for row in footer_of(memory, named).objects}
+        held = {row.oid for p in {*later.manifest.packs} - {pack} for row in footer_of(memory, p).objects}
         monkeypatch.setitem(TRUTH, later.id, files_of(archive, later))
         plan = planned(archive)
         assert told(plan) == expected(gone - held)
