@@ -225,13 +225,13 @@ class Engine:
         if done is not None:
             return done
         try:
-            return self._keep(job, status, spooled, reuse=True)
+            return self._keep(job, status, spooled)
         except (ObjectCorrupt, ObjectMissing) as exc:
-            log.warning("objects of older packs are damaged, everything is fetched and stored anew: %s", exc)
+            log.warning("objects of older packs are damaged; what cannot be proven is stored anew: %s", exc)
             self._held = {}
-            return self._keep(job, status, self.download(job, status), reuse=False)
+            return self._keep(job, status, self.download(job, status), proven=True)
 
-    def _keep(self, job: InFlight, status: Status, spooled: list[Spooled], *, reuse: bool) -> Snapshot:
+    def _keep(self, job: InFlight, status: Status, spooled: list[Spooled], *, proven: bool = False) -> Snapshot:
         intent, ref = Intent.from_json(job.intent), JobRef.from_json(job.ref or {})
         witnessed = self._witness(intent, ref, status, spooled)
         checks = keeping.checks_of(self._source, intent, status, spooled, witnessed)
@@ -252,7 +252,7 @@ class Engine:
             notes=keeping.notes(self._source.never_holds(intent.scope), (*intent.notes, *intent.omitted)),
             tool=keeping.tool(),
         )
-        return keeping.write(Writer(self._archive, self.key, reuse=reuse), draft, spooled, clock=self.clock.now)
+        return keeping.write(Writer(self._archive, self.key, proven=proven), draft, spooled, clock=self.clock.now)
 
     def _witness(self, intent: Intent, ref: JobRef, status: Status, spooled: list[Spooled]) -> list[Check]:
         """What the system says of the whole. A file in hand is not given up because nobody answers."""

@@ -5,16 +5,19 @@ Reads and writes through a `Backend`; how a snapshot is put together is `writer.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import uuid
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import count, pairwise
 from pathlib import Path
 
-from storage import canonical, replaced, snapshot
+from storage import canonical, decisions, replaced, snapshot, tombstone
 from storage.about import describe
 from storage.backend import Backend, LocalDisk
+from storage.decisions import Decision
 from storage.errors import (
     ArchiveMissing,
     FormatUnknown,
@@ -28,7 +31,8 @@ from storage.listing import Entry
 from storage.objects import PlainSha256, Scheme, scheme
 from storage.reader import Reader
 from storage.replaced import Replaced
-from storage.snapshot import Link, Manifest, ScopeKey, Snapshot, Tombstone
+from storage.snapshot import Link, Manifest, ScopeKey, Snapshot
+from storage.tombstone import Tombstone
 
 FORMAT = 1
 FORMAT_NAME = "strongroom.json"
@@ -157,7 +161,9 @@ class Archive:
     def head(self, key: ScopeKey) -> tuple[int, str | None]:
         """Number and id of the newest link of a chain, live or forgotten; (0, None) where there is none.
 
-        The id is None, too, where that link is damaged: a chain goes on behind damage, and `scrub` tells of it.
+        The id is None, too, where that link is damaged or was given up: a chain goes on behind damage, and `scrub`
+        tells of it. Raises FormatUnknown where a newer version wrote that link: nothing may be chained behind what
+        is not understood.
         """
         links = self.links(key)
         number = max((link.number for link in links), default=0)
@@ -166,9 +172,14 @@ class Archive:
         for name in (snapshot.tombstone_name(key, number), snapshot.manifest_name(key, number)):
             link = Link(name, key, number, name.endswith(".forgotten.json"))
             try:
-                return number, self._tombstone(link).id if link.forgotten else self._snapshot(link).id
+                return number, (self._tombstone(link).id if link.forgotten else self._snapshot(link).id) or None
             except (ObjectMissing, ObjectCorrupt):
                 continue
+            except FormatUnknown as exc:
+                raise FormatUnknown(
+                    f"{exc}; it is the newest of {key}, so nothing is written behind it",
+                    hint="a newer Strongroom writes to this archive: upgrade this one",
+                ) from exc
         return number, None
 
     def find(self, ref: str, *, source: str = "", scope: str = "") -> Snapshot:
@@ -227,12 +238,17 @@ class Archive:
     def reader(self, *found: Snapshot) -> Reader:
         """Reads files of one snapshot, or of several; of one scope, quickest in their order."""
         index = Index(self.backend, self.scheme)
-        index.load_readable(sorted({pack for one in found for pack in self.packs_of(one.manifest)}))
+        named = (pack for one in found for pack in one.manifest.packs)
+        index.load_readable(replaced.to_read(self.replacements(damaged=[]), named))
         return Reader(index)
 
     def packs_of(self, manifest: Manifest) -> tuple[str, ...]:
         """The packs to read where a manifest names some: replaced ones give way. A damaged note is passed over."""
         return replaced.to_read(self.replacements(damaged=[]), manifest.packs)
+
+    def packs_to_reuse(self, manifest: Manifest) -> tuple[str, ...]:
+        """Those of them that a writer may name: no retired one, which is on its way out."""
+        return replaced.current(self.replacements(damaged=[]), manifest.packs)
 
     def hits(self) -> set[str]:
         """Ids of snapshots that a repair found to have lost something. Reads notes only: cheap, and not all that
@@ -258,6 +274,47 @@ class Archive:
                 continue  # its pack was freed since the names were listed
         return replaced.newest(found)
 
+    def decisions(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Decision]:
+        """What persons decided about snapshots, of one scope or of all, in order.
+
+        One that cannot be read, or is missing before others, raises, unless `damaged` takes it: then a hold stands
+        in its place, of the snapshot that it can have been about, where anything tells that.
+        """
+        listed = ((name, decisions.parse_name(name)) for name in self.backend.list(decisions.folder(key)))
+        names = {name: place for name, place in listed if place}
+        found, unread = [], []
+        for name, place in [*names.items(), *_gaps(names.values())]:
+            try:
+                found.append(decisions.decode(self.backend.get(name), name))
+            except (ObjectCorrupt, ObjectMissing, FormatUnknown) as exc:
+                if damaged is None:
+                    raise
+                damaged.append(Damaged(name, str(exc)))
+                unread.append((place, str(exc)))
+        about = {(one.key, one.number): one.snapshot for one in found}
+        for (of, number, n), problem in unread:
+            known = about.get((of, number)) or self._id_at(of, number)
+            if known:
+                found.append(
+                    decisions.stand_in(of, number, n, known, at=datetime.min.replace(tzinfo=UTC), problem=problem)
+                )
+        return decisions.ordered(found)
+
+    def decide(self, decision: Decision) -> Decision:
+        """Keep a decision, behind those about the same snapshot that are there; it, at its place.
+
+        Raises ValueError for one that is none. Retry: yes; it may then be there twice, which means the same.
+        """
+        names = self.backend.list(decisions.folder(decision.key))
+        places = filter(None, map(decisions.parse_name, names))
+        last = max((n for _, number, n in places if number == decision.number), default=0)
+        for n in count(last + 1):  # a number that somebody else took meanwhile is passed over
+            made = decisions.numbered(decision, n)
+            name, data = decisions.decision_name(made.key, made.number, n), decisions.encode(made)
+            if self.backend.put_new(name, [data]) or self.backend.get(name) == data:
+                return made
+        raise AssertionError("numbers do not end")
+
     def put_record(self, run_id: str, data: bytes) -> bool:
         """Keep a run's record. False where one is there already: the first stands."""
         return self.backend.put_new(snapshot.record_name(run_id), [data])
@@ -274,6 +331,14 @@ class Archive:
             raise ObjectCorrupt(f"{link.name}: holds the manifest of {found.key} number {found.manifest.number}")
         return found
 
+    def _id_at(self, key: ScopeKey, number: int) -> str:
+        """Id of the link at a place of a chain; "" where nothing tells it."""
+        for name in (snapshot.manifest_name(key, number), snapshot.tombstone_name(key, number)):
+            link = Link(name, key, number, name.endswith(".forgotten.json"))
+            with contextlib.suppress(ObjectMissing, ObjectCorrupt, FormatUnknown):
+                return self._tombstone(link).id if link.forgotten else self._snapshot(link).id
+        return ""
+
     def _whole(self, link: Link) -> bool:
         try:
             self._tombstone(link)
@@ -282,11 +347,21 @@ class Archive:
         return True
 
     def _tombstone(self, link: Link) -> Tombstone:
-        found = snapshot.decode_tombstone(self.backend.get(link.name), link.name)
-        key, number = found.manifest.draft.key, found.manifest.number
-        if (key, number) != (link.key, link.number):
-            raise ObjectCorrupt(f"{link.name}: holds the tombstone of {key} number {number}")
+        found = tombstone.decode(self.backend.get(link.name), link.name)
+        if (found.key, found.number) != (link.key, link.number):
+            raise ObjectCorrupt(f"{link.name}: holds the tombstone of {found.key} number {found.number}")
         return found
+
+
+def _gaps(places: Iterable[tuple[ScopeKey, int, int]]) -> Iterator[tuple[str, tuple[ScopeKey, int, int]]]:
+    """Decisions that are missing before others about the same snapshot."""
+    there: dict[tuple[ScopeKey, int], list[int]] = {}
+    for key, number, n in places:
+        there.setdefault((key, number), []).append(n)
+    for (key, number), numbers in there.items():
+        for before, n in pairwise([0, *sorted(numbers)]):
+            if n > before + 1:  # the last of those that are missing stands for all of them
+                yield decisions.decision_name(key, number, n - 1), (key, number, n - 1)
 
 
 def _by_number(links: Iterable[Link]) -> list[Link]:

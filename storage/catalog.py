@@ -24,8 +24,9 @@ from sqlmodel import Session, SQLModel, col, create_engine, select, text
 from storage import finished, locking, snapshot
 from storage.archive import Archive, Damaged
 from storage.compare import Facts
+from storage.decisions import Decision
 from storage.errors import CatalogNewer, CatalogUnusable
-from storage.finished import Known, enter_forgotten, enter_run, enter_snapshot
+from storage.finished import Known, enter_decision, enter_forgotten, enter_run, enter_snapshot
 from storage.holder import Holder, alive
 from storage.jobs import Jobs
 from storage.listing import Entry
@@ -33,10 +34,11 @@ from storage.readings import Readings
 from storage.records import KnownScope, RunRecord
 from storage.rows import MAX_FILES, has_file_rows, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow
+from storage.tables import DECISIONS, UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow
+from storage.tombstone import Tombstone
 
 BUSY_S = 30  # how long a write waits for another process's
-SCHEMA = 2
+SCHEMA = 3
 TRIED = timedelta(days=3)  # how long a scope without a snapshot is remembered for its runs
 BATCH = 100  # runs or snapshots entered in one transaction while a catalog is filled
 
@@ -201,10 +203,15 @@ class Catalog:
         with self._write() as session:
             enter_snapshot(session, found, files)
 
-    def record_forgotten(self, tomb: snapshot.Tombstone) -> None:
-        """Enter that a snapshot was forgotten."""
+    def record_forgotten(self, tomb: Tombstone) -> None:
+        """Enter that a snapshot was forgotten, erased or given up."""
         with self._write() as session:
             enter_forgotten(session, tomb)
+
+    def record_decision(self, decision: Decision) -> None:
+        """Enter what a person decided, as `Archive.decide` gave it back."""
+        with self._write() as session:
+            enter_decision(session, decision)
 
     def reindex(self, archive: Archive, *, damaged: list[Damaged] | None = None) -> int:
         """Enter everything that the archive holds and this catalog does not; the number of runs and snapshots.
@@ -331,9 +338,18 @@ def _add_upkeep(connection: Any) -> None:
     SQLModel.metadata.create_all(connection, tables=[SQLModel.metadata.tables[name] for name in UPKEEP])
 
 
+def _add_decisions(connection: Any) -> None:
+    """A table for what persons decided, which comes in when a catalog is filled; why a snapshot is gone."""
+    SQLModel.metadata.create_all(connection, tables=[SQLModel.metadata.tables[name] for name in DECISIONS])
+    columns = connection.exec_driver_sql("PRAGMA table_info(snapshot)").all()
+    if "gone" not in {column[1] for column in columns}:  # else the first step has made it
+        connection.exec_driver_sql("ALTER TABLE snapshot ADD COLUMN gone VARCHAR NOT NULL DEFAULT ''")
+        connection.exec_driver_sql("UPDATE snapshot SET gone = 'forgotten' WHERE forgotten_at != ''")
+
+
 # Schema steps, in order; step N takes the schema from N to N + 1 in the transaction that sets user_version.
 # The first makes every table as it is today; a later one that adds tables then finds them there.
-_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all, _add_upkeep]
+_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all, _add_upkeep, _add_decisions]
 
 
 @contextmanager

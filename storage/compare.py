@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from storage.rows import tells_names
 from storage.snapshot import ScopeKey
 
 Row = Mapping[str, Any]  # columns of the catalog's table, without those in flight
@@ -54,7 +55,8 @@ class Facts:
     sources: Mapping[str, Row]  # by name
     scopes: Mapping[str, Row]  # by "source/scope"
     runs: Mapping[str, Row]
-    snapshots: Mapping[str, Row]  # live and forgotten
+    snapshots: Mapping[str, Row]  # live and gone
+    decisions: Mapping[str, Row] = field(default_factory=dict)  # as `decision_place` names them
     under_way: frozenset[str] = frozenset()  # runs that may end at any moment; known to a catalog
     unsettled: frozenset[str] = frozenset()  # names of sources and scopes whose newest run has no end
     unreadable: Mapping[str, str] = field(default_factory=dict)  # what it would tell -> file; known to an archive
@@ -81,12 +83,18 @@ def compare(catalog: Facts, archive: Facts) -> list[Difference]:
     scopes follow from runs and snapshots, and are told of only where those agree.
     """
     found = [*_whole(catalog, archive), *_snapshots(catalog, archive), *_runs(catalog, archive)]
+    found += _decisions(catalog, archive)
     return found or ([] if archive.unreadable else list(_names(catalog, archive)))
 
 
 def place(source: str, scope: str, number: int) -> str:
     """A place in a chain, as `Facts.unreadable` names it."""
     return f"{source}/{scope} number {number}"
+
+
+def decision_place(source: str, scope: str, number: int, n: int) -> str:
+    """A decision, as `Facts.decisions` and `Facts.unreadable` name it."""
+    return f"{place(source, scope, number)}, decision {n}"
 
 
 # -- which of them is older
@@ -113,7 +121,8 @@ def _chain(
     """Which of them has the newer end of a chain."""
     unread = {number for number in here if f"{key} number {number}" in archive.unreadable}
     known, held = max(here, default=0), max({*there, *unread}, default=0)
-    other = [number for number in here.keys() & there.keys() if here[number]["id"] != there[number]["id"]]
+    both = [number for number in here.keys() & there.keys() if there[number]["gone"] != "lost"]
+    other = [number for number in both if here[number]["id"] != there[number]["id"]]
     if known > held:
         ends = f"ends at number {held}" if held else "is not there"
         problem = f"{ends}; the catalog is newer, it knows number {known}"
@@ -153,11 +162,12 @@ def _snapshots(catalog: Facts, archive: Facts) -> Iterator[Difference]:
         if mine is not None:
             yield from _fields(_snapshot(row), mine, row)
         elif row["run"] not in catalog.under_way:
-            state = "forgotten" if row["forgotten_at"] else "live"
+            state = row["gone"] or "live"
             yield Difference(Kind.CATALOG_LACKS, _snapshot(row), f"{state} in the archive, not in the catalog")
+    given_up = {_place_of(row) for row in archive.snapshots.values() if row["gone"] == "lost"}
     for key, row in sorted(catalog.snapshots.items(), key=_by_chain):
-        file = archive.unreadable.get(place(row["source"], row["scope"], row["number"]))
-        if key in archive.snapshots:
+        file = archive.unreadable.get(_place_of(row))
+        if key in archive.snapshots or _place_of(row) in given_up:
             continue
         if file:
             yield Difference(Kind.UNREADABLE, _snapshot(row), f"{file} is damaged; the catalog knows it")
@@ -183,10 +193,27 @@ def _runs(catalog: Facts, archive: Facts) -> Iterator[Difference]:
             yield Difference(Kind.ARCHIVE_LACKS, _run(row), problem)
 
 
+def _decisions(catalog: Facts, archive: Facts) -> Iterator[Difference]:
+    for key, row in sorted(archive.decisions.items()):
+        mine = catalog.decisions.get(key)
+        if mine is not None:
+            yield from _fields(f"{key} ({row['kind']})", mine, row)
+        else:
+            yield Difference(Kind.CATALOG_LACKS, f"{key} ({row['kind']})", "in the archive, not in the catalog")
+    for key, row in sorted(catalog.decisions.items()):
+        if key in archive.unreadable:
+            problem = f"{archive.unreadable[key]} is damaged; the catalog knows it"
+            yield Difference(Kind.UNREADABLE, f"{key} ({row['kind']})", problem)
+        elif key not in archive.decisions:
+            problem = f"{row['by']} decided it by the catalog; it is not in the archive"
+            yield Difference(Kind.ARCHIVE_LACKS, f"{key} ({row['kind']})", problem)
+
+
 def _names(catalog: Facts, archive: Facts) -> Iterator[Difference]:
     sources, scopes = (catalog.sources, archive.sources), (catalog.scopes, archive.scopes)
+    unsettled = catalog.unsettled | _told_by_none(archive)
     for kind, (mine, held) in (("source", sources), ("scope", scopes)):
-        for name in sorted((mine.keys() | held.keys()) - catalog.unsettled):
+        for name in sorted((mine.keys() | held.keys()) - unsettled):
             if name not in mine:
                 yield Difference(Kind.CATALOG_LACKS, f"{kind} {name}", "in the archive, not in the catalog")
             elif name not in held:
@@ -194,6 +221,17 @@ def _names(catalog: Facts, archive: Facts) -> Iterator[Difference]:
                 yield Difference(Kind.ARCHIVE_LACKS, f"{kind} {name}", problem)
             else:
                 yield from _fields(f"{kind} {name}", mine[name], held[name])
+
+
+def _told_by_none(archive: Facts) -> set[str]:
+    """Sources and scopes that a catalog may know better than the archive: a snapshot of them was erased or lost,
+    and no run is there that tells more."""
+    erased = {name for row in archive.snapshots.values() if not tells_names(row) for name in _names_of(row)}
+    return erased - {name for row in archive.runs.values() for name in _names_of(row)}
+
+
+def _names_of(row: Row) -> tuple[str, str]:
+    return row["source"], f"{row['source']}/{row['scope']}"
 
 
 def _fields(what: str, mine: Row, held: Row) -> Iterator[Difference]:
@@ -209,7 +247,11 @@ def _shown(value: object) -> str:
 
 
 def _snapshot(row: Row) -> str:
-    return f"snapshot {row['id'][:8]} ({place(row['source'], row['scope'], row['number'])})"
+    return f"snapshot {row['id'][:8]} ({_place_of(row)})"
+
+
+def _place_of(row: Row) -> str:
+    return place(row["source"], row["scope"], row["number"])
 
 
 def _run(row: Row) -> str:

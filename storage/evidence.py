@@ -57,12 +57,23 @@ def keep(backend: Backend, file: str, data: bytes, *, now: datetime, reason: str
             break
 
 
-def swap(backend: Backend, file: str, damaged: str, whole: bytes | None, *, now: datetime, reason: str) -> bool:
-    """Put `whole` in the place of a small file; whether bytes went to the evidence for it.
+@dataclass(frozen=True, slots=True)
+class Swapped:
+    """What became of a small file that was to be put anew."""
+
+    kept: bool  # damaged bytes went to the evidence
+    taken: str = ""  # SHA-256 of what was to be put: its name was taken meanwhile, so that is in the evidence
+
+
+def swap(backend: Backend, file: str, damaged: str, whole: bytes | None, *, now: datetime, reason: str) -> Swapped:
+    """Put `whole` in the place of a small file.
 
     `damaged` is the SHA-256 of the bytes that were found there, "" for none: others, which somebody put since, are
     left alone. `whole` None only takes the file away. Killed in between, the file is missing and its evidence
     is there: what missing files are put back from puts it back. Retry: yes.
+
+    Between taking away and putting, a backup may get the number of a newest manifest: what it put stands, and
+    `whole` goes to the evidence.
     """
     try:
         data = backend.get(file) if damaged else b""
@@ -72,9 +83,10 @@ def swap(backend: Backend, file: str, damaged: str, whole: bytes | None, *, now:
     if kept:
         keep(backend, file, data, now=now, reason=reason)
         backend.delete(file)
-    if whole is not None:
-        backend.put_new(file, [whole])
-    return kept
+    if whole is None or backend.put_new(file, [whole]) or backend.get(file) == whole:
+        return Swapped(kept)
+    keep(backend, file, whole, now=now, reason=f"whole, and its name was taken meanwhile: {reason}")
+    return Swapped(kept, hashlib.sha256(whole).hexdigest())
 
 
 def decode(data: bytes, name: str) -> Evidence:

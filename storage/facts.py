@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from storage import records, snapshot
+from storage import decisions, records, snapshot
 from storage.archive import Archive, Damaged
 from storage.catalog import Catalog
-from storage.compare import Difference, Facts, Row, compare, place
+from storage.compare import Difference, Facts, Row, compare, decision_place, place
 from storage.errors import StorageError
 from storage.rows import (
     check_rows,
+    decision_row,
     digest,
     file_rows,
     forgotten_row,
@@ -26,9 +27,10 @@ from storage.snapshot import Draft
 
 
 def facts(archive: Archive) -> Facts:
-    """Everything that the archive holds of runs and snapshots. Reads each manifest, record and short listing once.
+    """Everything that the archive holds of runs, snapshots and decisions.
 
-    What cannot be read is named, and raises nothing. Memory: some 3 kB a run, whatever it kept.
+    Reads each manifest, record, decision and short listing once. What cannot be read is named, and raises nothing.
+    Memory: some 3 kB a run, whatever it kept.
     """
     damaged: list[Damaged] = []
     names = _Names()
@@ -44,8 +46,9 @@ def facts(archive: Archive) -> Facts:
         names.tell_snapshot(row, found.manifest.draft)
     for tomb in archive.tombstones(damaged=damaged):  # after the snapshots: one forgotten meanwhile is forgotten
         row = forgotten_row(tomb)
-        snapshots[tomb.id] = snapshot_facts(row, "")
-        names.tell_snapshot(row, tomb.manifest.draft)
+        snapshots[row["id"]] = snapshot_facts(row, "")
+        if tomb.manifest:
+            names.tell_snapshot(row, tomb.manifest.draft)
     runs: dict[str, Row] = {}
     for name, data in archive.records():
         try:
@@ -57,8 +60,13 @@ def facts(archive: Archive) -> Facts:
             row = run_row(record)
             runs[record.id] = run_facts(row, digest(check_rows(record)))
             names.tell_run(row)
+    decided = {
+        decision_place(one.key.source, one.key.scope, one.number, one.n): decision_row(one)
+        for one in archive.decisions(damaged=damaged)
+        if not one.unreadable
+    }
     unreadable = {_told_by(bad.name): bad.name for bad in damaged}
-    return Facts(names.sources(), names.scopes(), runs, snapshots, unreadable=unreadable)
+    return Facts(names.sources(), names.scopes(), runs, snapshots, decided, unreadable=unreadable)
 
 
 def differences(catalog: Catalog, archive: Archive, *, now: datetime) -> list[Difference]:
@@ -71,10 +79,14 @@ def differences(catalog: Catalog, archive: Archive, *, now: datetime) -> list[Di
 
 
 def _told_by(name: str) -> str:
-    """What the file `name` would tell of: a place in a chain, or a run."""
+    """What the file `name` would tell of: a place in a chain, a decision, or a run."""
     link = snapshot.parse_name(name)
     if link is not None:
         return place(link.key.source, link.key.scope, link.number)
+    decided = decisions.parse_name(name)
+    if decided is not None:
+        key, number, n = decided
+        return decision_place(key.source, key.scope, number, n)
     return name.rpartition("/")[2].removesuffix(".json")
 
 

@@ -15,15 +15,17 @@ from typing import Any
 
 from sqlmodel import Session, SQLModel, delete, insert, select, text
 
-from storage import records, upkeep_records
+from storage import decisions, records, upkeep_records
 from storage.archive import Archive, Damaged
-from storage.compare import Facts, Row
+from storage.compare import Facts, Row, decision_place
+from storage.decisions import Decision
 from storage.errors import StorageError
 from storage.listing import Entry
 from storage.readings import enter_reading
 from storage.records import RunRecord
 from storage.rows import (
     check_rows,
+    decision_row,
     digest,
     file_rows,
     forgotten_row,
@@ -34,8 +36,9 @@ from storage.rows import (
     snapshot_row,
     to_json,
 )
-from storage.snapshot import ScopeKey, Snapshot, Tombstone, to_text
-from storage.tables import CheckRow, DrillRow, File, Run, Scope, ScrubRow, SnapshotRow, Source
+from storage.snapshot import ScopeKey, Snapshot, to_text
+from storage.tables import CheckRow, DecisionRow, DrillRow, File, Run, Scope, ScrubRow, SnapshotRow, Source
+from storage.tombstone import Tombstone
 
 Entering = Callable[[Session], object]
 
@@ -48,6 +51,7 @@ class Known:
     live: frozenset[tuple[ScopeKey, int]]  # numbers in chains
     forgotten: frozenset[tuple[ScopeKey, int]]
     upkeep: frozenset[str]  # ids of scrubs and drills
+    decisions: frozenset[tuple[ScopeKey, int, int]] = frozenset()  # numbers in chains, and places
 
 
 def known(session: Session) -> Known:
@@ -60,6 +64,12 @@ def known(session: Session) -> Known:
         live=frozenset((ScopeKey(source, scope), number) for source, scope, number, gone in rows if not gone),
         forgotten=frozenset((ScopeKey(source, scope), number) for source, scope, number, gone in rows if gone),
         upkeep=frozenset(session.exec(select(ScrubRow.id))) | frozenset(session.exec(select(DrillRow.id))),
+        decisions=frozenset(
+            (ScopeKey(source, scope), number, n)
+            for source, scope, number, n in session.exec(
+                select(DecisionRow.source, DecisionRow.scope, DecisionRow.number, DecisionRow.n)
+            )
+        ),
     )
 
 
@@ -85,11 +95,23 @@ def enter_snapshot(session: Session, found: Snapshot, entries: Iterable[Entry]) 
 
 
 def enter_forgotten(session: Session, tomb: Tombstone) -> None:
-    """A forgotten snapshot."""
-    put(session, SnapshotRow, [forgotten_row(tomb)])
+    """A snapshot that is gone, in the place of what was known of that number."""
+    row = forgotten_row(tomb)
+    at = [SnapshotRow.source == row["source"], SnapshotRow.scope == row["scope"]]
     # mypy takes the comparison of a SQLModel column for a bool; at run time it is SQL.
-    session.exec(delete(File).where(File.snapshot == tomb.id))  # type: ignore[arg-type]
-    _know_snapshot(session, Snapshot(tomb.id, tomb.manifest))
+    here = select(SnapshotRow).where(*at, SnapshotRow.number == row["number"])
+    for known in session.exec(here).all():
+        session.exec(delete(File).where(File.snapshot == known.id))  # type: ignore[arg-type]
+        session.delete(known)
+    session.flush()
+    put(session, SnapshotRow, [row])
+    if tomb.manifest:
+        _know_snapshot(session, Snapshot(tomb.id, tomb.manifest))
+
+
+def enter_decision(session: Session, decision: Decision) -> None:
+    """What a person decided."""
+    put(session, DecisionRow, [decision_row(decision)])
 
 
 def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> Iterator[Entering]:
@@ -106,6 +128,10 @@ def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> It
     gone = [link for link in archive.links() if (link.key, link.number) not in known.forgotten]
     for tomb in archive.forgotten(gone, damaged=damaged):
         yield partial(enter_forgotten, tomb=tomb)
+    for name, (key, number, n) in _decided(archive):
+        if (key, number, n) not in known.decisions:
+            with _tolerant(name, damaged):
+                yield partial(enter_decision, decision=decisions.decode(archive.backend.get(name), name))
     for name, data in archive.records(but=known.runs | known.upkeep):
         with _tolerant(name, damaged):
             record = records.decode(data, name)
@@ -114,6 +140,13 @@ def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> It
                 yield partial(enter_run, record=record)
             elif upkeep is not None:
                 yield partial(enter_reading, record=upkeep)
+
+
+def _decided(archive: Archive) -> Iterator[tuple[str, tuple[ScopeKey, int, int]]]:
+    for name in archive.backend.list(decisions.FOLDER):
+        place = decisions.parse_name(name)
+        if place is not None:
+            yield name, place
 
 
 def put(session: Session, table: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, over: bool = True) -> None:
@@ -135,6 +168,10 @@ def facts(session: Session, alive: Iterable[str]) -> Facts:
         sources={row["name"]: row for row in _rows(session, Source)},
         scopes={f"{row['source']}/{row['name']}": row for row in _rows(session, Scope)},
         runs={row["id"]: run_facts(row, checks.get(row["id"], "")) for row in runs},
+        decisions={
+            decision_place(row["source"], row["scope"], row["number"], row["n"]): row
+            for row in _rows(session, DecisionRow)
+        },
         snapshots={
             row["id"]: snapshot_facts(row, files.get(row["id"], "")) for row in _rows(session, SnapshotRow)
         },
@@ -168,7 +205,9 @@ def _know_snapshot(session: Session, found: Snapshot) -> None:
 # What tells a source or scope better: than a run a newer one; than a snapshot any run, or a newer snapshot.
 _LATER_RUNS = "SELECT 1 FROM run WHERE (started_at, id) > (?, ?)"
 _ANY_RUN = "SELECT 1 FROM run WHERE 1"
-_LATER_SNAPSHOTS = "SELECT 1 FROM snapshot WHERE (taken_at, scope, number) > (?, ?, ?)"
+_LATER_SNAPSHOTS = (
+    "SELECT 1 FROM snapshot WHERE gone IN ('', 'forgotten') AND (taken_at, scope, number) > (?, ?, ?)"
+)
 
 
 def _know(

@@ -5,6 +5,7 @@ Derived from the packs alone; nothing here is written anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from array import array
@@ -12,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from storage.backend import Backend
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
@@ -60,6 +62,8 @@ class Index:
         self._keys: array[int] = array("Q")
         self._places: array[int] = array("Q")
         self._sorted = 0  # packs that stand in the two
+        self._doubled: set[int] = set()  # first 8 bytes of objects that lie in several packs, and of some others
+        self._failed: set[int] = set()  # places that did not give their object
         self._recent: dict[Oid, int] = {}  # objects of packs that came since: sorting each time costs more
         self._noted = 0  # packs that stand in either
         self._last = 0  # the place found last
@@ -114,7 +118,7 @@ class Index:
         return None
 
     def places(self, oid: Oid) -> Iterator[int]:
-        """Every place of the object, where no pack was added since the first question. `place` is faster."""
+        """Every place of the object; of packs added since the first question, the last. `place` is faster."""
         if self._noted < len(self._packs):
             self._note()
         key = int.from_bytes(oid[:8], "big")
@@ -122,6 +126,8 @@ class Index:
             place = self._places[at]
             if self.locate(place).placed.oid == oid:
                 yield place
+        if oid in self._recent:
+            yield self._recent[oid]
 
     def pack_of(self, place: int) -> str:
         """The digest of the pack that a place lies in."""
@@ -149,9 +155,36 @@ class Index:
         table = self._packs[self._loaded[pack]][1].table
         return frozenset(Oid(table[at : at + OID_SIZE]) for at in range(0, len(table), OBJECT.size))
 
+    def packs_of(self, place: int, oid: Oid) -> set[str]:
+        """The packs that hold the object at this place, nearly always one, but for those that failed."""
+        if not self._is_doubled(oid):
+            return {self.pack_of(place)}
+        every = {place, *self.places(oid)}
+        return {self.pack_of(each) for each in every - self._failed or every}
+
     def read(self, oid: Oid) -> bytes:
-        """The object's bytes, proven to be those that its oid names. Raises ObjectMissing, ObjectCorrupt."""
-        return self.read_at(self._place_of(oid), oid)
+        """The object's bytes, proven to be those that its oid names, from the first pack that has them.
+
+        Raises ObjectMissing, ObjectCorrupt."""
+        first = self._place_of(oid)
+        try:
+            return self.read_at(first, oid)
+        except StorageError:
+            self._failed.add(first)
+            for place in self.places(oid):
+                if place not in self._failed:
+                    with contextlib.suppress(StorageError):
+                        return self.read_at(place, oid)
+                    self._failed.add(place)
+            raise
+
+    def proves(self, oid: Oid) -> bool:
+        """Whether the object can be read and is what it should be. Memory: its block."""
+        try:
+            self.read(oid)
+        except StorageError:
+            return False
+        return True
 
     def read_at(self, place: int, oid: Oid) -> bytes:
         """The object's bytes from that place, proven. Raises as `read`."""
@@ -164,9 +197,14 @@ class Index:
     def fetch(self, oid: Oid) -> bytes:
         """The object's bytes, for a caller that proves the whole that they are part of. Raises as `read`.
 
-        Memory: the object's block.
+        An object that several packs hold is proven, so that one of them may be damaged. Memory: its block.
         """
-        return self._fetch_at(self._place_of(oid))
+        return self.read(oid) if self._is_doubled(oid) else self._fetch_at(self._place_of(oid))
+
+    def _is_doubled(self, oid: Oid) -> bool:
+        if self._noted < len(self._packs):
+            self._note()
+        return bool(self._doubled) and int.from_bytes(oid[:8], "big") in self._doubled
 
     def _place_of(self, oid: Oid) -> int:
         place = self.place(oid)
@@ -209,7 +247,13 @@ class Index:
             self._sort()
         for pack in range(max(self._noted, self._sorted), len(self._packs)):
             footer = self._packs[pack][1]
-            self._recent.update((footer.oid(row), pack << _ROWS | row) for row in range(len(footer)))
+            for row in range(len(footer)):
+                oid = footer.oid(row)
+                key = int.from_bytes(oid[:8], "big")
+                at = bisect_left(self._keys, key)
+                if oid in self._recent or (at < len(self._keys) and self._keys[at] == key):
+                    self._doubled.add(key)
+                self._recent[oid] = pack << _ROWS | row
         self._noted = len(self._packs)
 
     def _sort(self) -> None:
@@ -220,6 +264,7 @@ class Index:
         both.sort()
         self._keys = array("Q", (pair >> 64 for pair in both))  # no second list: `both` is large enough
         self._places = array("Q", (pair & (1 << 64) - 1 for pair in both))
+        self._doubled.update(key for key, after in pairwise(self._keys) if key == after)
         self._sorted = len(self._packs)
         self._recent.clear()
 

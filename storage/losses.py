@@ -66,17 +66,24 @@ def lost_of(reader: Reader, found: Snapshot) -> Hit | None:
         return None  # damage of another sort: a scrub tells it
 
 
-def needed(reader: Reader, found: Snapshot) -> Iterator[Oid]:
-    """Every object that the snapshot needs, with doubles, as far as its listing and plans can be read."""
+def needed(reader: Reader, found: Snapshot, *, strict: bool = False) -> Iterator[Oid]:
+    """Every object that the snapshot needs, with doubles, as far as its listing and plans can be read.
+
+    `strict`: raises StorageError where one cannot.
+    """
     yield from listing_oids(found.manifest)
     try:
         entries = reader.entries(found)
     except StorageError:
+        if strict:
+            raise
         return
     for entry in entries:
         try:
             yield from reader.oids(entry)
         except StorageError:
+            if strict:
+                raise
             continue  # its plan is lost: what it named is not known
 
 

@@ -17,11 +17,21 @@ from storage.packs import PACK_SIZE, Kind, PackBuilder
 class Packing:
     """Puts objects. Memory: two packs and the index of those that may be reused."""
 
-    def __init__(self, backend: Backend, scheme: Scheme, index: Index, salt: Callable[[], bytes]) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        scheme: Scheme,
+        index: Index,
+        salt: Callable[[], bytes],
+        *,
+        proven: bool = False,
+    ) -> None:
+        """`proven`: what is there already is only named once it was read and is what it should be."""
         self._backend = backend
         self._scheme = scheme
         self._index = index
         self._salt = salt
+        self._proven = proven
         self._open: dict[Kind, PackBuilder] = {}
         self._pending: dict[Kind, set[Oid]] = {kind: set() for kind in Kind}  # in the open packs
         self.used: set[str] = set()  # packs that hold what was put or named
@@ -39,10 +49,11 @@ class Packing:
         return oid
 
     def name(self, oid: Oid) -> bool:
-        """Whether a pack at hand holds the object; then it is among those that are used."""
+        """Whether a pack at hand holds the object; then it is among those that are used, as are others that do: a
+        reader has them if one is damaged."""
         place = self._index.place(oid)
-        if place is not None:
-            self.used.add(self._index.pack_of(place))
+        if place is not None and (not self._proven or self._index.proves(oid)):
+            self.used |= self._index.packs_of(place, oid)
         elif not any(oid in pending for pending in self._pending.values()):
             return False
         return True

@@ -7,18 +7,22 @@ first sighting is written down, and it goes when it is still unnamed a grace per
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from storage import canonical, replaced, snapshot
+from storage import canonical, replaced, snapshot, tombstone
 from storage.archive import Archive
-from storage.errors import ObjectMissing
-from storage.index import pack_digest, pack_name
+from storage.errors import ObjectMissing, StorageError
+from storage.index import Index, pack_digest, pack_name
+from storage.losses import needed
 from storage.policy import Policy
+from storage.reader import Reader
 from storage.replaced import Replaced
 from storage.retention import Candidate, Verdict, decide
-from storage.snapshot import ScopeKey, Snapshot, Tombstone
+from storage.snapshot import ScopeKey, Snapshot
+from storage.tombstone import Tombstone
 from storage.verify import Quality
 
 GRACE = timedelta(days=7)  # how long the bytes of a forgotten snapshot stay
@@ -32,6 +36,7 @@ class Sweep:
     bytes_freed: int
     sighted: tuple[str, ...]  # unnamed packs seen for the first time
     settled: tuple[str, ...]  # packs whose note has become pointless: they are named now, or gone
+    worn: tuple[str, ...] = ()  # those of `packs` that were retired, and that nothing turned out to need
     unreplaced: tuple[str, ...] = ()  # replaced packs that are gone, and nobody asks for them any more
 
 
@@ -59,10 +64,8 @@ def forget(archive: Archive, key: ScopeKey, verdicts: Sequence[Verdict], *, now:
         found = live.get(verdict.candidate.id)
         if verdict.keep or found is None:
             continue
-        tomb = Tombstone(found.id, now, "; ".join(verdict.reasons), found.manifest)
-        archive.backend.put_new(
-            snapshot.tombstone_name(key, found.manifest.number), [snapshot.encode_tombstone(tomb)]
-        )
+        tomb = tombstone.forgotten(found, at=now, reason="; ".join(verdict.reasons))
+        archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
         archive.backend.delete(found.name)
         made.append(tomb)
     return made
@@ -81,26 +84,31 @@ def plan_sweep(
     *,
     now: datetime,
     notes: Mapping[str, Replaced] | None = None,
+    still_needed: Callable[[Set[str]], Set[str]] = lambda worn: worn,
 ) -> Sweep:
     """Which of the packs `present` (digest, bytes) can go.
 
     Those that only tombstones older than GRACE name, and those that nothing names and nothing named a GRACE ago,
-    when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too.
+    when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too. A
+    retired pack goes RETIRED after its note, though it is named, unless `still_needed` gives it back.
     """
     notes = notes or {}
     named = {pack for found in live for pack in found.manifest.packs}
     buried: set[str] = set()
     for tomb in tombs:
-        (buried if now - tomb.forgotten_at >= GRACE else named).update(tomb.manifest.packs)
-    needed, dead = replaced.to_protect(notes, named), replaced.to_protect(notes, buried)
+        (named if _in_grace(tomb, now) else buried).update(tomb.packs)
+    needed, dead = replaced.followed(notes, named), replaced.followed(notes, buried)
     sizes = dict(present)
+    worn = (needed - replaced.to_protect(notes, named, now=now)) & sizes.keys()
+    worn -= still_needed(worn) if worn else set()
     unnamed = sizes.keys() - dead - needed
     old = {pack for pack in unnamed if pack in sightings and now - sightings[pack] >= GRACE}
-    chosen = sorted((dead & sizes.keys()) - needed | old)
+    chosen = sorted((dead & sizes.keys()) - needed | old | worn)
     return Sweep(
         packs=tuple(chosen),
         bytes_freed=sum(sizes[pack] for pack in chosen),
         sighted=tuple(sorted(unnamed - sightings.keys())),
+        worn=tuple(sorted(worn)),
         settled=tuple(sorted(sightings.keys() - (unnamed - old))),
         unreplaced=tuple(sorted(notes.keys() - needed - (sizes.keys() - set(chosen)))),
     )
@@ -118,7 +126,9 @@ def sweep(archive: Archive, *, now: datetime) -> Sweep:
     digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
     present = [(digest, backend.size(pack_name(digest)) or 0) for digest in digests]
     live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
-    plan = plan_sweep(present, live, tombs, _sightings(archive), now=now, notes=notes)
+    kept = [*live, *(Snapshot(tomb.id, tomb.manifest) for tomb in tombs if tomb.manifest and _in_grace(tomb, now))]
+    asked = partial(_still_needed, archive, kept, notes)
+    plan = plan_sweep(present, live, tombs, _sightings(archive), now=now, notes=notes, still_needed=asked)
     for pack in plan.sighted:
         backend.put_new(unnamed_name(pack), [_sighting(pack, now)])
     for pack in plan.packs:
@@ -132,6 +142,39 @@ def sweep(archive: Archive, *, now: datetime) -> Sweep:
     return plan
 
 
+def _still_needed(
+    archive: Archive, kept: Sequence[Snapshot], notes: Mapping[str, Replaced], worn: Set[str]
+) -> set[str]:
+    """Those of the retired packs `worn` without which, all of them gone, something kept would lack an object.
+
+    A backup that had a pack's footer before its note was written may have reused an object of it that nothing
+    needed any more. Where it cannot be told, a pack stays. Reads listings and plans of the snapshots that name it.
+    """
+    stay: set[str] = set()
+    index = Index(archive.backend, archive.scheme)
+    for found in kept:
+        packs = replaced.to_read(notes, found.manifest.packs)
+        mine = worn & set(packs)
+        if not mine - stay:
+            continue
+        index.load_readable(packs)
+        rest = [index.oids(pack) for pack in packs if pack not in worn]
+        try:
+            lacking = set(needed(Reader(index), found, strict=True))
+        except StorageError:
+            stay |= mine
+            continue
+        for held in rest:
+            lacking -= held or frozenset()
+        if lacking:
+            stay |= {pack for pack in mine if (rows := index.oids(pack)) is None or lacking & rows}
+    return stay
+
+
+def _in_grace(tomb: Tombstone, now: datetime) -> bool:
+    return now - tomb.forgotten_at < GRACE
+
+
 def _refuse_gaps(archive: Archive) -> None:
     numbers: dict[ScopeKey, set[int]] = {}
     for link in archive.links():
@@ -141,7 +184,8 @@ def _refuse_gaps(archive: Archive) -> None:
         if missing:
             raise ObjectMissing(
                 f"{snapshot.manifest_name(key, min(missing))}: missing, so nothing is freed",
-                hint="bring it back from a copy of the archive: `strongroom repair --from COPY`",
+                hint="bring it back from a copy of the archive: `strongroom repair --from COPY`; if none has it, "
+                "`strongroom repair --give-up` says that it is lost",
             )
 
 

@@ -9,15 +9,16 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from storage import canonical, snapshot
+from storage import canonical, decisions, snapshot, tombstone
 from storage.archive import FORMAT_NAME, Archive
 from storage.backend import Backend
 from storage.errors import ArchiveMissing, ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import pack_name
-from storage.snapshot import Link, ScopeKey, Snapshot, Tombstone
+from storage.snapshot import Link, ScopeKey, Snapshot
+from storage.tombstone import Tombstone
 
 MISSING = "missing"
-_ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence")
+_ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,7 @@ def links(
     chains: dict[ScopeKey, dict[int, tuple[str, str | None]]] = {}
     known: list[Snapshot | Tombstone] = [*archive.snapshots(damaged=[]), *archive.tombstones(damaged=[])]
     for found in known:
-        manifest = found.manifest
-        chains.setdefault(manifest.draft.key, {})[manifest.number] = (found.id, manifest.previous)
+        chains.setdefault(found.key, {})[found.number] = (found.id, found.previous)
     here = {(link.key, link.number) for link in archive.links()}
     wanted = [link for link in copy.links() if link.name in damaged or (link.key, link.number) not in here]
     wanted.sort(key=lambda link: (str(link.key), link.number, not link.forgotten))  # a tombstone comes first
@@ -92,9 +92,22 @@ def links(
             continue
         whole, found = read
         if _fits(chain, link.number, found):
-            chain[link.number] = (found.id, found.manifest.previous)
+            chain[link.number] = (found.id, found.previous)
             chosen.append((put_back(archive.backend, link.name, damaged.get(link.name, MISSING), whole), found))
     return chosen
+
+
+def decided(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator[PutBack]:
+    """Decisions that are damaged or missing here and whole in the copy."""
+    spoiled, here = set(damaged), set(archive.backend.list(decisions.FOLDER))
+    for name in filter(decisions.parse_name, copy.backend.list(decisions.FOLDER)):
+        if name in spoiled or name not in here:
+            try:
+                data = copy.backend.get(name)
+                decisions.decode(data, name)
+            except StorageError:
+                continue
+            yield put_back(archive.backend, name, "damaged", data)
 
 
 def records(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator[PutBack]:
@@ -110,20 +123,18 @@ def records(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator
 def _link(archive: Archive, copy: Archive, link: Link) -> tuple[bytes, Snapshot | Tombstone] | None:
     try:
         data = copy.backend.get(link.name)
-        decode = snapshot.decode_tombstone if link.forgotten else snapshot.decode
+        decode = tombstone.decode if link.forgotten else snapshot.decode
         found: Snapshot | Tombstone = decode(data, link.name)
     except StorageError:
         return None
-    manifest = found.manifest
-    place = (manifest.draft.key, manifest.number, manifest.archive_id)
+    place = (found.key, found.number, found.archive_id)
     return (data, found) if place == (link.key, link.number, archive.id) else None
 
 
 def _fits(chain: Mapping[int, tuple[str, str | None]], number: int, found: Snapshot | Tombstone) -> bool:
     before, after = chain.get(number - 1), chain.get(number + 1)
-    previous = found.manifest.previous
-    behind = before is None or previous in (None, before[0])
-    return behind and (after is None or after[1] in (None, found.id))
+    behind = before is None or not before[0] or found.previous in (None, before[0])
+    return behind and (after is None or not found.id or after[1] in (None, found.id))
 
 
 def _record(copy: Archive, name: str) -> bytes | None:

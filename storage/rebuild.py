@@ -36,7 +36,7 @@ class Rebuilt:
     carried: int  # rows in flight, from the old catalog
     kept: Path | None  # where the old catalog is now; None where there was none
     problems: tuple[str, ...] = ()  # why something of the old one was not carried over
-    lost: tuple[str, ...] = ()  # runs and snapshots that the old one knew and the new one does not
+    lost: tuple[str, ...] = ()  # runs, snapshots and decisions that the old one knew and the new one does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,8 @@ def _clear(path: Path, fresh: Path) -> None:
 def _lost(old: Known, new: Known) -> list[str]:
     places = (old.live | old.forgotten) - (new.live | new.forgotten)
     snapshots = sorted(f"snapshot {key} number {number}" for key, number in places)
-    return [*snapshots, *sorted(f"run {run}" for run in old.runs - new.runs)]
+    decided = sorted(f"decision {n} about {key} number {at}" for key, at, n in old.decisions - new.decisions)
+    return [*snapshots, *decided, *sorted(f"run {run}" for run in old.runs - new.runs)]
 
 
 def _sync(path: Path) -> None:

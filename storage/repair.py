@@ -28,6 +28,8 @@ from storage.replaced import Replaced
 from storage.snapshot import Snapshot, manifest_name, parse_name, to_text
 from storage.upkeep_records import Finding
 
+_TAKEN = "a backup took its number while it was put anew; what the copy has of it is"
+
 
 @dataclass(frozen=True, slots=True)
 class Mend:
@@ -69,6 +71,7 @@ class Repaired:
 
     packs_written: tuple[str, ...]
     evidence: tuple[str, ...]  # SHA-256 of the damaged bytes that were kept
+    taken: tuple[Finding, ...] = ()  # manifests that did not come back: a backup took their number meanwhile
 
 
 def plan_repair(
@@ -91,11 +94,13 @@ def plan_repair(
         links = putback.links(archive, {bad.name: bad.problem for bad in damaged}, copy)
         small += [back for back, _ in links]
         live += [found for _, found in links if isinstance(found, Snapshot)]
+        small += putback.decided(archive, problems, copy)
         small += putback.records(archive, (name for name in problems if name.startswith("records/")), copy)
     small += [putback.put_back(archive.backend, bad.name, bad.problem, None) for bad in bad_notes]
     here = Anywhere(archive, copy)
-    wanted = {pack for found in live for pack in replaced.to_read(notes, found.manifest.packs)}
-    broken = {digest for digest in map(pack_digest, problems) if digest in here.present} - notes.keys()
+    wanted = {pack for found in live for pack in replaced.current(notes, found.manifest.packs)}
+    evident = {pack for pack, note in notes.items() if note.old == "damaged"}
+    broken = {digest for digest in map(pack_digest, problems) if digest in here.present} - evident
     missing = wanted - here.present
     whole = {pack for pack in missing if copy is not None and putback.whole_pack(copy, pack) is not None}
     search = _Search(here, notes, (broken | missing) - whole, whole)
@@ -103,7 +108,7 @@ def plan_repair(
         search.look(found)
     last = _last_numbers(archive)
     mends = [search.mend(pack, problems.get(pack_name(pack), putback.MISSING), last) for pack in search.spoiled]
-    again = [search.mend_again(note, last) for note in notes.values()]
+    again = [search.mend_again(note, last) for note in notes.values() if note.pack not in search.spoiled]
     mends += [mend for mend in again if mend is not None]
     hits = tuple(hit for found in live if (hit := search.hit(found)))
     by_pack = search.hit_by_pack(hits, live)
@@ -136,7 +141,7 @@ class _Search:
         """Note what a snapshot lacks, and which of its packs must have held it."""
         packs = replaced.to_read(self._notes, found.manifest.packs)
         bad = [pack for pack in packs if pack in self._rows]
-        noted = sorted(replaced.to_protect(self._notes, found.manifest.packs) & self._notes.keys())
+        noted = sorted(replaced.followed(self._notes, found.manifest.packs) & self._notes.keys())
         if not bad and not noted:
             return
         sound = set(packs) - self._rows.keys()
@@ -150,8 +155,12 @@ class _Search:
 
     def mend(self, pack: str, problem: str, last: Mapping[str, int]) -> Mend:
         """How a damaged or missing pack is replaced."""
-        wanted = dict.fromkeys((*self._rows[pack], *sorted(self._asked.get(pack, ()))))
-        return self._sorted_out(Mend(pack, problem, last.get(pack, 0) + 1, None), wanted)
+        rows, before = self._rows[pack], self._notes.get(pack)
+        if before is not None:  # it was retired: what was needed of it then is in other packs
+            lacking = {oid for one in self._lacking.values() for oid in one}
+            rows = [oid for oid in rows if oid in lacking]
+        wanted = dict.fromkeys((*rows, *sorted(self._asked.get(pack, ()))))
+        return self._sorted_out(Mend(pack, problem, last.get(pack, 0) + 1, before), wanted)
 
     def mend_again(self, note: Replaced, last: Mapping[str, int]) -> Mend | None:
         """What became of objects that an earlier repair called lost; None where nothing changed."""
@@ -169,9 +178,7 @@ class _Search:
         """For each mend the snapshots that need one of its lost objects, and name its pack."""
         chosen = {hit.snapshot for hit in hits}
         named = {
-            found.id: replaced.to_protect(self._notes, found.manifest.packs)
-            for found in live
-            if found.id in chosen
+            found.id: replaced.followed(self._notes, found.manifest.packs) for found in live if found.id in chosen
         }
 
         def ids(mend: Mend) -> tuple[str, ...]:
@@ -248,13 +255,17 @@ def repair(
         )
         # Where another repair was faster, its note stands, and the packs made here are freed by a later sweep.
         backend.put_new(replaced.note_name(note.pack, note.number), [replaced.encode(note)])
-    kept = {}
+    kept, taken = {}, list[Finding]()
     for back in plan.small:
-        if evidence.swap(backend, back.name, back.damaged, back.whole, now=clock(), reason=back.problem):
+        swapped = evidence.swap(backend, back.name, back.damaged, back.whole, now=clock(), reason=back.problem)
+        if swapped.kept:
             kept[back.name] = back.damaged
-    record = _record(plan, kept, record_id, clock(), copy)
-    archive.put_record(record_id, canonical.seal(record))
-    return Repaired(tuple(sorted(packing.used)), tuple(sorted(kept.values())))
+        if swapped.taken:
+            taken.append(Finding(back.name, f"{_TAKEN} evidence/{swapped.taken}.bin"))
+    names = {finding.name for finding in taken}
+    done = replace(plan, small=tuple(b for b in plan.small if b.name not in names), left=(*plan.left, *taken))
+    archive.put_record(record_id, canonical.seal(_record(done, kept, record_id, clock(), copy)))
+    return Repaired(tuple(sorted(packing.used)), tuple(sorted(kept.values())), tuple(taken))
 
 
 def _replace_objects(here: Anywhere, fresh: Index, packing: Packing, mend: Mend) -> set[str]:

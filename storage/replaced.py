@@ -1,4 +1,7 @@
-"""Notes that packs were replaced: such a pack is never read any more, its objects are in other packs or lost.
+"""Notes that packs were replaced: by others that hold the objects of theirs that were needed.
+
+A *damaged* pack is never read any more: what its note does not lead to is lost. A *retired* one was rewritten to
+win space: it may be read while it is there, and goes after RETIRED, where nothing turns out to need it.
 
 Manifests are immutable and go on naming the old pack. Whoever turns a manifest's packs into packs to read or to
 protect asks here. Pure: values to canonical bytes and back, names to other names.
@@ -9,13 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
 from storage import canonical
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.snapshot import from_text, to_text
 
-FORMAT = 1
+FORMAT = 2  # written; 1, all of whose packs are damaged ones, is read
+RETIRED = timedelta(days=7)  # how long a retired pack stays: who reads or reuses it now did not see its note
 FOLDER = "replaced/"
 _NAME = re.compile(r"replaced/([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json")
 
@@ -31,6 +36,7 @@ class Replaced:
     hits: tuple[str, ...]  # ids of the snapshots that need a lost object, sorted, as far as was known
     made_at: datetime
     reason: str
+    old: Literal["damaged", "retired"] = "damaged"  # what the pack is now
 
 
 def note_name(pack: str, number: int) -> str:
@@ -56,6 +62,7 @@ def encode(note: Replaced) -> bytes:
         "hits": list(note.hits),
         "made_at": to_text(note.made_at),
         "reason": note.reason,
+        "old": note.old,
     }
     return canonical.seal(value)
 
@@ -64,7 +71,7 @@ def decode(data: bytes, name: str) -> Replaced:
     """The note in `data`. Raises FormatUnknown, ObjectCorrupt."""
     try:
         value = canonical.unseal(data)
-        if (value["kind"], value["format"]) != ("replaced", FORMAT):
+        if value["kind"] != "replaced" or value["format"] not in (1, FORMAT):
             raise FormatUnknown(f"{name}: a {value['kind']} of format {value['format']!r}, a note was expected")
         note = Replaced(
             pack=canonical.digest(value["pack"]),
@@ -74,6 +81,7 @@ def decode(data: bytes, name: str) -> Replaced:
             hits=tuple(canonical.digest(found) for found in value["hits"]),
             made_at=from_text(canonical.text(value["made_at"])),
             reason=canonical.text(value["reason"]),
+            old=_old(value["old"]) if value["format"] > 1 else "damaged",
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a note that this version wrote: {exc!r}") from exc
@@ -88,15 +96,22 @@ def newest(notes: Iterable[Replaced]) -> dict[str, Replaced]:
 
 
 def to_read(notes: Mapping[str, Replaced], packs: Iterable[str]) -> tuple[str, ...]:
-    """The packs to read where `packs` are named, sorted: those with a note give way to what replaced them."""
-    return tuple(sorted(pack for pack in to_protect(notes, packs) if pack not in notes))
+    """The packs to read where `packs` are named, those that are asked first in front.
 
-
-def to_protect(notes: Mapping[str, Replaced], packs: Iterable[str]) -> set[str]:
-    """The packs to keep where `packs` are named: they, as evidence where replaced, and what replaced them.
-
-    Notes that lead back to each other end nowhere: each pack is followed once.
+    Replaced ones give way to what replaced them; behind all others come the retired ones, which need not be there.
     """
+    found = followed(notes, packs)
+    old = (pack for pack in found if pack in notes and notes[pack].old == "retired")
+    return (*current(notes, found), *sorted(old))
+
+
+def current(notes: Mapping[str, Replaced], packs: Iterable[str]) -> tuple[str, ...]:
+    """The packs that must be there where `packs` are named, sorted: no replaced one. Writers reuse only these."""
+    return tuple(sorted(pack for pack in followed(notes, packs) if pack not in notes))
+
+
+def followed(notes: Mapping[str, Replaced], packs: Iterable[str]) -> set[str]:
+    """These packs and all that replaced them. Notes that lead back end nowhere: each pack is followed once."""
     found: set[str] = set()
     ahead = list(packs)
     while ahead:
@@ -105,3 +120,24 @@ def to_protect(notes: Mapping[str, Replaced], packs: Iterable[str]) -> set[str]:
             found.add(pack)
             ahead += notes[pack].by if pack in notes else ()
     return found
+
+
+def to_protect(notes: Mapping[str, Replaced], packs: Iterable[str], *, now: datetime) -> set[str]:
+    """The packs to keep where `packs` are named: they, what replaced them, and damaged ones as evidence.
+
+    Without the retired ones whose time is over: those may go, if nothing needs them (`prune.sweep` looks).
+    """
+    found = followed(notes, packs)
+    return {pack for pack in found if pack not in notes or not _over(notes[pack], now)}
+
+
+def _over(note: Replaced, now: datetime) -> bool:
+    return note.old == "retired" and now - note.made_at >= RETIRED
+
+
+def _old(value: object) -> Literal["damaged", "retired"]:
+    if value == "damaged":
+        return "damaged"
+    if value == "retired":
+        return "retired"
+    raise ValueError(f"a pack that is {value!r:.40}, damaged or retired was expected")

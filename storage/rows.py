@@ -10,9 +10,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from storage.decisions import Decision
 from storage.listing import Entry
 from storage.records import RunRecord
-from storage.snapshot import Snapshot, Tombstone, check_json, to_text
+from storage.snapshot import Snapshot, check_json, to_text
+from storage.tombstone import Tombstone
 
 # Files of one snapshot that get rows. Exports are a few files each, and their names are asked for by SQL; of one
 # with 100,000 a night, rows would grow the catalog by 40 MB a night for ever, and its listing has them all.
@@ -67,13 +69,51 @@ def snapshot_row(found: Snapshot) -> Row:
         "stored_bytes": found.manifest.stored_bytes,
         "forgotten_at": "",
         "forgotten_because": "",
+        "gone": "",
     }
 
 
 def forgotten_row(tomb: Tombstone) -> Row:
-    """A forgotten snapshot. It has no rows of files."""
-    forgotten = {"forgotten_at": to_text(tomb.forgotten_at), "forgotten_because": tomb.reason}
-    return {**snapshot_row(Snapshot(tomb.id, tomb.manifest)), **forgotten}
+    """A snapshot that is forgotten, erased or lost; what is not known is empty. It has no rows of files."""
+    why = {"forgotten_at": to_text(tomb.forgotten_at), "forgotten_because": tomb.reason, "gone": tomb.why}
+    if tomb.manifest:
+        return {**snapshot_row(Snapshot(tomb.id, tomb.manifest)), **why}
+    gone = tomb.gone
+    return {
+        "id": tomb.id or f"lost:{tomb.key}/{tomb.number}",
+        "source": tomb.key.source,
+        "scope": tomb.key.scope,
+        "number": tomb.number,
+        "run": gone.run_id if gone else "",
+        "taken_at": to_text(gone.taken_at) if gone and gone.taken_at else "",
+        "committed_at": to_text(gone.committed_at) if gone and gone.committed_at else "",
+        "quality": "",
+        "files": 0,
+        "size": 0,
+        "stored_bytes": 0,
+        **why,
+    }
+
+
+def decision_row(decision: Decision) -> Row:
+    """What a person decided about a snapshot."""
+    return {
+        "source": decision.key.source,
+        "scope": decision.key.scope,
+        "number": decision.number,
+        "n": decision.n,
+        "kind": decision.kind,
+        "snapshot": decision.snapshot,
+        "made_at": to_text(decision.made_at),
+        "by": decision.by,
+        "reason": decision.reason,
+        "until": "" if decision.until is None else to_text(decision.until),
+    }
+
+
+def tells_names(row: Mapping[str, Any]) -> bool:
+    """Whether a snapshot's row is of one that tells what its source and scope were asked for."""
+    return row["gone"] in ("", "forgotten")
 
 
 def has_file_rows(found: Snapshot) -> bool:

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, pairwise
 
-from storage import canonical, evidence, records, replaced, snapshot, upkeep_records
+from storage import canonical, decisions, evidence, records, replaced, snapshot, upkeep_records
 from storage.about import about_digest
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
 from storage.index import footer_of, pack_digest, pack_name
 from storage.prune import read_sighting, unnamed_digest
-from storage.snapshot import ScopeKey, Snapshot, Tombstone
+from storage.snapshot import ScopeKey, Snapshot
+from storage.tombstone import Tombstone
 from storage.turns import Kept
 from storage.upkeep_records import ROLLED_BACK, Finding, Noted
 from storage.wholeness import not_whole
@@ -29,7 +30,7 @@ from storage.wholeness import not_whole
 PIECE = 1 << 20  # bytes of a pack read at a time
 THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
 _MISSING = "missing"
-_OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence")  # of no record
+_OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision")  # of no record
 
 Choice = Callable[[Sequence[Kept]], Sequence[str]]  # of the packs that are there: digests to read, in order
 
@@ -85,18 +86,23 @@ def scrub(
     bad_notes: list[Damaged] = []
     notes = archive.replacements(damaged=bad_notes)
     findings += [Finding(bad.name, bad.problem) for bad in bad_notes]
+    bad_decisions: list[Damaged] = []
+    archive.decisions(damaged=bad_decisions)
+    findings += [Finding(bad.name, f"{bad.problem}; its snapshot is held") for bad in bad_decisions]
     users: dict[str, list[str]] = {}
+    needed: set[str] = set()
     for found in live:
         for pack in replaced.to_read(notes, found.manifest.packs):
             users.setdefault(pack, []).append(found.id)
+        needed.update(replaced.current(notes, found.manifest.packs))
     kept = packs_there(archive, live, tombs)
     findings += [
         Finding(pack_name(pack), _MISSING, tuple(users[pack]))
-        for pack in sorted(users.keys() - {there.digest for there in kept})
+        for pack in sorted(needed - {there.digest for there in kept})
     ]
     done = _read_packs(archive, choose(kept), time_is_up, on_bytes)
     for read in done:
-        if read.problem and (read.pack in users or read.problem != _MISSING):  # else a sweep freed it just now
+        if read.problem and (read.pack in needed or read.problem != _MISSING):  # else a sweep freed it just now
             findings.append(Finding(pack_name(read.pack), read.problem, tuple(users.get(read.pack, ()))))
     hit = {found_id for finding in findings for found_id in finding.snapshots}
     findings += not_whole(archive, [found for found in live if found.id not in hit], notes)
@@ -118,15 +124,16 @@ def scrub(
 def packs_there(archive: Archive, live: Iterable[Snapshot], tombs: Iterable[Tombstone]) -> list[Kept]:
     """The packs that are there, by digest, and since when these snapshots name them, or what they replaced.
 
-    One with a note is left out: it is evidence, never read again.
+    One whose note says that it was damaged is left out: it is evidence, never read again.
     """
     notes = archive.replacements(damaged=[])
     written: dict[str, datetime] = {}
-    for manifest in [*(found.manifest for found in live), *(tomb.manifest for tomb in tombs)]:
+    for manifest in [*(found.manifest for found in live), *(tomb.manifest for tomb in tombs if tomb.manifest)]:
         for pack in replaced.to_read(notes, manifest.packs):
             written[pack] = min(manifest.committed_at, written.get(pack, manifest.committed_at))
+    evident = {pack for pack, note in notes.items() if note.old == "damaged"}
     digests = [
-        digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest and digest not in notes
+        digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest and digest not in evident
     ]
     sized = [(digest, archive.backend.size(pack_name(digest))) for digest in digests]
     return [Kept(digest, size, written.get(digest)) for digest, size in sized if size is not None]
@@ -176,7 +183,7 @@ def _read_pack(archive: Archive, pack: str, on_bytes: Callable[[int], None]) -> 
 def _unreadable(damaged: list[Damaged], live: list[Snapshot], tombs: list[Tombstone]) -> Iterator[Finding]:
     """Damaged manifests and tombstones; the id of one stands in its successor, where there is one."""
     before = {(found.key, found.manifest.number - 1): found.manifest.previous for found in live}
-    before |= {(t.manifest.draft.key, t.manifest.number - 1): t.manifest.previous for t in tombs}
+    before |= {(tomb.key, tomb.number - 1): tomb.previous for tomb in tombs}
     for bad in damaged:
         link = snapshot.parse_name(bad.name)
         known = before.get((link.key, link.number)) if link else None
@@ -189,8 +196,7 @@ def _chain_gaps(live: list[Snapshot], tombs: list[Tombstone], damaged: set[str])
     for found in live:
         links.setdefault(found.key, {})[found.manifest.number] = (found.id, found.manifest.previous)
     for tomb in tombs:
-        manifest = tomb.manifest
-        links.setdefault(manifest.draft.key, {})[manifest.number] = (tomb.id, manifest.previous)
+        links.setdefault(tomb.key, {})[tomb.number] = (tomb.id, tomb.previous)
     unread = {(link.key, link.number) for link in map(snapshot.parse_name, damaged) if link}
     for key in sorted({*links, *(key for key, _ in unread)}, key=str):
         chain = links.get(key, {})
@@ -203,7 +209,7 @@ def _chain_gaps(live: list[Snapshot], tombs: list[Tombstone], damaged: set[str])
                 whose = (previous,) if previous and not upto else ()
                 yield Finding(name, f"number {before + 1}{upto}: neither a snapshot nor a tombstone", whose)
                 continue
-            promised = chain[before][0] if before in chain else None
+            promised = chain[before][0] or None if before in chain else None
             if found_id and previous is not None and (number == 1 or promised not in (None, previous)):
                 yield Finding(
                     snapshot.manifest_name(key, number),
@@ -217,12 +223,13 @@ def _rolled_back(
 ) -> Iterator[Finding]:
     """Heads that were noted and are in their chain no more; of each chain the newest tells it all."""
     links = {(str(found.key), found.manifest.number): found.id for found in live}
-    links |= {(str(tomb.manifest.draft.key), tomb.manifest.number): tomb.id for tomb in tombs}
+    links |= {(str(tomb.key), tomb.number): tomb.id for tomb in tombs}
+    given_up = {(str(tomb.key), tomb.number) for tomb in tombs if not tomb.id}
     unread = {(str(link.key), link.number) for link in (snapshot.parse_name(bad.name) for bad in damaged) if link}
     lost: dict[str, Noted] = {}
     for head in noted:
         there = (head.chain, head.number)
-        if links.get(there) != head.id and there not in unread:  # a damaged one is a finding already
+        if links.get(there) != head.id and there not in unread | given_up:  # a damaged one is a finding already
             lost[head.chain] = max(head, lost.get(head.chain, head), key=lambda one: one.number)
     for chain, head in sorted(lost.items()):
         name = snapshot.manifest_name(upkeep_records.key_of(chain), head.number)
@@ -269,6 +276,7 @@ def _strays(archive: Archive) -> Iterator[Finding]:
             "unnamed": unnamed_digest(name) is not None,
             "replaced": replaced.parse_name(name) is not None,
             "evidence": evidence.is_evidence(name),
+            "decisions": decisions.parse_name(name) is not None,
             "about": about_digest(name) is not None,
         }
         if not known.get(folder, False):
@@ -288,7 +296,7 @@ def _bad_descriptions(archive: Archive) -> Iterator[Finding]:
 
 def _heads(live: list[Snapshot], tombs: list[Tombstone]) -> dict[str, tuple[int, str]]:
     links = [(str(s.key), s.manifest.number, s.id) for s in live]
-    links += [(str(t.manifest.draft.key), t.manifest.number, t.id) for t in tombs]
+    links += [(str(tomb.key), tomb.number, tomb.id) for tomb in tombs if tomb.id]
     links.sort()
     return {
         key: (last[1], last[2])

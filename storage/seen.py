@@ -12,21 +12,10 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from storage import canonical
-from storage.snapshot import Snapshot
+from storage.snapshot import Compared, Snapshot
 from storage.verify import Check, Outcome, Quality
 
 LEVEL = "level"  # the name of the check that a judgement becomes
-
-
-# Stand-ins of the same shape as storage.snapshot's: to be imported from there.
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """Record ids of an export against those of an earlier snapshot."""
-
-    snapshot: str  # id of the earlier one
-    vanished: int
-    appeared: int
-    of: int  # records of the earlier one
 
 
 class Finding(StrEnum):
@@ -88,7 +77,7 @@ class Reason(NamedTuple):
 def seen(snapshot: Snapshot) -> Seen:
     """What of a snapshot is judged. Total: what an older format does not tell is None."""
     manifest, draft = snapshot.manifest, snapshot.manifest.draft
-    level = getattr(draft, "level", None)  # of format 3
+    level = draft.level
     begun = _stamp(draft.run_id)
     failed = [check for check in draft.checks if check.outcome is Outcome.FAILED]
     return Seen(

@@ -1,4 +1,4 @@
-"""Manifests, tombstones and run records: what the small JSON files say, and what they are called.
+"""Manifests: what they say, and what they, their tombstones and records of runs are called.
 
 Pure: values to canonical bytes and back. Who writes them, and in which order, is `writer.py`'s business.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,11 +17,12 @@ from storage import canonical
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.verify import Check, Outcome, Quality
 
-FORMAT = 2  # written; 1, whose listing is plain JSON in pieces, is read
-_FORMATS = (1, 2)
-_FRAME = {"format", "kind", canonical.SEAL}  # what every sealed file has
+FORMAT = 3  # written; 1, whose listing is plain JSON in pieces, and 2, without tags and level, are read
+_FORMATS = (1, 2, 3)
+FRAME = {"format", "kind", canonical.SEAL}  # what every sealed file has
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten)?\.json")
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
 
 Json = Any  # what canonical.encode takes: the dialect's words, carried and never read here
@@ -56,6 +57,24 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """How the records of an export differ from those of an earlier one."""
+
+    snapshot: str  # id of the earlier one
+    vanished: int  # records of the earlier one that this one lacks
+    appeared: int  # records of this one that the earlier one lacks
+    of: int  # records of the earlier one
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How much an export holds: what tells whether it is in its scope's band."""
+
+    records: int | None  # None where the system's paths tell no records
+    compared: tuple[Compared, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """What the caller knows of a snapshot before it is written."""
 
@@ -71,6 +90,12 @@ class Draft:
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()  # what a reader in ten years must know, in sentences
     tool: Mapping[str, str] = field(default_factory=dict)  # versions of what wrote it
+    tags: tuple[str, ...] = ()  # sorted, unique; see `check_tags`
+    level: Level | None = None  # None where it was not told; always in formats 1 and 2
+
+    def __post_init__(self) -> None:
+        if self.tags != check_tags(self.tags):
+            raise ValueError(f"tags {self.tags!r}: sorted, and each once, wanted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,27 +131,36 @@ class Snapshot:
         return self.manifest.draft.key
 
     @property
+    def number(self) -> int:
+        return self.manifest.number
+
+    @property
+    def previous(self) -> str | None:
+        return self.manifest.previous
+
+    @property
+    def archive_id(self) -> str:
+        return self.manifest.archive_id
+
+    @property
     def name(self) -> str:
         """Where the manifest lies."""
         return manifest_name(self.key, self.manifest.number)
 
 
-@dataclass(frozen=True, slots=True)
-class Tombstone:
-    """What stays of a forgotten snapshot, so that forgetting never looks like loss.
+def scope_folder(key: ScopeKey) -> str:
+    """The two folders of a scope, with their slashes. Safe on file systems that fold case."""
+    return f"{_safe(key.source)}/{_safe(key.scope)}/"
 
-    Holds the whole manifest: within the grace period a forgotten snapshot can be brought back.
-    """
 
-    id: str
-    forgotten_at: datetime
-    reason: str
-    manifest: Manifest
+def key_of_folders(source: str, scope: str) -> ScopeKey:
+    """The scope of two folders. Raises ValueError where it cannot be one's; other spellings are not told."""
+    return ScopeKey(*(unquote_to_bytes(part).decode() for part in (source, scope)))
 
 
 def chain_folder(key: ScopeKey) -> str:
-    """The folder of a scope's chain, with its slash. Safe on file systems that fold case."""
-    return f"snapshots/{_safe(key.source)}/{_safe(key.scope)}/"
+    """The folder of a scope's chain, with its slash."""
+    return f"snapshots/{scope_folder(key)}"
 
 
 def manifest_name(key: ScopeKey, number: int) -> str:
@@ -145,7 +179,7 @@ def parse_name(name: str) -> Link | None:
     if match is None:
         return None
     try:
-        key = ScopeKey(*(unquote_to_bytes(part).decode() for part in match.group(1, 2)))
+        key = key_of_folders(match[1], match[2])
     except ValueError:
         return None
     link = Link(name, key, int(match[3]), match[4] is not None)
@@ -160,45 +194,20 @@ def record_name(run_id: str) -> str:
 
 def encode(manifest: Manifest) -> bytes:
     """Canonical bytes of a manifest (FORMAT.md section 6)."""
-    return canonical.seal({"format": manifest.format, "kind": "snapshot", **_manifest_json(manifest)})
+    return canonical.seal({"format": manifest.format, "kind": "snapshot", **manifest_json(manifest)})
 
 
 def decode(data: bytes, name: str) -> Snapshot:
     """The snapshot whose manifest is `data`. Raises FormatUnknown, ObjectCorrupt."""
-    value = _decoded(data, "snapshot", name)
+    value = unsealed(data, "snapshot", name)
     try:
-        manifest = _manifest(value)
+        manifest = manifest_of(value)
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a manifest that this version wrote: {exc!r}") from exc
-    if _manifest_json(manifest) != {key: value[key] for key in value.keys() - _FRAME}:
+    if manifest_json(manifest) != {key: value[key] for key in value.keys() - FRAME}:
         # Its tombstone could not hold them, and would not lead back to it.
         raise FormatUnknown(f"{name}: holds members that this version does not know")
     return Snapshot(hashlib.sha256(data).hexdigest(), manifest)
-
-
-def encode_tombstone(tombstone: Tombstone) -> bytes:
-    """Canonical bytes of a tombstone (FORMAT.md section 6)."""
-    value = {
-        "format": tombstone.manifest.format,
-        "kind": "tombstone",
-        "id": tombstone.id,
-        "forgotten_at": to_text(tombstone.forgotten_at),
-        "reason": tombstone.reason,
-        "manifest": _manifest_json(tombstone.manifest),
-    }
-    return canonical.seal(value)
-
-
-def decode_tombstone(data: bytes, name: str) -> Tombstone:
-    """The tombstone in `data`. Raises FormatUnknown, ObjectCorrupt."""
-    value = _decoded(data, "tombstone", name)
-    try:
-        manifest = _manifest({**value["manifest"], "format": value["format"]})
-        if hashlib.sha256(encode(manifest)).hexdigest() != value["id"]:
-            raise ValueError("the manifest in it is not the one that its id names")
-        return Tombstone(value["id"], from_text(value["forgotten_at"]), canonical.text(value["reason"]), manifest)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise ObjectCorrupt(f"{name}: not a tombstone that this version wrote: {exc!r}") from exc
 
 
 def to_text(instant: datetime) -> str:
@@ -211,6 +220,15 @@ def to_text(instant: datetime) -> str:
 def from_text(text: str) -> datetime:
     """The instant. Raises ValueError for text of another shape."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+
+
+def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """These tags as a draft has them: sorted, each once. Raises ValueError for a text that is no tag."""
+    found = tuple(sorted(set(tags)))
+    for tag in found:
+        if not TAG.fullmatch(tag):
+            raise ValueError(f"tag {tag[:70]!r}: 1 to 64 letters, digits and ._:- wanted, no sign first")
+    return found
 
 
 def check_json(check: Check) -> dict[str, Json]:
@@ -228,7 +246,8 @@ def _safe(part: str) -> str:
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in part.encode())
 
 
-def _decoded(data: bytes, kind: str, name: str) -> dict[str, Json]:
+def unsealed(data: bytes, kind: str, name: str) -> dict[str, Json]:
+    """What a small file of that kind holds. Raises FormatUnknown, ObjectCorrupt."""
     try:
         value = canonical.unseal(data)
         found, version = value["kind"], value["format"]
@@ -241,9 +260,12 @@ def _decoded(data: bytes, kind: str, name: str) -> dict[str, Json]:
     return value
 
 
-def _manifest_json(manifest: Manifest) -> dict[str, Json]:
+def manifest_json(manifest: Manifest) -> dict[str, Json]:
+    """What a manifest holds, without what every sealed file has."""
     draft = manifest.draft
+    told = {"tags": list(draft.tags), "level": _level_json(draft.level)} if manifest.format > 2 else {}
     return {
+        **told,
         "archive": manifest.archive_id,
         "source": draft.key.source,
         "scope": draft.key.scope,
@@ -271,7 +293,8 @@ def _manifest_json(manifest: Manifest) -> dict[str, Json]:
     }
 
 
-def _manifest(value: Mapping[str, Json]) -> Manifest:
+def manifest_of(value: Mapping[str, Json]) -> Manifest:
+    """The manifest again. Raises KeyError, TypeError, ValueError."""
     draft = Draft(
         key=ScopeKey(canonical.text(value["source"]), canonical.text(value["scope"])),
         system=canonical.text(value["system"]),
@@ -285,6 +308,8 @@ def _manifest(value: Mapping[str, Json]) -> Manifest:
         checks=tuple(check_from_json(check) for check in value["checks"]),
         notes=tuple(canonical.text(note) for note in value["notes"]),
         tool=canonical.mapping(value["tool"]),
+        tags=tuple(canonical.text(tag) for tag in value["tags"]) if value["format"] > 2 else (),
+        level=_level(value["level"]) if value["format"] > 2 else None,
     )
     previous = value["previous"]
     return Manifest(
@@ -319,3 +344,27 @@ def _listing_json(manifest: Manifest) -> dict[str, Json]:
 def _listing(value: Mapping[str, Json]) -> tuple[tuple[str, ...], ...]:
     steps = [value["listing"]["objects"]] if value["format"] == 1 else value["listing"]["steps"]
     return tuple(tuple(canonical.digest(oid) for oid in step) for step in steps)
+
+
+def _level_json(level: Level | None) -> Json:
+    if level is None:
+        return None
+    return {"records": level.records, "compared": [asdict(compared) for compared in level.compared]}
+
+
+def _level(value: Json) -> Level | None:
+    if value is None:
+        return None
+    records = value["records"]
+    return Level(
+        None if records is None else canonical.count(records),
+        tuple(
+            Compared(
+                canonical.digest(one["snapshot"]),
+                canonical.count(one["vanished"]),
+                canonical.count(one["appeared"]),
+                canonical.count(one["of"]),
+            )
+            for one in value["compared"]
+        ),
+    )

@@ -4,10 +4,8 @@
 
 With TARGET, writes every file of every live snapshot below it, proven, and under a number, because a name in an
 archive may be hostile: a line of output tells number, instant, name and SHA-256. Without, lists the snapshots,
-proves everything and writes nothing. What is lost is told at the end, with exit code 1; the rest is read all the
-same. Memory: a listing or plan four times, some blocks, the index of one snapshot's packs.
-
-Written from FORMAT.md alone, whose sections the docstrings name. Imports nothing of the project.
+proves everything and writes nothing. What is lost is told at the end, with exit code 1. Memory: a listing or plan
+four times, some blocks, the index of one snapshot's packs. The docstrings name sections of FORMAT.md.
 """
 
 from __future__ import annotations
@@ -64,8 +62,7 @@ def read(path: Path, offset: int = 0, length: int = -1) -> bytes:
 
 def check_name(path: Path) -> None:
     """That a file is named by the SHA-256 of its bytes."""
-    with path.open("rb") as stream:
-        check(hashlib.file_digest(stream, "sha256").hexdigest() == path.stem, f"{path}: not the bytes of its name")
+    check(sha256(read(path)) == path.stem, f"{path}: not the bytes of its name")
 
 
 def canonical(value: Any) -> bytes:
@@ -81,7 +78,7 @@ def sealed(path: Path, kind: str = "") -> dict[str, Any]:
     data = read(path)
     value: dict[str, Any] = json.loads(data)
     check(canonical(value) == data and seal(value) == value["seal"], f"{path}: its seal does not agree")
-    check(not kind or (value["kind"] == kind and value["format"] in (1, 2)), f"{path}: no {kind} of format 1 or 2")
+    check(not kind or (value["kind"] == kind and value["format"] in (1, 2, 3)), f"{path}: no {kind} that is known")
     return value
 
 
@@ -103,10 +100,10 @@ class Pack:
         self.objects = footer[8 + blocks * 49 :]  # rows of 45 bytes
 
     def block(self, number: int) -> bytes:
-        """The plain bytes of a block."""
+        """The plain bytes of a block. Objects of one that is kept plain prove themselves."""
         offset, stored, size, codec, digest = self.blocks[number]
         data = read(self.path, offset, stored)
-        check(codec < 2 and sha256(data) == digest.hex(), f"{self.path}: block {number} does not agree")
+        check(codec < 2 and (not codec or sha256(data) == digest.hex()), f"{self.path}: block {number} is damaged")
         plain = unpacked(data, MAX_BLOCK) if codec else data
         check(len(plain) == size, f"{self.path}: block {number} of another size")
         return plain
@@ -116,25 +113,31 @@ class Objects:
     """The objects of some packs, by oid."""
 
     def __init__(self, packs: list[Pack]) -> None:
-        self._where: dict[str, tuple[Pack, int]] = {}  # a pack and the place of the row in its footer
+        self._where: dict[str, list[tuple[Pack, int]]] = {}  # packs, and the place of the row in their footers
         self._blocks: dict[tuple[Path, int], bytes] = {}  # some plain blocks, the oldest first
         for pack in packs:
             for row in range(0, len(pack.objects), 45):
-                self._where.setdefault(pack.objects[row : row + 32].hex(), (pack, row))
+                self._where.setdefault(pack.objects[row : row + 32].hex(), []).append((pack, row))
 
     def get(self, oid: str) -> bytes:
-        """An object, proven."""
-        check(oid in self._where, f"object {oid}: in no pack that can be read")
-        pack, row = self._where[oid]
-        number, start, size = struct.unpack_from(">III", pack.objects, row + 32)
-        key = pack.path, number
-        if key not in self._blocks:
+        """An object, proven, from the first pack that gives it."""
+        told: object = "in no pack that can be read"
+        for pack, row in self._where.get(oid, ()):
+            number, start, size = struct.unpack_from(">III", pack.objects, row + 32)
+            try:
+                data = self._block(pack, number)[start : start + size]
+                check(sha256(data) == oid, f"{pack.path} has other bytes")
+                return data
+            except Exception as exc:
+                told = exc
+        raise ValueError(f"object {oid}: {told}")
+
+    def _block(self, pack: Pack, number: int) -> bytes:
+        if (pack.path, number) not in self._blocks:
             while sum(map(len, self._blocks.values())) > 3 * MAX_BLOCK:
                 del self._blocks[next(iter(self._blocks))]
-            self._blocks[key] = pack.block(number)
-        data = self._blocks[key][start : start + size]
-        check(sha256(data) == oid, f"object {oid}: {pack.path} has other bytes")
-        return data
+            self._blocks[pack.path, number] = pack.block(number)
+        return self._blocks[pack.path, number]
 
 
 def unpacked(frame: bytes, most: int, before: bytes = b"") -> bytes:
@@ -198,8 +201,7 @@ def rows(planes: bytes, width: int, count: int) -> bytes:
     found = bytearray(width * count)
     for column in range(width):
         plane = planes[column * (count + 1) : (column + 1) * (count + 1)]
-        swap = bytes.maketrans(bytes((0, plane[0])), bytes((plane[0], 0)))
-        found[column::width] = plane[1:].translate(swap)
+        found[column::width] = plane[1:].translate(bytes.maketrans(bytes((0, plane[0])), bytes((plane[0], 0))))
     return bytes(found)
 
 
@@ -236,18 +238,16 @@ def zip_file(plan: bytes, objects: Objects) -> Iterator[bytes]:
         where = struct.pack("<I", min(at - before, FULL)) if computed else offset.take(4)
         entry = (there[:2] + here[:10] if same else there[:12]) + crc_sizes + here[10:12] + there[-12:] + where
         directory.append(b"PK\1\2" + entry + full_name + extra2 + comment)
-        head = b"PK\3\4" + here[:10] + local_sum.take(12) + here[10:] + full_name + extra.take(extra_size)
-        yield head
+        yield (head := b"PK\3\4" + here[:10] + local_sum.take(12) + here[10:] + full_name + extra.take(extra_size))
         crc, packed, size = struct.unpack("<III", crc_sizes)
         length = payload_size(packed, size, extra2)
         if length <= SMALL:
             yield small.take(length)
         else:
             yield from (objects.get(oid.take(32).hex()) for _ in range(0, length, PIECE))
-        wide = struct.pack("<IQQ", crc, packed, size)  # as section 6 has them
-        known = {0: b"", 1: b"PK\7\10" + crc_sizes, 2: crc_sizes, 3: b"PK\7\10" + wide}
-        after = behind.take(behind.number(4)) if ending == 255 else known[ending]
-        yield after
+        known = {0: b"", 1: b"PK\7\10" + crc_sizes, 2: crc_sizes}
+        known[3] = b"PK\7\10" + struct.pack("<IQQ", crc, packed, size)  # as section 6 has them
+        yield (after := behind.take(behind.number(4)) if ending == 255 else known[ending])
         at += len(head) + length + len(after)
     order = {place: member for member, (place,) in enumerate(struct.iter_unpack(">I", places))}
     yield from (directory[order.get(place, place)] for place in range(count))
@@ -270,16 +270,18 @@ def content(file: dict[str, Any], objects: Objects) -> Iterator[bytes]:
 
 def place(manifest: dict[str, Any]) -> tuple[str, str, int]:
     """Section 1: the folders and the number of a snapshot."""
-    names = (manifest["source"].encode(), manifest["scope"].encode())
-    source, scope = (re.sub(b"[^a-z0-9_-]", lambda byte: b"%%%02x" % byte[0][0], name) for name in names)
-    return source.decode(), scope.decode(), manifest["number"]
+    names = (manifest[name].encode() for name in ("source", "scope"))
+    source, scope = (re.sub(b"[^a-z0-9_-]", lambda byte: b"%%%02x" % byte[0][0], name).decode() for name in names)
+    return source, scope, manifest["number"]
 
 
-def link(path: Path) -> tuple[str, dict[str, Any]]:
-    """Section 6: id and manifest of a snapshot, live or forgotten."""
+def link(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Section 6: id and manifest of a snapshot; of one that is gone for good what its tombstone says."""
     if not path.name.endswith(".forgotten.json"):
         return sha256(read(path)), sealed(path, "snapshot")
     tomb = sealed(path, "tombstone")
+    if tomb.get("why") in ("erased", "lost"):
+        return tomb["id"], tomb
     manifest = {**tomb["manifest"], "format": tomb["format"], "kind": "snapshot"}
     found = sha256(canonical({**manifest, "seal": seal(manifest)}))
     check(found == tomb["id"], "the tombstone of another snapshot")
@@ -313,6 +315,7 @@ def replaced(root: Path) -> dict[str, dict[str, Any]]:
         with surviving(path):
             note = sealed(path, "replaced")
             check(path.stem == f"{note['pack']}.{note['number']}", "the note about another pack")
+            check(note.setdefault("old", "damaged") in ("damaged", "retired"), "a note of another sort")
             found[note["pack"]] = max(note, found.get(note["pack"], note), key=lambda one: int(one["number"]))
     return found
 
@@ -334,7 +337,9 @@ def files(manifest: dict[str, Any], root: Path) -> Iterator[tuple[dict[str, Any]
     notes, packs = replaced(root), list(manifest["packs"])
     for digest in packs:  # it grows meanwhile
         packs += [pack for pack in notes.get(digest, {"by": []})["by"] if pack not in packs]
-    objects = Objects([pack for digest in packs if digest not in notes and (pack := pack_of(root, digest))])
+    retired = {one for one in notes if notes[one]["old"] == "retired" and any(root.glob(f"packs/??/{one}.pack"))}
+    chosen = sorted((one for one in packs if one not in notes.keys() - retired), key=retired.__contains__)
+    objects = Objects([pack for one in chosen if (pack := pack_of(root, one))])
     kept, old = manifest["listing"], manifest["format"] == 1
     text = b"".join(map(objects.get, kept["objects"])) if old else text_of(kept["steps"], objects)
     check(sha256(text) == kept["sha256"], "its listing does not agree")
@@ -343,22 +348,15 @@ def files(manifest: dict[str, Any], root: Path) -> Iterator[tuple[dict[str, Any]
 
 
 def prove_others(root: Path) -> None:
-    """Prove what no snapshot needs: records, notes, descriptions, evidence, packs that nothing names."""
-    proofs: dict[str, Callable[[Path], object]] = {"records/*/*.json": sealed, "unnamed/*.json": sealed}
-    proofs |= {"about/*.??": check_name, "evidence/*.bin": check_name, "evidence/*.json": sealed}
+    """Prove what no snapshot needs: records, notes, decisions, descriptions, evidence, packs not named."""
+    small = ("records/*/*.json", "unnamed/*.json", "decisions/*/*/*.json", "evidence/*.json")
+    proofs: dict[str, Callable[[Path], object]] = dict.fromkeys(small, sealed)
+    proofs |= {"about/*.??": check_name, "evidence/*.bin": check_name}
     proofs |= {"packs/*/*.pack": lambda path: path.stem in replaced(root) or pack_of(root, path.stem)}
     for pattern, prove in proofs.items():
         for path in sorted(root.glob(pattern)):
             with surviving(path):
                 prove(path)
-
-
-def write(path: Path, pieces: Iterator[bytes]) -> None:
-    """Write a file. What is not proven to its end stays as `….unproven`."""
-    unproven = path.with_name(f"{path.name}.unproven")
-    with unproven.open("xb") as stream:
-        stream.writelines(pieces)
-    unproven.rename(path)
 
 
 def main() -> None:
@@ -384,12 +382,14 @@ def main() -> None:
                 folder.mkdir(parents=True)
             for number, (file, pieces) in enumerate(files(manifest, asked.archive)):
                 with surviving(f"snapshot {found}, file {number} {file['path']!r}"):
-                    if folder:
-                        write(folder / str(number), pieces)
-                        line = folder / str(number), manifest["taken_at"], repr(file["path"]), file["sha256"]
-                        print(*line, sep="\t")
-                    else:
+                    if not folder:
                         sum(map(len, pieces))
+                        continue
+                    unproven = folder / f"{number}.unproven"  # so called until it is proven to its end
+                    with unproven.open("xb") as stream:
+                        stream.writelines(pieces)
+                    path = unproven.rename(folder / str(number))
+                    print(path, manifest["taken_at"], repr(file["path"]), file["sha256"], sep="\t")
     if not asked.snapshot:
         prove_others(asked.archive)
     if LOST:

@@ -23,35 +23,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal
 
 from storage.dates import by_number, wrong_dates
+from storage.decisions import Decision, judged
 from storage.levels import WINDOW, Judgement, judge_beside, out_of_band, place
 from storage.seen import Finding, Seen
-from storage.snapshot import ScopeKey
 from storage.verify import Quality
-
-
-# Stand-ins of the same shape as storage.decisions': to be imported from there, `judged` too.
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a person decided about a snapshot."""
-
-    kind: Literal["hold", "release", "accept", "reject"]
-    key: ScopeKey
-    number: int
-    snapshot: str
-    made_at: datetime
-    by: str
-    reason: str
-    until: datetime | None = None
-    n: int = 1  # place among those about this snapshot
-
-
-def judged(decisions: Iterable[Decision]) -> dict[str, Decision]:
-    """The last accept or reject about each snapshot, by id."""
-    ordered = sorted(decisions, key=lambda one: (str(one.key), one.number, one.n))
-    return {one.snapshot: one for one in ordered if one.kind in ("accept", "reject")}
 
 
 @dataclass(frozen=True, slots=True)

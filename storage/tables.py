@@ -68,12 +68,12 @@ class Job(SQLModel, table=True):
 
 
 class SnapshotRow(SQLModel, table=True):
-    """A snapshot, live or forgotten."""
+    """A snapshot, live or gone; of an erased or lost one, columns may be empty."""
 
     __tablename__ = "snapshot"
     __table_args__ = (Index("snapshot_by_scope", "source", "scope", "taken_at"),)
 
-    id: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)  # of a lost one that nobody knows, its place
     source: str
     scope: str
     number: int
@@ -86,6 +86,24 @@ class SnapshotRow(SQLModel, table=True):
     stored_bytes: int
     forgotten_at: str = ""
     forgotten_because: str = ""
+    gone: str = ""  # why, as its tombstone says: forgotten, erased, lost; "" for a live one
+
+
+class DecisionRow(SQLModel, table=True):
+    """What a person decided about a snapshot."""
+
+    __tablename__ = "decision"
+
+    source: str = Field(primary_key=True)
+    scope: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    n: int = Field(primary_key=True)
+    kind: str
+    snapshot: str
+    made_at: str
+    by: str
+    reason: str
+    until: str = ""
 
 
 class File(SQLModel, table=True):
@@ -180,6 +198,7 @@ class DrillRow(SQLModel, table=True):
 
 
 UPKEEP = ("pack", "head", "scrub", "drill")  # tables since schema 2
+DECISIONS = ("decision",)  # since schema 3
 
 
 class Fact(SQLModel, table=True):

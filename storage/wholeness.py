@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from storage import replaced
 from storage.archive import Archive
 from storage.errors import ObjectMissing, StorageError
-from storage.index import Index
+from storage.index import Index, pack_name
 from storage.losses import Hit, listing_oids, losses
 from storage.objects import Oid
 from storage.reader import Reader
@@ -25,6 +25,9 @@ def not_whole(archive: Archive, live: Sequence[Snapshot], notes: Mapping[str, Re
     """
     index = Index(archive.backend, archive.scheme)
     packs = {found.id: replaced.to_read(notes, found.manifest.packs) for found in live}
+    retired = {pack for named in packs.values() for pack in named if pack in notes}
+    gone = {pack for pack in retired if archive.backend.size(pack_name(pack)) is None}  # as they may
+    packs = {one: tuple(pack for pack in named if pack not in gone) for one, named in packs.items()}
     for named in packs.values():
         index.load_readable(named)
     # One reader for listings, one for plans: each goes on from the text that it unpacked last, the night before's.
@@ -49,7 +52,7 @@ def not_whole(archive: Archive, live: Sequence[Snapshot], notes: Mapping[str, Re
 
 def _given_up(found: Snapshot, notes: Mapping[str, Replaced]) -> Iterator[Oid]:
     """The objects that notes about its packs call lost."""
-    for pack in replaced.to_protect(notes, found.manifest.packs) & notes.keys():
+    for pack in replaced.followed(notes, found.manifest.packs) & notes.keys():
         yield from (Oid(bytes.fromhex(oid)) for oid in notes[pack].lost)
 
 

@@ -43,9 +43,10 @@ class Writer:
     """
 
     def __init__(
-        self, archive: Archive, key: ScopeKey, *, reuse: bool = True, salt: Callable[[], bytes] = _new_salt
+        self, archive: Archive, key: ScopeKey, *, proven: bool = False, salt: Callable[[], bytes] = _new_salt
     ) -> None:
-        """`reuse=False` stores every object anew: for when the packs that hold them turned out to be damaged."""
+        """`proven` reads each object before it reuses it, and stores anew what is not what it should be: for when
+        packs turned out to be damaged."""
         self._archive = archive
         self._key = key
         self._index = Index(archive.backend, archive.scheme)
@@ -53,9 +54,8 @@ class Writer:
         self._newest: Snapshot | None = None
         self._before: dict[str, Entry] = {}  # files of the scope's newest snapshot
         self._unmatched: list[str] = []  # those of them that were cut, the first one last, for files of new names
-        if reuse:
-            self._load_newest()
-        self._packing = Packing(archive.backend, archive.scheme, self._index, salt)
+        self._load_newest()
+        self._packing = Packing(archive.backend, archive.scheme, self._index, salt, proven=proven)
         self._entries: dict[str, Entry] = {}
         self._fresh: list[Entry] = []
         self._members = 0
@@ -167,7 +167,7 @@ class Writer:
         for key in self._archive.scopes():
             live = self._archive.newest(key, damaged=ignored)
             if live is not None:
-                self._index.load_readable(self._archive.packs_of(live.manifest))
+                self._index.load_readable(self._archive.packs_to_reuse(live.manifest))
                 self._newest = live if key == self._key else self._newest
         if self._newest is not None:
             try:

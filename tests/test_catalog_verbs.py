@@ -225,8 +225,8 @@ MADE_UP_RUN = """insert into run (id, source, scope, system, request, trigger, f
     phase, ended_at, ended, reason, hint, snapshot, bytes_fetched)
     values ('20260401-made-up', 'lab', 'a', '', '{}', '', '', '', '', '', '', '2026', 'verified', '', '', '', 0)"""
 MADE_UP_SNAPSHOT = """insert into snapshot
-    select 'f00dfeed', source, scope, 9, run, taken_at, committed_at, quality, files, size, stored_bytes, '', ''
-    from snapshot where number = 4"""
+    select 'f00dfeed', source, scope, 9, run, taken_at, committed_at, quality, files, size, stored_bytes,
+    '', '', '' from snapshot where number = 4"""
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,53 @@ def test_what_is_lost_is_told_by_every_verb_until_a_copy_heals_it(shell: Shell) 
     assert (shell.folder / "whole/big").read_bytes() == BIG
 
 
+def test_a_snapshot_that_is_lost_for_good_is_given_up(shell: Shell) -> None:
+    """First the plan, exit code 4, which names a copy; then it is done, and nothing tells of damage any more."""
+    archive = Archive.create(LocalDisk(shell.folder / "archive"), now=START)
+    found = write(archive, {"a": b"1"})
+    write(archive, {"a": b"2"}, night=1)
+    (shell.folder / "archive" / found.name).unlink()
+    before = contents(archive.backend)
+    assert "--give-up 'lab/group 1234/1'" in shell.run("repair", "--archive", "archive").stderr
+    words = ("repair", "--give-up", "lab/group 1234/1", "--reason", "a bad disk")
+    planned = shell.run(*words, "--archive", "archive")
+
+    assert (planned.returncode, contents(archive.backend)) == (4, before)
+    assert "strongroom repair --from COPY" in planned.stderr
+    assert f"given up as lost, id {found.id[:8]}" in planned.stdout
+    code, done = answer(shell, *words, "--apply")
+    assert (code, done["applied"], done["lost"], done["id"]) == (0, True, True, found.id)
+    assert answer(shell, "scrub", "--all")[0] == answer(shell, "repair")[0] == 0
+    code, listed = answer(shell, "snapshots", "--gone")
+    assert (code, [(row["number"], row["why"], row["reason"]) for row in listed["gone"]]) == (
+        0,
+        [(1, "lost", "a bad disk")],
+    )
+    assert "a bad disk" in shell.run("snapshots", "--gone", "--archive", "archive").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--give-up", "lab/group 1234/1"), "reason"),
+        (("--give-up", "lab/group 1234/1", "--reason", "x"), "can be read"),
+        (("--give-up", "lab/group 1234/9", "--reason", "x"), "no such number"),
+        (("--give-up", "lab", "--reason", "x"), "SOURCE/SCOPE/NUMBER"),
+        (("--give-up", "lab/group 1234/1", "--reason", "x", "--from", "copy"), "first the copy"),
+    ],
+)
+def test_what_cannot_be_given_up_is_refused(shell: Shell, words: tuple[str, ...], says: str) -> None:
+    """With what is wrong, and nothing changed."""
+    archive = Archive.create(LocalDisk(shell.folder / "archive"), now=START)
+    write(archive, {"a": b"1"})
+    before = contents(archive.backend)
+    done = shell.run("repair", *words, "--apply", "--archive", "archive")
+
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert contents(archive.backend) == before
+
+
 def test_a_mark_that_is_gone_comes_back_from_the_copy(shell: Shell) -> None:
     """Without the copy there is no archive to be opened; with it there is."""
     damaged(shell.folder)

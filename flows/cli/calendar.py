@@ -15,7 +15,7 @@ from rich.text import Text
 from flows.cli.console import out
 from flows.errors import ConfigError
 
-# From the rule that keeps for longest to the one that keeps for shortest: a day is shown by the first that keeps it.
+# From the rule that keeps longest to the one that keeps shortest: a day is shown by the first that keeps it.
 RULES = ("yearly", "monthly", "weekly", "daily", "hourly", "last", "within", "tag", "hold", "floor")
 _SIGNS = dict(zip(RULES, "YMWDHLITHF", strict=True)) | {"hold": "#"}
 # Of Okabe and Ito's palette, which people who see fewer colours can tell apart (https://jfly.uni-koeln.de/color/).

@@ -23,7 +23,7 @@ from flows.cli.console import (
     print_table,
     say,
 )
-from flows.cli.views import hit_json, snapshot_json
+from flows.cli.views import gone_json, hit_json, snapshot_json
 from flows.errors import Exit
 from flows.proof import Reread, Sheet, facts, follow
 from flows.proofpage import MAX_PROBLEMS, page
@@ -33,7 +33,7 @@ from storage.errors import StorageError
 from storage.listing import Entry
 from storage.losses import lost_of
 from storage.reader import Reader
-from storage.snapshot import Snapshot
+from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Meter
 
 
@@ -59,6 +59,9 @@ def snapshots(
     last: Annotated[
         int | None, typer.Option("--last", min=1, help="Only so many of each scope, the newest.")
     ] = None,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Those that are gone: forgotten, erased or lost, and why.")
+    ] = False,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
@@ -67,6 +70,8 @@ def snapshots(
     store = the_archive(archive, config)
     damaged: list[Damaged] = []
     keys = [key for key in store.scopes() if source in (None, key.source) and scope in (None, key.scope)]
+    if gone:
+        return _list_gone(store, keys, last, json=json)
     newest = [islice(store.newest_first(key, damaged=damaged), last) for key in keys]
     found = sorted(chain(*newest), key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
     hits = store.hits()
@@ -83,6 +88,26 @@ def snapshots(
         complain(f"{bad.name}: {bad.problem}", "`strongroom scrub --all` says whom it hits")
     if any(s.id in hits for s in found):
         say("hint: `strongroom show ID` names what a damaged snapshot has lost; `strongroom repair --from COPY`")
+    return Exit.VERIFICATION if damaged else Exit.DONE
+
+
+def _list_gone(store: Archive, keys: list[ScopeKey], last: int | None, *, json: bool) -> int:
+    """List what has a tombstone, by scope and number."""
+    damaged: list[Damaged] = []
+    newest = [islice(store.forgotten(reversed(store.links(key)), damaged=damaged), last) for key in keys]
+    found = sorted(chain(*newest), key=lambda tomb: (str(tomb.key), tomb.number))
+    if json:
+        print_json("snapshots", {"gone": [gone_json(t) for t in found], "damaged": [bad.name for bad in damaged]})
+    elif found:
+        rows = [
+            (t.id[:8], t.key.source, t.key.scope, str(t.number), t.why, day(t.forgotten_at), t.reason)
+            for t in found
+        ]
+        print_table("", ("id", "source", "scope", "number", "why", "since", "reason"), rows)
+    else:
+        out.print("nothing is gone")
+    for bad in damaged:
+        complain(f"{bad.name}: {bad.problem}", "`strongroom repair --from COPY` may bring it back")
     return Exit.VERIFICATION if damaged else Exit.DONE
 
 
@@ -172,7 +197,7 @@ def _show_proof(store: Archive, found: Snapshot, *, json: bool) -> int:
     # Snapshots before tombstones: what is forgotten in between is met as one or the other.
     links = {s.manifest.number: (s.id, s.manifest.previous) for s in store.snapshots(found.key, damaged=damaged)}
     for tomb in store.tombstones(found.key, damaged=damaged):
-        links[tomb.manifest.number] = (tomb.id, tomb.manifest.previous)
+        links[tomb.number] = (tomb.id, tomb.previous)
     tool = {"strongroom": metadata.version("strongroom")}
     sheet = Sheet(found, tuple(files), follow(found, links), datetime.now(UTC), tool, no_files)
     if json:

@@ -12,11 +12,12 @@ import typer
 from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, err, number, out, print_json, say
 from flows.cli.views import hit_json
 from flows.clock import new_id
-from flows.errors import Exit
+from flows.errors import ConfigError, Exit
 from storage.archive import Archive, open_url
 from storage.backend import Backend
 from storage.losses import Hit
 from storage.repair import Mend, Plan
+from storage.snapshot import ScopeKey, parse_name
 
 _NAMED = 20  # files of a snapshot, and members of a file, that are named on a terminal
 _COPY_HINT = "a copy of the archive may still have it: `strongroom repair --from FOLDER`"
@@ -31,6 +32,15 @@ def repair(
     copy: Annotated[
         str | None, typer.Option("--from", help="A copy of this archive, to take from what is damaged here.")
     ] = None,
+    number_lost: Annotated[
+        str | None,
+        typer.Option(
+            "--give-up",
+            metavar="SOURCE/SCOPE/NUMBER",
+            help="Give up a snapshot that is damaged or missing for good, so that space is freed again.",
+        ),
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why it is given up; its tombstone says so.")] = "",
     apply: Annotated[bool, typer.Option("--apply", help="Do it; without, the plan is shown.")] = False,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
@@ -42,6 +52,11 @@ def repair(
     from storage.repair import repair as mend
     from storage.scrub import scrub
 
+    if number_lost is not None:
+        if copy is not None:
+            raise ConfigError("--give-up and --from: first the copy, and only what it lacks is given up")
+        store, _ = open_with_copy(_backend(archive, config), None)
+        return _give_up(store, number_lost, reason, apply=apply, json=json)
     twin = None if copy is None else Archive.open(open_url(copy))
     store, mark = open_with_copy(_backend(archive, config), twin)
     with err.status("reading the archive"):
@@ -52,12 +67,50 @@ def repair(
             done = mend(store, plan, copy=twin, clock=lambda: datetime.now(UTC), record_id=new_id(now))
     if json:
         written = {"packs_written": list(done.packs_written), "evidence": list(done.evidence)}
-        print_json("repair", {"applied": apply and bool(plan), **_plan_json(plan), **written})
+        taken = [{"file": f.name, "problem": f.problem} for f in done.taken]
+        print_json("repair", {"applied": apply and bool(plan), **_plan_json(plan), **written, "taken": taken})
     else:
         _tell(plan, done=apply)
+        for finding in done.taken:
+            complain(f"{finding.name}: {finding.problem}")
     if not apply and (plan or plan.left):
         return Exit.VERIFICATION
-    return Exit.PARTLY if plan.hits or plan.left else Exit.DONE
+    return Exit.PARTLY if plan.hits or plan.left or done.taken else Exit.DONE
+
+
+def _give_up(store: Archive, text: str, reason: str, *, apply: bool, json: bool) -> int:
+    """Show, or do, what gives one number up."""
+    from storage.giveup import HINT, give_up, plan_give_up
+
+    source, _, rest = text.partition("/")
+    scope, _, number_text = rest.rpartition("/")
+    try:
+        key, place = ScopeKey(source, scope), int(number_text)
+        plan = plan_give_up(store, key, place, reason=reason, now=datetime.now(UTC))
+    except ValueError as exc:
+        what = "SOURCE/SCOPE/NUMBER and a --reason are needed"
+        raise ConfigError(
+            f"--give-up {text}: {exc}; {what}", hint="`strongroom scrub` names such numbers"
+        ) from exc
+    if apply:
+        give_up(store, plan)
+    known = plan.tomb.id if plan.tomb else ""
+    if json:
+        files = [name for name, _ in plan.damaged]
+        shape = {"source": source, "scope": scope, "number": place, "id": known, "problem": plan.problem}
+        print_json("give-up", {"applied": apply, **shape, "lost": plan.tomb is not None, "evidence": files})
+    else:
+        out.print(f"{key} number {place}: {plan.problem}", markup=False, soft_wrap=True)
+        end = (
+            f"given up as lost{f', id {known[:8]}' if known else ''}"
+            if plan.tomb
+            else "live again, nothing is lost"
+        )
+        out.print(f"{'it is' if apply else 'it would be'} {end}", markup=False)
+        if not apply:
+            say(f"hint: {HINT}; only what none has is given up")
+            say("nothing was changed: `--apply` does this")
+    return Exit.DONE if apply else Exit.VERIFICATION
 
 
 def _backend(archive: str | None, config: Path | None) -> Backend:
@@ -87,6 +140,12 @@ def _tell(plan: Plan, *, done: bool) -> None:
         complain(f"{finding.name}: {finding.problem}; stays as it is")
     if plan.hits or plan.left:
         say(f"hint: {_COPY_HINT}")
+    gone = next((link for finding in plan.left if (link := parse_name(finding.name))), None)
+    if gone:
+        say(
+            f"hint: until then no space is freed; if no copy has it: "
+            f"`strongroom repair --give-up '{gone.key}/{gone.number}' --reason TEXT`"
+        )
     if plan and not done:
         say("nothing was changed: `strongroom repair --apply` does this")
     elif plan:

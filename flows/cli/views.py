@@ -10,6 +10,7 @@ from storage.history import History
 from storage.listing import Entry
 from storage.losses import Hit
 from storage.snapshot import Snapshot, check_json, to_text
+from storage.tombstone import Tombstone
 
 
 def file_json(entry: Entry) -> dict[str, Any]:
@@ -47,6 +48,19 @@ def snapshot_json(found: Snapshot, entries: Sequence[Entry]) -> dict[str, Any]:
         "notes": list(draft.notes),
         "checks": [check_json(check) for check in draft.checks],
         "files": [file_json(entry) for entry in entries],
+    }
+
+
+def gone_json(tomb: Tombstone) -> dict[str, Any]:
+    """What is known of a snapshot that is gone; `id` is empty where nobody knows it."""
+    return {
+        "id": tomb.id,
+        "source": tomb.key.source,
+        "scope": tomb.key.scope,
+        "number": tomb.number,
+        "why": tomb.why,
+        "since": to_text(tomb.forgotten_at),
+        "reason": tomb.reason,
     }
 
 

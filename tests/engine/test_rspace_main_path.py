@@ -162,7 +162,7 @@ def test_retention_is_applied_at_the_end_of_a_run(bench: Bench) -> None:
 
     assert record.ended is Ended.VERIFIED
     assert [found.manifest.number for found in bench.snapshots()] == [3, 4]
-    assert [tomb.manifest.number for tomb in bench.archive.tombstones()] == [1, 2]
+    assert [tomb.number for tomb in bench.archive.tombstones()] == [1, 2]
 
 
 def test_the_download_asks_for_errors_as_json(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

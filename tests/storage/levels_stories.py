@@ -13,9 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from storage.seen import Compared, Finding, Seen
-from storage.snapshot import ScopeKey
-from storage.standing import Decision, Standing, refusal, standings, to_compare, tonight
+from storage.decisions import Decision
+from storage.seen import Finding, Seen
+from storage.snapshot import Compared, ScopeKey
+from storage.standing import Standing, refusal, standings, to_compare, tonight
 from storage.verify import Quality
 
 KEY = ScopeKey("lab", "group 1234")

@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from storage.levels import WINDOW, judge_beside
-from storage.seen import Compared, Finding, Seen
+from storage.seen import Finding, Seen
+from storage.snapshot import Compared
 from storage.verify import Quality
 
 SEED = 5

@@ -125,11 +125,14 @@ def test_a_newer_head_stops_the_chain() -> None:
     """A newer version wrote it: nothing is written behind it."""
     archive = new_archive()
     first = write(archive, {})
-    value = canonical.unseal(archive.backend.get(first.name)) | {"format": 3}
+    value = canonical.unseal(archive.backend.get(first.name)) | {"format": 4}
     overwrite(archive.backend, first.name, canonical.seal(value))
 
-    with pytest.raises(FormatUnknown):
+    before = set(archive.backend.list("snapshots/"))
+    with pytest.raises(FormatUnknown, match="nothing is written behind it") as told:
         write(archive, {}, night=1)
+    assert "upgrade" in told.value.hint
+    assert set(archive.backend.list("snapshots/")) == before
 
 
 def test_foreign_files_in_a_chains_folder_do_not_matter() -> None:

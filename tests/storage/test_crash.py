@@ -101,7 +101,7 @@ def states(base: Memory, operation: Operation, when: str) -> list[Memory]:
 def abandoned(archive: Archive) -> set[str]:
     """Files that nothing accounts for."""
     named = {pack for found in archive.snapshots() for pack in found.manifest.packs}
-    named |= {pack for tomb in archive.tombstones() for pack in tomb.manifest.packs}
+    named |= {pack for tomb in archive.tombstones() for pack in tomb.packs}
     packs = {name for name in archive.backend.list("packs/") if name.rpartition("/")[2][:-5] not in named}
     return packs | set(archive.backend.list("unnamed/")) | {link.name for link in archive.half_forgotten()}
 

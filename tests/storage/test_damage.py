@@ -81,9 +81,7 @@ def owners(memory: Memory, name: str) -> set[str]:
         return {found.id for found in archive.snapshots() if pack in found.manifest.packs}
     links = [*archive.snapshots(link.key)]
     after = {found.manifest.previous for found in links if found.manifest.number == link.number + 1}
-    after |= {
-        tomb.manifest.previous for tomb in archive.tombstones(link.key) if tomb.manifest.number == link.number + 1
-    }
+    after |= {tomb.previous for tomb in archive.tombstones(link.key) if tomb.number == link.number + 1}
     return {found for found in after if found}
 
 

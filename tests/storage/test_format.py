@@ -7,16 +7,33 @@ import io
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import storage
-from storage import canonical, columns, listing, objects, records, snapshot, steps, zipcut, zipplan
+from storage import (
+    canonical,
+    columns,
+    decisions,
+    listing,
+    objects,
+    records,
+    replaced,
+    snapshot,
+    steps,
+    tombstone,
+    zipcut,
+    zipplan,
+)
 from storage.archive import FORMAT as MARK_FORMAT
+from storage.decisions import Decision
 from storage.objects import Oid, PlainSha256
 from storage.packs import BLOCK, COUNTS, HEADER, MAX_FOOTER, MAX_OBJECT, OBJECT, TRAILER, Kind, PackBuilder
 from storage.prune import GRACE
 from storage.records import Ended
+from storage.snapshot import Compared, Level
 from storage.verify import Outcome, Promise, Quality, measure
+from tests.doubles import LAB, START, draft
+from tests.storage.test_snapshot import manifest
 
 STANDALONE = Path(storage.__file__).parent / "standalone.py"
 FORMAT = (Path(storage.__file__).parent / "FORMAT.md").read_text()
@@ -129,7 +146,10 @@ def test_the_specification_states_the_magics_and_formats_that_the_code_has() -> 
         assert f"magic `{magic.hex(' ')}`" in FORMAT
         assert f"{words}: magic `{magic.hex(' ')}`" in FORMAT
         assert head.size == int(words.split()[3])
-    assert (MARK_FORMAT, records.FORMAT, snapshot.FORMAT) == (1, 1, 2)
+    assert (MARK_FORMAT, records.FORMAT, snapshot.FORMAT) == (1, 1, 3)
+    assert (decisions.FORMAT, replaced.FORMAT) == (1, 2)
+    assert FORMAT.startswith(f"# The format of an archive, version {snapshot.FORMAT}\n")
+    assert f"| `format`, `kind`, `seal` | {replaced.FORMAT}, `replaced`" in FORMAT
     assert f"| `format`, `kind`, `seal` | {snapshot.FORMAT}, `snapshot`" in FORMAT
 
 
@@ -164,3 +184,25 @@ def test_the_specification_counts_sections_planes_and_ways_as_the_code_does() ->
 def test_the_specification_names_every_way_to_end() -> None:
     """And every quality and outcome."""
     assert all(f"`{word.value}`" in FORMAT for words in (Ended, Quality, Outcome) for word in words)
+
+
+def test_the_specification_names_every_member_of_what_format_3_brought() -> None:
+    """Of a manifest, of tombstones of each kind, of a decision; and the shape of a tag."""
+    draft_ = draft(tags=("a",), level=Level(1, (Compared("aa" * 32, 1, 2, 3),)))
+    found = snapshot.decode(snapshot.encode(manifest(draft=draft_)), "a")
+    tombs = [
+        tombstone.forgotten(found, at=START, reason=""),
+        tombstone.erased(found, at=START, reason=""),
+        tombstone.lost(found.archive_id, LAB, 1, known="", at=START, reason=""),
+    ]
+    decision = Decision("hold", LAB, 1, found.id, START, "a", "b", n=1)
+    files = [snapshot.encode(found.manifest), *map(tombstone.encode, tombs), decisions.encode(decision)]
+    values = [canonical.unseal(data) for data in files]
+
+    assert {key for value in values for key in value if f"`{key}`" not in FORMAT} == set()
+    assert all(f'"{key}"' in FORMAT for key in (*values[0]["level"], *values[0]["level"]["compared"][0]))
+    assert [
+        word for word in (*get_args(tombstone.Why), *get_args(decisions.Kind)) if f"`{word}`" not in FORMAT
+    ] == []
+    assert f"`{snapshot.TAG.pattern}`" in FORMAT
+    assert replaced.RETIRED == GRACE

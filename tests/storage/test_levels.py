@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from storage.dates import misdated
 from storage.levels import judge
-from storage.seen import LEVEL, Compared, Finding, Seen, asked, seen
-from storage.snapshot import Snapshot, to_text
+from storage.seen import LEVEL, Finding, Seen, asked, seen
+from storage.snapshot import Compared, Snapshot, to_text
 from storage.verify import Check, Outcome, Quality, fold
 from storage.verify import judge as quality_of
 from tests.doubles import NIGHT, START, draft, new_archive, write

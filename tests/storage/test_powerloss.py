@@ -12,14 +12,16 @@ import pytest
 from storage import recipes
 from storage.archive import Archive
 from storage.backend import LocalDisk
+from storage.decisions import Decision, Kind
 from storage.errors import StorageError
 from storage.prune import GRACE, sweep
 from storage.scrub import scrub
-from tests.doubles import NIGHT, START, drop, new_archive, noise, read, write
+from tests.doubles import LAB, NIGHT, START, drop, new_archive, noise, read, write
 from tests.storage.powerloss import Event, leave, recorded
 from tests.storage.zips import export
 
 NOW = START + 9 * NIGHT
+KINDS: tuple[Kind, ...] = ("hold", "release")
 Contents = list[dict[str, bytes]]
 
 
@@ -106,6 +108,28 @@ def test_the_simulated_disk_loses_what_is_not_synced(
     assert sweep_of(careless, marks, root, tmp_path / "left") != []
 
 
+def test_a_decision_that_was_reported_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is lost behind it; one under way is there whole or not at all."""
+    root = tmp_path / "disk" / "archive"
+    done = []
+    with recorded(monkeypatch) as events:
+        archive = new_archive(LocalDisk(root))
+        found = write(archive, {"a": b"1"})
+        for kind in KINDS:
+            archive.decide(Decision(kind, LAB, 1, found.id, START, "M. Rossi", "an audit"))
+            done.append(len(events))
+        write(archive, {"a": b"2"}, night=1)
+    rng = random.Random(5)
+    for number, at in enumerate(range(done[0] - 6, len(events) + 1)):
+        leave(events[:at], root, tmp_path / "left" / str(number), 0.5, rng)
+        left = Archive.open(LocalDisk(tmp_path / "left" / str(number)))
+        kinds = tuple(decision.kind for decision in left.decisions())
+
+        assert kinds == KINDS[: len(kinds)]
+        assert len(kinds) >= sum(end <= at for end in done)
+        assert scrub(left).findings == ()
+
+
 def test_what_is_left_is_written_to_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a loss at any instant the next backup ends well, and nothing stays that nobody accounts for."""
     root = tmp_path / "disk" / "archive"
@@ -118,7 +142,7 @@ def test_what_is_left_is_written_to_again(tmp_path: Path, monkeypatch: pytest.Mo
         sweep(archive, now=NOW)
         sweep(archive, now=NOW + GRACE)
         named = {p for s in archive.snapshots() for p in s.manifest.packs}
-        named |= {p for t in archive.tombstones() for p in t.manifest.packs}
+        named |= {p for t in archive.tombstones() for p in t.packs}
 
         assert read(archive, found) == {"x": noise(100, done)}
         assert {name.rpartition("/")[2][:-5] for name in archive.backend.list("packs/")} <= named

@@ -212,7 +212,8 @@ def test_a_plan_never_frees_what_is_needed(data: st.DataObject) -> None:
     """Whatever is live, forgotten and sighted: needed, young and unknown packs stay; old dead ones go."""
     from dataclasses import replace
 
-    from storage.snapshot import Snapshot, Tombstone
+    from storage.snapshot import Snapshot
+    from storage.tombstone import Tombstone
 
     base = write(new_archive(), {}).manifest
     named = {letter: letter * 64 for letter in "abcdef"}

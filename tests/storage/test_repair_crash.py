@@ -9,6 +9,7 @@ from itertools import count
 
 import pytest
 
+from storage import canonical
 from storage.archive import Archive
 from storage.backend import Memory
 from storage.errors import StorageError
@@ -256,6 +257,7 @@ def test_a_number_that_a_backup_takes_meanwhile_is_its_own() -> None:
     newest = WHOLE.snapshots(LAB)[-1].name
     base = copy(HEALTHY)
     base.delete(newest)
+    told: list[int] = []
     for at in count():
         memory = copy(base)
         archive = Archive.open(memory)
@@ -268,7 +270,43 @@ def test_a_number_that_a_backup_takes_meanwhile_is_its_own() -> None:
             break
         after = Archive.open(memory)
         assert files_of(after, after.find(made[0].id)) == files(5)
-        assert list(memory.list("evidence/")) == []
         assert scrub(after).findings == ()
+        told.append(len(list(memory.list("evidence/"))))
 
     assert at >= 2
+    assert set(told) == {0, 2}  # taken before it was put: the copy's manifest is in the evidence, with its note
+
+
+def test_a_damaged_newest_manifest_may_lose_its_number_to_a_backup() -> None:
+    """Between its going to the evidence and its coming back: what the backup put stands, both others are kept."""
+    twin = Archive.open(copy(HEALTHY))
+    newest = WHOLE.snapshots(LAB)[-1]
+    whole = HEALTHY.get(newest.name)
+    lost = 0
+    for at in count():
+        memory = copy(HEALTHY)
+        overwrite(memory, newest.name, b"rot")
+        archive = Archive.open(memory)
+        plan = plan_repair(archive, scrub(archive).findings, copy=twin)
+        made: list[Snapshot] = []
+        meets = Meets(memory, at, lambda to=memory, m=made: m.append(write(Archive.open(to), files(5), night=7)))  # type: ignore[misc]
+        archive.backend = meets
+        done = repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
+        if not meets.met:
+            break
+        after = Archive.open(memory)
+        assert files_of(after, after.find(made[0].id)) == files(5)
+        kept = {memory.get(name) for name in memory.list("evidence/") if name.endswith(".bin")}
+        record = canonical.unseal(memory.get("records/202603/20260313-r.json"))
+        if made[0].manifest.number == newest.manifest.number:
+            lost += 1
+            assert kept == {b"rot", whole}
+            assert [finding.name for finding in done.taken] == [newest.name]
+            assert [left["file"] for left in record["left"]] == [newest.name]
+            assert newest.name not in record["put_back"]
+        else:
+            assert (kept, done.taken, record["left"]) == ({b"rot"}, (), [])
+            assert after.find(newest.id) == newest
+        assert scrub(after).findings == ()
+
+    assert lost

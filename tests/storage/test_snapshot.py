@@ -11,22 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import canonical, snapshot
+from storage import canonical, snapshot, tombstone
 from storage.errors import FormatUnknown, ObjectCorrupt
-from storage.snapshot import Manifest, ScopeKey, Tombstone
+from storage.snapshot import Compared, Level, Manifest, ScopeKey
+from storage.tombstone import Tombstone
 from tests.doubles import START, draft
 
 GOLDEN = (
     '{"archive":"00000000-0000-4000-8000-000000000001","checks":[{"count":1,"file":"a.zip","got":"3","name":"size",'
     '"outcome":"passed","promised":"3","reason":""}],"committed_at":"2026-03-01T02:35:00.000000Z",'
-    '"files":{"count":1,"members":12,"size":3},"format":2,"job":{"handle":{"id":23},"id":"20260301-023000-0000ef01"},'
-    '"kind":"snapshot","listing":{"sha256":"' + "bb" * 32 + '","steps":[["' + "aa" * 32 + '"]]},'
+    '"files":{"count":1,"members":12,"size":3},"format":3,"job":{"handle":{"id":23},"id":"20260301-023000-0000ef01"},'
+    '"kind":"snapshot","level":null,"listing":{"sha256":"' + "bb" * 32 + '","steps":[["' + "aa" * 32 + '"]]},'
     '"notes":["files linked from elsewhere are not in it"],"number":2,"packs":["' + "cc" * 32 + '"],'
     '"previous":"' + "dd" * 32 + '","quality":"verified","request":{"format":"xml","id":1234,"kind":"group"},'
     '"run":"20260301-023000-0000abcd","scope":"group 1234",'
     '"seal":"%s","source":"lab",'
     '"stored":{"bytes":400,"objects_new":2,"objects_reused":0},"system":"rspace",'
-    '"taken_at":"2026-03-01T02:30:00.000000Z","tool":{"strongroom":"0.1.0"},'
+    '"tags":[],"taken_at":"2026-03-01T02:30:00.000000Z","tool":{"strongroom":"0.1.0"},'
     '"vendor":{"account":"mrossi","version":"2.10"}}\n'
 )
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=15)
@@ -70,7 +71,45 @@ def test_a_manifest_of_format_1_comes_out_as_it_was() -> None:
     assert b'"objects":["aaaa' in data
     assert b"members" not in data
     assert found.manifest == old
-    assert snapshot.decode_tombstone(snapshot.encode_tombstone(tomb), "t.json") == tomb
+    assert tombstone.decode(tombstone.encode(tomb), "t.json") == tomb
+
+
+def test_a_manifest_of_format_2_comes_out_as_it_was() -> None:
+    """Without tags and level, byte for byte; and it is never told as having any."""
+    text = GOLDEN.replace('"format":3', '"format":2').replace('"level":null,', "").replace('"tags":[],', "")
+    text = text.replace('"seal":"%s",', "")
+    data = canonical.seal(canonical.decode(text.encode()))
+    found = snapshot.decode(data, "a.json")
+
+    assert found.manifest == manifest(format=2)
+    assert snapshot.encode(found.manifest) == data
+    assert b'"seal":"' + hashlib.sha256(text.encode()).hexdigest().encode() in data
+
+
+def test_tags_and_level_come_back() -> None:
+    """As they were given; a level may tell no records and compare with nothing."""
+    for level in (
+        Level(None),
+        Level(0, ()),
+        Level(7, (Compared("aa" * 32, 1, 2, 8), Compared("bb" * 32, 0, 0, 7))),
+    ):
+        made = manifest(draft=draft(tags=("before:move", "year.2026"), level=level))
+        assert snapshot.decode(snapshot.encode(made), "a").manifest == made
+
+
+@pytest.mark.parametrize("tags", [("b", "a"), ("a", "a"), ("",), ("-a",), ("a b",), ("é",), ("a" * 65,)])
+def test_a_tag_that_is_none_is_refused(tags: tuple[str, ...]) -> None:
+    """By who makes a draft, and by a reader."""
+    with pytest.raises(ValueError, match="tag"):
+        draft(tags=tags)
+    value = canonical.unseal(snapshot.encode(manifest())) | {"tags": list(tags)}
+    with pytest.raises(ObjectCorrupt):
+        snapshot.decode(canonical.seal(value), "a")
+
+
+def test_tags_are_put_in_order() -> None:
+    """Each once."""
+    assert snapshot.check_tags(["b", "a", "b"]) == ("a", "b")
 
 
 def test_a_manifest_comes_back_under_the_hash_of_its_bytes() -> None:
@@ -88,15 +127,15 @@ def test_a_tombstone_comes_back_with_its_manifest() -> None:
     found_id = hashlib.sha256(snapshot.encode(made)).hexdigest()
     tomb = Tombstone(found_id, START, "no rule keeps it", made)
 
-    assert snapshot.decode_tombstone(snapshot.encode_tombstone(tomb), "a") == tomb
+    assert tombstone.decode(tombstone.encode(tomb), "a") == tomb
 
 
 def test_a_tombstone_with_another_manifest_is_damage() -> None:
     """Its id proves the manifest in it."""
-    data = snapshot.encode_tombstone(Tombstone("ee" * 32, START, "", manifest()))
+    data = tombstone.encode(Tombstone("ee" * 32, START, "", manifest()))
 
     with pytest.raises(ObjectCorrupt, match="its id names"):
-        snapshot.decode_tombstone(data, "a")
+        tombstone.decode(data, "a")
 
 
 @pytest.mark.parametrize(
@@ -113,6 +152,10 @@ def test_a_tombstone_with_another_manifest_is_damage() -> None:
         {"previous": "dd"},
         {"listing": []},
         {"vendor": "x"},
+        {"tags": None},
+        {"level": {}},
+        {"level": {"records": -1, "compared": []}},
+        {"level": {"records": 1, "compared": [{"snapshot": "aa", "vanished": 0, "appeared": 0, "of": 1}]}},
     ],
 )
 def test_a_hostile_manifest_is_damage(changes: dict[str, Any]) -> None:
@@ -128,9 +171,9 @@ def test_a_hostile_manifest_is_damage(changes: dict[str, Any]) -> None:
 
 def test_a_newer_manifest_is_told_from_a_damaged_one() -> None:
     """Sealed and of a higher format: upgrade, touch nothing."""
-    data = canonical.seal(canonical.unseal(snapshot.encode(manifest())) | {"format": 3})
+    data = canonical.seal(canonical.unseal(snapshot.encode(manifest())) | {"format": 4})
 
-    with pytest.raises(FormatUnknown, match="format 3"):
+    with pytest.raises(FormatUnknown, match="format 4"):
         snapshot.decode(data, "a.json")
 
 
@@ -139,7 +182,7 @@ def test_a_tombstone_is_not_taken_for_a_manifest() -> None:
     tomb = Tombstone(hashlib.sha256(snapshot.encode(manifest())).hexdigest(), START, "", manifest())
 
     with pytest.raises(ObjectCorrupt, match="a snapshot was expected"):
-        snapshot.decode(snapshot.encode_tombstone(tomb), "a.json")
+        snapshot.decode(tombstone.encode(tomb), "a.json")
 
 
 @given(TEXT, TEXT, st.integers(1, 10**9), st.booleans())

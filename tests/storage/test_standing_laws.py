@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.decisions import Decision
 from storage.seen import Finding, Seen
-from storage.standing import Decision, refusal, standings
+from storage.standing import refusal, standings
 from storage.verify import Quality
 from tests.storage.levels_stories import KEY, NIGHT, START, Came, Life, live
 

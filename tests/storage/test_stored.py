@@ -18,17 +18,23 @@ from storage import columns, records, snapshot, zipplan
 from storage.archive import Archive
 from storage.backend import LocalDisk, Memory
 from storage.catalog import Catalog
+from storage.facts import differences
+from storage.index import pack_name
 from storage.records import Ended
 from storage.repair import plan_repair, repair
 from storage.restore import Restored, restore
 from storage.scrub import scrub
-from tests.doubles import LAB, NIGHT, START, new_archive, noise, read, write
+from storage.snapshot import ScopeKey
+from storage.verify import Promise
+from storage.writer import Writer
+from tests.doubles import LAB, NIGHT, START, draft, new_archive, noise, pack_of, read, write
 
 STANDALONE = Path(storage.__file__).parent / "standalone.py"
 GOLDEN = Path(__file__).parents[1] / "golden"
 ROWS = {
     "archive-v1": (6, [Ended.VERIFIED, Ended.FAILED]),
     "archive-v2": (31, [Ended.VERIFIED, Ended.FAILED, *Ended]),
+    "archive-v3": (49, [Ended.VERIFIED, Ended.FAILED, *Ended]),
 }
 
 
@@ -89,6 +95,8 @@ def test_a_stored_archive_fills_a_catalog(golden: Path, version: str, tmp_path: 
     archive = Archive.open(LocalDisk(golden))
     with Catalog.open(tmp_path / "c.db") as catalog:
         assert catalog.reindex(archive) == rows
+        assert differences(catalog, archive, now=START) == []
+        assert catalog.reindex(archive) == 0
     ended = [record.ended for name, data in archive.records() if (record := records.decode(data, name))]
 
     assert sorted(ended) == sorted(ends)
@@ -131,6 +139,31 @@ def test_the_stored_archives_cover_what_is_odd() -> None:
     assert {plan[24] for plan in plans} >= {1, 2, 3}
     assert all(any(one[number] for one in sections) for number in range(16))
     assert {found.manifest.format for found in archive.snapshots(LAB)} == {1, 2}
+
+
+def test_the_third_stored_archive_covers_what_format_3_brought() -> None:
+    """All formats in one chain, every kind of tombstone, retired packs that are needed, and gone; decisions."""
+    backend = Memory()
+    with zipfile.ZipFile(GOLDEN / "archive-v3.zip") as stored:
+        for name in stored.namelist():
+            backend.put_new(name, [stored.read(name)])
+    archive = Archive.open(backend)
+    live, tombs = archive.snapshots(LAB), archive.tombstones()
+    there = [backend.size(pack_name(pack)) is not None for pack in archive.replacements()]
+    kinds = {(tomb.why, bool(tomb.id), tomb.manifest.format if tomb.manifest else 3) for tomb in tombs}
+
+    assert {found.manifest.format for found in live} == {1, 2, 3}
+    assert any(found.manifest.draft.tags for found in live)
+    assert any(found.manifest.draft.level and found.manifest.draft.level.compared for found in live)
+    assert kinds >= {("forgotten", True, 2), ("forgotten", True, 3), ("erased", True, 3)}
+    assert kinds >= {("lost", True, 3), ("lost", False, 3)}
+    assert sorted(there) == [False, True]
+    assert {decision.kind for decision in archive.decisions()} == {"hold", "release", "accept", "reject"}
+    needy = archive.snapshots(ScopeKey("lab", "retired 12"))[-1]
+    for pack in archive.replacements():
+        if backend.size(pack_name(pack)) is not None:
+            backend.delete(pack_name(pack))
+    assert [finding.snapshots for finding in scrub(archive).findings] == [(needy.id,)]
 
 
 def test_a_stored_archive_is_read_by_the_standalone_reader(
@@ -177,7 +210,7 @@ def test_the_standalone_reader_proves_what_it_reads(golden: Path, version: str) 
     """One changed byte in a file of any kind is told, and ends with 1."""
     assert alone(golden).returncode == 0
     files = kinds(golden)
-    assert len(files) == {"archive-v1": 6, "archive-v2": 8}[version]
+    assert len(files) == {"archive-v1": 6, "archive-v2": 8, "archive-v3": 12}[version]
     for kind, path in files.items():
         whole = path.read_bytes()
         path.chmod(0o600)
@@ -204,6 +237,29 @@ def test_the_standalone_reader_goes_on_behind_damage(
     assert 0 < len(given) < total
     assert all(hashlib.sha256(Path(line[0]).read_bytes()).hexdigest() == line[3] for line in given)
     assert largest.stem in done.stderr
+
+
+def test_the_standalone_reader_takes_an_object_from_another_pack(tmp_path: Path) -> None:
+    """A snapshot that names a damaged pack and one with the same object loses nothing."""
+    archive = new_archive(LocalDisk(tmp_path / "archive"))
+    data = {"a": noise(3 << 10, 3), "b": noise(5 << 10, 4)}
+    first = write(archive, data)
+    pack = tmp_path / "archive" / pack_name(pack_of(archive, first, "a"))
+    pack.chmod(0o600)
+    with pack.open("r+b") as stream:
+        stream.seek(50)
+        stream.write(b"damaged")
+    writer = Writer(archive, LAB, proven=True)
+    for path, content in data.items():
+        writer.add(path, io.BytesIO(content), promised=Promise())
+    writer.commit(draft(LAB, START + NIGHT), clock=lambda: START + NIGHT)
+    third = write(archive, {**data, "c": b"3"}, night=2)  # objects of both packs
+    done = alone(tmp_path / "archive", tmp_path / "out", "--snapshot", third.id)
+    given = {path.name: path.read_bytes() for path in (tmp_path / "out" / third.id[:16]).iterdir()}
+
+    assert pack.stem in third.manifest.packs
+    assert given == {"0": data["a"], "1": data["b"], "2": b"3"}
+    assert pack.stem in done.stderr  # that it is damaged is told
 
 
 def test_an_unproven_file_is_never_given_as_a_whole_one(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_damaged_bytes_are_found_before_the_manifest_exists() -> None:
         write(archive, {"a": noise(5000, 1)}, night=1)
     assert [s.id for s in archive.snapshots()] == [first.id]
 
-    writer = Writer(archive, LAB, reuse=False)
+    writer = Writer(archive, LAB, proven=True)
     writer.add("a", BytesIO(noise(5000, 1)), promised=Promise())
     second = writer.commit(draft(taken_at=START + NIGHT), clock=Clock())
 

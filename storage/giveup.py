@@ -1,0 +1,114 @@
+"""The way out where a manifest or tombstone is damaged or missing for good: a person gives it up.
+
+What such a number needs is not known, so nothing is freed while it is there (`prune.sweep`). A tombstone of kind
+*lost* takes its place: what was damaged stays as evidence, and its packs go like any that nothing names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from storage import evidence, snapshot, tombstone
+from storage.archive import Archive
+from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, SnapshotUnknown
+from storage.snapshot import Link, ScopeKey, Snapshot
+from storage.tombstone import Tombstone
+
+State = Literal["whole", "damaged", "absent"]
+HINT = "try a copy of the archive first: `strongroom repair --from COPY`"
+
+
+@dataclass(frozen=True, slots=True)
+class GivingUp:
+    """What giving a number up does."""
+
+    key: ScopeKey
+    number: int
+    problem: str
+    tomb: Tombstone | None  # None: its manifest is whole and only its tombstone is not, so it is live again
+    reason: str
+    at: datetime
+    damaged: tuple[tuple[str, str], ...]  # files whose bytes go to the evidence, and their SHA-256
+
+
+def plan_give_up(archive: Archive, key: ScopeKey, number: int, *, reason: str, now: datetime) -> GivingUp:
+    """What it takes. Changes nothing.
+
+    Raises SnapshotUnknown for a number beyond the chain, one that can be read, or one that is gone already;
+    FormatUnknown for one that a newer version wrote; ValueError without a reason.
+    """
+    if not reason.strip():
+        raise ValueError("to give a number up takes a reason")
+    what = f"{key} number {number}"
+    if not 1 <= number <= max((link.number for link in archive.links(key)), default=0):
+        raise SnapshotUnknown(f"{what}: the chain has no such number")
+    names = snapshot.manifest_name(key, number), snapshot.tombstone_name(key, number)
+    manifest, tomb = (_look(archive, Link(name, key, number, name == names[1])) for name in names)
+    if tomb[0] == "whole":
+        raise SnapshotUnknown(
+            f"{what}: it is gone already, and its tombstone can be read", hint="there is nothing to do"
+        )
+    if manifest[0] == "whole" and tomb[0] == "absent":
+        raise SnapshotUnknown(f"{what}: it can be read", hint="to let a good snapshot go, `strongroom forget` it")
+    seen = [(name, state, problem) for name, (state, problem) in zip(names, (manifest, tomb), strict=True)]
+    damaged = tuple(
+        (name, hashlib.sha256(archive.backend.get(name)).hexdigest())
+        for name, state, _ in seen
+        if state == "damaged"
+    )
+    problem = "; ".join(problem for _, _, problem in seen if problem) or f"{names[0]}: missing"
+    made = None
+    if manifest[0] != "whole":
+        known = _named_by_the_next(archive, key, number)
+        made = tombstone.lost(archive.id, key, number, known=known, at=now, reason=reason)
+    return GivingUp(key, number, problem, made, reason, now, damaged)
+
+
+def give_up(archive: Archive, plan: GivingUp) -> None:
+    """Carry it out. The number is taken at every instant: no backup can get it meanwhile.
+
+    Raises ObjectCorrupt where the archive changed since the plan was made. Killed anywhere: run again. Retry: yes.
+    """
+    backend = archive.backend
+    manifest = snapshot.manifest_name(plan.key, plan.number)
+    tomb = snapshot.tombstone_name(plan.key, plan.number)
+    damaged = dict(plan.damaged)
+    data = None if plan.tomb is None else tombstone.encode(plan.tomb)
+    if tomb in damaged:
+        if data is not None and manifest not in damaged:  # something that cannot be read holds the number
+            held = backend.get(tomb)
+            backend.put_new(manifest, [held])
+            damaged[manifest] = hashlib.sha256(held).hexdigest()
+        evidence.swap(backend, tomb, damaged[tomb], data, now=plan.at, reason=plan.problem)
+    elif data is not None:
+        backend.put_new(tomb, [data])
+    if data is None:
+        return
+    if backend.get(tomb) != data:
+        raise ObjectCorrupt(f"{tomb}: somebody else put it meanwhile", hint="look at it, and run again")
+    if manifest in damaged:
+        evidence.swap(backend, manifest, damaged[manifest], None, now=plan.at, reason=plan.problem)
+
+
+def _look(archive: Archive, link: Link) -> tuple[State, str]:
+    """Whether the file of a link can be read, and why not. Raises FormatUnknown."""
+    if archive.backend.size(link.name) is None:
+        return "absent", ""
+    try:
+        if list(archive.forgotten([link]) if link.forgotten else archive.live([link])):
+            return "whole", ""
+    except FormatUnknown as exc:
+        raise FormatUnknown(f"{exc}; it is not given up: a newer version can read it") from exc
+    except (ObjectCorrupt, ObjectMissing) as exc:
+        return "damaged", str(exc)
+    return "absent", ""  # gone since its size was asked for
+
+
+def _named_by_the_next(archive: Archive, key: ScopeKey, number: int) -> str:
+    """The id of a number, as its successor names it; "" where that cannot tell."""
+    after = [link for link in archive.links(key) if link.number == number + 1]
+    read: list[Snapshot | Tombstone] = [*archive.forgotten(after, damaged=[]), *archive.live(after, damaged=[])]
+    return next((found.previous for found in read if found.previous), "")
