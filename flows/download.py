@@ -10,17 +10,17 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from flows.errors import SourceUnavailable
 from flows.sources.base import Download
+from storage.aside import syncing
 from storage.errors import BackendFailed
 from storage.verify import Measured, Meter
 
 QUEUE = 16  # pieces (of 1 MiB) between two threads: what a slow disk may fall behind
-SYNC = 64 << 20  # bytes after which the disk is asked to keep what it has
 MARGIN = 256 << 20  # bytes that stay free on the disk
 READ = 1 << 20
 
@@ -80,21 +80,19 @@ def _pump(
     on_bytes: Callable[[int], None],
     most: int | None,
 ) -> None:
-    done = synced = 0
+    done = 0
     failed: list[BaseException] = []
-    with ExitStack() as stack:
-        write, measure = (stack.enter_context(_aside(work, failed)) for work in (stream.write, meter.update))
-        # The disk begins at once: what would wait for the last byte is written while the rest comes.
-        sync = stack.enter_context(_aside(lambda _: os.fdatasync(stream.fileno()), failed, places=1))
+    with (
+        syncing(stream.fileno()) as wrote,
+        _aside(stream.write, failed) as write,
+        _aside(meter.update, failed) as measure,
+    ):
         for piece in chunks:
             write.put(piece)
             measure.put(piece)
             on_bytes(len(piece))
+            wrote(len(piece))
             done += len(piece)
-            if done - synced >= SYNC:
-                synced = done
-                with suppress(queue.Full):  # the disk is still at it
-                    sync.put_nowait(b"")
             if failed or (most is not None and done > most):
                 break
     if failed:
@@ -103,10 +101,10 @@ def _pump(
 
 @contextmanager
 def _aside(
-    work: Callable[[bytes | bytearray], object], failed: list[BaseException], places: int = QUEUE
+    work: Callable[[bytes | bytearray], object], failed: list[BaseException]
 ) -> Iterator[queue.Queue[bytes | bytearray | None]]:
     """A thread that does `work` with what is put; all is done at the end. What it raises stands in `failed`."""
-    pieces: queue.Queue[bytes | bytearray | None] = queue.Queue(places)
+    pieces: queue.Queue[bytes | bytearray | None] = queue.Queue(QUEUE)
 
     def run() -> None:
         while (piece := pieces.get()) is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.archive import Archive
-from storage.aside import one_behind
+from storage.aside import one_behind, syncing
 from storage.contents import Leaf, leaves_of, readings
 from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.listing import Entry
@@ -124,8 +124,10 @@ def write_proven(
         if already not in (None, size):
             raise BackendFailed(f"{path}: a different file is already there", hint=_TAKEN)
         with scratch.open("xb") as stream:
-            for chunk in one_behind(stream.write, _readable(chunks)):
-                on_bytes(len(chunk))
+            with syncing(stream.fileno()) as wrote:
+                for chunk in one_behind(stream.write, _readable(chunks)):
+                    on_bytes(len(chunk))
+                    wrote(len(chunk))
             stream.flush()
             os.fsync(stream.fileno())
         if already is None:
