@@ -58,7 +58,7 @@ def restore(
     file goes to the same place again.
     """
     reader = archive.reader(found)
-    entries = archive.entries(found)
+    entries = reader.entries(found)
     results: list[Restored | Lost] = []
     for entry, place in zip(entries, places([entry.path for entry in entries]), strict=True):
         try:
@@ -84,7 +84,7 @@ def restore_leaves(
     and the leaves that are wanted.
     """
     reader = archive.reader(found)
-    entries = archive.entries(found)
+    entries = reader.entries(found)
     some: list[Leaf] = []
     results: list[Restored | Lost] = []
     for entry in entries:
