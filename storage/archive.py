@@ -23,6 +23,7 @@ from storage.errors import (
     SnapshotUnknown,
     StorageError,
 )
+from storage.footers import Footers
 from storage.index import Index
 from storage.listing import Entry
 from storage.objects import PlainSha256, Scheme, scheme
@@ -50,6 +51,7 @@ class Archive:
         self.backend = backend
         self.id = archive_id
         self.scheme = scheme
+        self._footers = Footers(backend)
         self._notes: dict[str, Replaced] = {}  # by name, as far as they were read
 
     @classmethod
@@ -226,7 +228,7 @@ class Archive:
 
     def reader(self, *found: Snapshot) -> Reader:
         """Reads files of one snapshot, or of several; of one scope, quickest in their order."""
-        index = Index(self.backend, self.scheme)
+        index = Index(self.backend, self.scheme, self._footers.of)
         index.load_readable(sorted({pack for one in found for pack in self.packs_of(one.manifest)}))
         return Reader(index)
 

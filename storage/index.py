@@ -10,8 +10,9 @@ import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from storage.backend import Backend
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
@@ -63,8 +64,10 @@ class _Run:
 class Index:
     """Objects of the packs that were `load`ed. Memory: some 70 bytes an object, and CACHE."""
 
-    def __init__(self, backend: Backend, scheme: Scheme) -> None:
+    def __init__(self, backend: Backend, scheme: Scheme, footer: Callable[[str], Footer] | None = None) -> None:
+        """`footer` tells a pack's footer, where some are at hand; else each is read."""
         self._backend = backend
+        self._footer = footer or partial(footer_of, backend)
         self._scheme = scheme
         self._loaded: dict[str, int] = {}  # digest -> its place in `_packs`
         self._packs: list[tuple[str, Footer]] = []
@@ -85,7 +88,7 @@ class Index:
         """Know the objects of these packs. Raises ObjectMissing, ObjectCorrupt for a pack that is not whole."""
         for pack in packs:
             if pack not in self._loaded:
-                self.add(pack, footer_of(self._backend, pack))
+                self.add(pack, self._footer(pack))
 
     def load_readable(self, packs: Iterable[str]) -> None:
         """As `load`, for a reader that wants what is there: a pack that is not whole shows when it is needed."""
@@ -140,11 +143,6 @@ class Index:
     def pack_of(self, place: int) -> str:
         """The digest of the pack that a place lies in."""
         return self._packs[place >> _ROWS][0]
-
-    def find(self, oid: Oid) -> Location | None:
-        """Where the object is, as far as packs were loaded."""
-        place = self.place(oid)
-        return None if place is None else self.locate(place)
 
     def locate(self, place: int) -> Location:
         """What lies at a place."""
@@ -249,6 +247,7 @@ class Index:
         self._noted = len(self._packs)
 
     def _sort(self) -> None:
+        # What is there comes first and in order: the sort takes it for one run and merges.
         both = [key << 64 | place for key, place in zip(self._keys, self._places, strict=True)]
         for pack in range(self._sorted, len(self._packs)):
             table, first = self._packs[pack][1].table, pack << _ROWS
@@ -261,7 +260,7 @@ class Index:
 
 
 def footer_of(backend: Backend, pack: str) -> Footer:
-    """The footer of a pack, by two or three small reads. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
+    """The footer of a pack, by one to three reads. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
     name = pack_name(pack)
     size = backend.size(name)
     if size is None:
