@@ -20,7 +20,7 @@ from storage.aside import syncing
 from storage.errors import BackendFailed
 from storage.verify import Measured, Meter
 
-QUEUE = 4  # pieces (of 1 MiB) between two threads: what a slow disk may fall behind
+QUEUE = 16  # pieces (of 1 MiB) between two threads: what a slow disk may fall behind
 MARGIN = 256 << 20  # bytes that stay free on the disk
 READ = 1 << 20
 
