@@ -1,4 +1,4 @@
-"""A file from an open answer into the spool: one thread receives, a second one hashes and writes.
+"""A file from an open answer into the spool: one thread receives, a second one writes, a third one measures.
 
 Knows neither HTTP nor any system. What to do about a file that differs from its promise is the engine's business.
 """
@@ -10,15 +10,17 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from flows.errors import SourceUnavailable
 from flows.sources.base import Download
+from storage.aside import syncing
 from storage.errors import BackendFailed
 from storage.verify import Measured, Meter
 
-QUEUE = 16  # pieces (of 1 MiB) between the two threads: what a slow disk may fall behind
+QUEUE = 16  # pieces (of 1 MiB) between two threads: what a slow disk may fall behind
 MARGIN = 256 << 20  # bytes that stay free on the disk
 READ = 1 << 20
 
@@ -46,7 +48,8 @@ def receive(
     `offset` bytes are already there and were asked to be skipped: they are measured again and kept if the answer
     begins behind them, thrown away if it begins at 0. Raises SourceUnavailable where the answer is shorter or
     longer than its headers said, or breaks, and BackendFailed where the disk refuses; what arrived stays in
-    `path`. Beyond `most` bytes nothing more is read: the caller's comparison then fails. Memory: QUEUE pieces.
+    `path`. Beyond `most` bytes nothing more is read: the caller's comparison then fails. Memory: some
+    QUEUE pieces.
     """
     meter = Meter()
     try:
@@ -71,36 +74,54 @@ def receive(
 
 
 def _pump(
-    chunks: Iterator[bytes], stream: BinaryIO, meter: Meter, on_bytes: Callable[[int], None], most: int | None
+    chunks: Iterator[bytes | bytearray],
+    stream: BinaryIO,
+    meter: Meter,
+    on_bytes: Callable[[int], None],
+    most: int | None,
 ) -> None:
     done = 0
-    pieces: queue.Queue[bytes | None] = queue.Queue(QUEUE)
     failed: list[BaseException] = []
+    with (
+        syncing(stream.fileno()) as wrote,
+        _aside(stream.write, failed) as write,
+        _aside(meter.update, failed) as measure,
+    ):
+        for piece in chunks:
+            write.put(piece)
+            measure.put(piece)
+            on_bytes(len(piece))
+            wrote(len(piece))
+            done += len(piece)
+            if failed or (most is not None and done > most):
+                break
+    if failed:
+        raise failed[0]
 
-    def work() -> None:
+
+@contextmanager
+def _aside(
+    work: Callable[[bytes | bytearray], object], failed: list[BaseException]
+) -> Iterator[queue.Queue[bytes | bytearray | None]]:
+    """A thread that does `work` with what is put; all is done at the end. What it raises stands in `failed`."""
+    pieces: queue.Queue[bytes | bytearray | None] = queue.Queue(QUEUE)
+
+    def run() -> None:
         while (piece := pieces.get()) is not None:
             if failed:
                 continue  # drain, so that the receiver never waits for a place
             try:
-                stream.write(piece)
-                meter.update(piece)
-            except BaseException as exc:  # handed to the receiving thread below
+                work(piece)
+            except BaseException as exc:  # raised by the receiving thread
                 failed.append(exc)
 
-    writer = threading.Thread(target=work, name="spool", daemon=True)
-    writer.start()
+    thread = threading.Thread(target=run, name="spool", daemon=True)
+    thread.start()
     try:
-        for piece in chunks:
-            pieces.put(piece)
-            on_bytes(len(piece))
-            done += len(piece)
-            if failed or (most is not None and done > most):
-                break
+        yield pieces
     finally:
         pieces.put(None)
-        writer.join()
-    if failed:
-        raise failed[0]
+        thread.join()
 
 
 def _read(stream: BinaryIO, length: int) -> Iterator[bytes]:

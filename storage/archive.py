@@ -26,6 +26,7 @@ from storage.errors import (
     SnapshotUnknown,
     StorageError,
 )
+from storage.footers import Footers
 from storage.index import Index
 from storage.listing import Entry
 from storage.objects import PlainSha256, Scheme, scheme
@@ -54,6 +55,7 @@ class Archive:
         self.backend = backend
         self.id = archive_id
         self.scheme = scheme
+        self._footers = Footers(backend)
         self._notes: dict[str, Replaced] = {}  # by name, as far as they were read
 
     @classmethod
@@ -237,7 +239,7 @@ class Archive:
 
     def reader(self, *found: Snapshot) -> Reader:
         """Reads files of one snapshot, or of several; of one scope, quickest in their order."""
-        index = Index(self.backend, self.scheme)
+        index = Index(self.backend, self.scheme, self._footers.of)
         named = (pack for one in found for pack in one.manifest.packs)
         index.load_readable(replaced.to_read(self.replacements(damaged=[]), named))
         return Reader(index)

@@ -11,14 +11,15 @@ import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from storage.backend import Backend
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.objects import OID_SIZE, Oid, Scheme
-from storage.packs import OBJECT, Block, Footer, Placed, open_block, read_footer
+from storage.packs import BLOCK_SIZE, OBJECT, Block, Footer, Placed, open_block, read_footer
 
 CACHE = 16 << 20  # bytes of blocks kept: a file's objects lie in the packs of many nights, in turn
 _HEX = re.compile("[0-9a-f]{64}")
@@ -27,6 +28,8 @@ _KEY = struct.Struct(f">Q{OBJECT.size - 8}x")  # of a row of a pack's table, the
 _PART = struct.Struct(">32xIIIx")  # of such a row: block, offset, bytes
 _ROWS = 32  # bits of a place that say the row; those above, the pack
 _ROW = (1 << _ROWS) - 1
+_SMALL, _AGAIN = 4096, 1024  # bytes of an object, and objects, that are remembered as they are
+_RUNS = 3  # objects that are compressed already have blocks of their own, and large ones have none
 
 
 def pack_name(digest: str) -> str:
@@ -49,11 +52,24 @@ class Location:
     placed: Placed
 
 
+@dataclass(slots=True)
+class _Run:
+    """Objects of one file that follow one another in a pack, too, as they do block by block."""
+
+    pack: int
+    table: bytes
+    at: int  # in the table: the row that comes next
+    number: int = -1  # of the block that `plain` is
+    plain: bytes = b""
+
+
 class Index:
     """Objects of the packs that were `load`ed. Memory: some 70 bytes an object, and CACHE."""
 
-    def __init__(self, backend: Backend, scheme: Scheme) -> None:
+    def __init__(self, backend: Backend, scheme: Scheme, footer: Callable[[str], Footer] | None = None) -> None:
+        """`footer` tells a pack's footer, where some are at hand; else each is read."""
         self._backend = backend
+        self._footer = footer or partial(footer_of, backend)
         self._scheme = scheme
         self._loaded: dict[str, int] = {}  # digest -> its place in `_packs`
         self._packs: list[tuple[str, Footer]] = []
@@ -69,13 +85,14 @@ class Index:
         self._last = 0  # the place found last
         self._blocks: OrderedDict[tuple[int, int], bytes] = OrderedDict()  # read last, newest at the end
         self._cached = 0  # bytes of them
-        self._current: tuple[tuple[int, int], bytes] = ((-1, -1), b"")  # the very last
+        self._runs: list[_Run] = []  # where `fetch` goes on, the newest first
+        self._again: dict[Oid, bytes] = {}  # what it found elsewhere: icons and styles come thousands of times
 
     def load(self, packs: Iterable[str]) -> None:
         """Know the objects of these packs. Raises ObjectMissing, ObjectCorrupt for a pack that is not whole."""
         for pack in packs:
             if pack not in self._loaded:
-                self.add(pack, footer_of(self._backend, pack))
+                self.add(pack, self._footer(pack))
 
     def load_readable(self, packs: Iterable[str]) -> None:
         """As `load`, for a reader that wants what is there: a pack that is not whole shows when it is needed."""
@@ -132,11 +149,6 @@ class Index:
     def pack_of(self, place: int) -> str:
         """The digest of the pack that a place lies in."""
         return self._packs[place >> _ROWS][0]
-
-    def find(self, oid: Oid) -> Location | None:
-        """Where the object is, as far as packs were loaded."""
-        place = self.place(oid)
-        return None if place is None else self.locate(place)
 
     def locate(self, place: int) -> Location:
         """What lies at a place."""
@@ -199,7 +211,30 @@ class Index:
 
         An object that several packs hold is proven, so that one of them may be damaged. Memory: its block.
         """
-        return self.read(oid) if self._is_doubled(oid) else self._fetch_at(self._place_of(oid))
+        if self._is_doubled(oid):
+            return self.read(oid)
+        for run in self._runs:
+            if run.table.startswith(oid, run.at):
+                return self._follow(run)
+        again = self._again.get(oid)
+        if again is not None:
+            return again
+        place = self._place_of(oid)
+        run = _Run(place >> _ROWS, self._packs[place >> _ROWS][1].table, (place & _ROW) * OBJECT.size)
+        self._runs = [run, *self._runs[: _RUNS - 1]]
+        data = self._follow(run)
+        if len(data) <= _SMALL:
+            if len(self._again) >= _AGAIN:
+                self._again.clear()
+            self._again[oid] = data
+        return data
+
+    def _follow(self, run: _Run) -> bytes:
+        number, offset, length = _PART.unpack_from(run.table, run.at)
+        run.at += OBJECT.size
+        if number != run.number:
+            run.number, run.plain = number, self._block_at(run.pack, number)
+        return run.plain[offset : offset + length]
 
     def _is_doubled(self, oid: Oid) -> bool:
         if self._noted < len(self._packs):
@@ -215,15 +250,14 @@ class Index:
     def _fetch_at(self, place: int) -> bytes:
         pack = place >> _ROWS
         number, offset, length = _PART.unpack_from(self._packs[pack][1].table, (place & _ROW) * OBJECT.size)
-        if self._current[0] == (pack, number):
-            return self._current[1][offset : offset + length]
+        return self._block_at(pack, number)[offset : offset + length]
+
+    def _block_at(self, pack: int, number: int) -> bytes:
         plain = self._blocks.get((pack, number))
         if plain is None:
-            plain = self._block(pack, number)
-        else:
-            self._blocks.move_to_end((pack, number))
-        self._current = ((pack, number), plain)
-        return plain[offset : offset + length]
+            return self._block(pack, number)
+        self._blocks.move_to_end((pack, number))
+        return plain
 
     def _why_missing(self) -> str:
         if not self._broken:
@@ -235,6 +269,8 @@ class Index:
         digest, footer = self._packs[pack]
         block, name = footer.blocks[number], pack_name(digest)
         plain = open_block(block, self._backend.get(name, block.offset, block.stored), name)
+        if len(plain) > BLOCK_SIZE:
+            return plain  # of one object, which is seldom wanted twice
         self._blocks[pack, number] = plain
         self._cached += len(plain)
         while self._cached > CACHE and len(self._blocks) > 1:
@@ -257,6 +293,7 @@ class Index:
         self._noted = len(self._packs)
 
     def _sort(self) -> None:
+        # What is there comes first and in order: the sort takes it for one run and merges.
         both = [key << 64 | place for key, place in zip(self._keys, self._places, strict=True)]
         for pack in range(self._sorted, len(self._packs)):
             table, first = self._packs[pack][1].table, pack << _ROWS
@@ -270,7 +307,7 @@ class Index:
 
 
 def footer_of(backend: Backend, pack: str) -> Footer:
-    """The footer of a pack, by two or three small reads. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
+    """The footer of a pack, by one to three reads. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
     name = pack_name(pack)
     size = backend.size(name)
     if size is None:

@@ -31,6 +31,7 @@ BLOCK_SIZE = 1 << 20  # small objects share a block of about this size, so that 
 MAX_OBJECT = 32 << 20  # larger content is several objects
 MAX_FOOTER = 256 << 20  # a reader takes no more into memory, whatever a pack claims
 SALT_SIZE = 16  # bytes
+TAIL = 64 << 10  # bytes read at once: most footers are within, and a pack of texts whole
 LEVEL = 3  # zstd's default; performance figures in README
 SAMPLE = 64 << 10  # bytes of a large object tried first: what does not shrink there is kept raw
 
@@ -189,19 +190,26 @@ class _OpenBlock:
 def read_footer(read: Callable[[int, int], bytes], size: int, name: str) -> Footer:
     """The footer of the pack of `size` bytes that `read(offset, length)` reads from.
 
+    One read of the end and one of the first bytes, a third where the footer is long; one for a small pack.
     Raises FormatUnknown where it is no pack of this format, ObjectCorrupt where it is one and is damaged.
     """
     if size < HEADER.size + TRAILER.size:
         raise ObjectCorrupt(f"{name}: {size} bytes, a pack has at least {HEADER.size + TRAILER.size}")
-    magic, scheme, _ = HEADER.unpack(_exactly(read, 0, HEADER.size, name))
-    offset, length, digest, end = TRAILER.unpack(_exactly(read, size - TRAILER.size, TRAILER.size, name))
+    tail_at = max(0, size - TAIL)
+    tail = _exactly(read, tail_at, size - tail_at, name)
+
+    def part(at: int, length: int) -> bytes:
+        return tail[at - tail_at : at - tail_at + length] if at >= tail_at else _exactly(read, at, length, name)
+
+    magic, scheme, _ = HEADER.unpack(part(0, HEADER.size))
+    offset, length, digest, end = TRAILER.unpack(part(size - TRAILER.size, TRAILER.size))
     if magic[:6] == MAGIC[:6] and magic != MAGIC:
         raise FormatUnknown(f"{name}: pack format {magic[6:].hex()}, this version reads {MAGIC[6:].hex()}")
     if magic != MAGIC or end != END_MAGIC or offset + length + TRAILER.size != size:
         raise ObjectCorrupt(f"{name}: its first or last bytes are not those of a whole pack")
     if length > MAX_FOOTER:
         raise ObjectCorrupt(f"{name}: a footer of {length} bytes, at most {MAX_FOOTER} are read")
-    data = _exactly(read, offset, length, name)
+    data = part(offset, length)
     if hashlib.sha256(data).digest() != digest:
         raise ObjectCorrupt(f"{name}: footer sha256 differs from the one in its trailer")
     blocks, objects = COUNTS.unpack_from(data) if length >= COUNTS.size else (0, 0)

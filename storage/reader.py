@@ -57,7 +57,7 @@ class Reader:
         somewhere takes the file for whole only then. Where these differ, the error names the object that is wrong.
         """
         meter = Meter()
-        parts = _joined(self._parts(entry, self._index.fetch))
+        parts = self._parts(entry, self._index.fetch)
         if entry.measured.size > ASIDE:
             yield from one_behind(meter.update, parts)
         else:
@@ -161,20 +161,29 @@ class Reader:
         return b"".join(map(self._index.read, step))
 
     def _parts(self, entry: Entry, read: Callable[[Oid], bytes]) -> Iterator[bytes]:
+        """The file in order, small parts put together: each step of a reader costs more than their bytes do."""
         _known(entry)
         if entry.recipe.kind == "concat":
-            yield from map(read, entry.recipe.objects)
-            return
+            steps: Iterator[tuple[bytes, bytes]] = ((b"", oid) for oid in entry.recipe.objects)
+        else:
+            steps = self.plan(entry).parts()
+        small: list[bytes] = []
+        size = 0
         try:
-            for before, oids in self.plan(entry).parts():
-                yield before
-                if len(oids) == OID_SIZE:
-                    yield read(Oid(oids))
-                else:
-                    for at in range(0, len(oids), OID_SIZE):
-                        yield read(Oid(oids[at : at + OID_SIZE]))
+            for before, oids in steps:
+                small.append(before)
+                size += len(before)
+                for at in range(0, len(oids), OID_SIZE):
+                    data = read(Oid(oids[at : at + OID_SIZE]))  # where there is but one, no copy is made
+                    small.append(data)
+                    size += len(data)
+                    if size >= JOINED:
+                        yield b"".join(small)
+                        small.clear()
+                        size = 0
         except ValueError as exc:
             raise ObjectCorrupt(f"{entry.path}: its plan cannot be read: {exc}") from exc
+        yield b"".join(small)
 
 
 def readable(names: Iterable[bytes]) -> list[str]:
@@ -185,18 +194,3 @@ def readable(names: Iterable[bytes]) -> list[str]:
 def _known(entry: Entry) -> None:
     if entry.recipe.kind not in ("concat", "zip"):
         raise FormatUnknown(f"{entry.path}: kept as {entry.recipe.kind!r}, this version reads 'concat' and 'zip'")
-
-
-def _joined(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Small parts put together to some JOINED bytes; large ones as they are."""
-    small: list[bytes] = []
-    size = 0
-    for part in parts:
-        small.append(part)
-        size += len(part)
-        if size >= JOINED:
-            yield b"".join(small)
-            small.clear()
-            size = 0
-    if small:
-        yield b"".join(small)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.archive import Archive
-from storage.aside import one_behind
+from storage.aside import one_behind, syncing
 from storage.contents import Leaf, leaves_of, readings
 from storage.errors import BackendFailed, FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.listing import Entry
@@ -58,7 +58,7 @@ def restore(
     file goes to the same place again.
     """
     reader = archive.reader(found)
-    entries = archive.entries(found)
+    entries = reader.entries(found)
     results: list[Restored | Lost] = []
     for entry, place in zip(entries, places([entry.path for entry in entries]), strict=True):
         try:
@@ -84,7 +84,7 @@ def restore_leaves(
     and the leaves that are wanted.
     """
     reader = archive.reader(found)
-    entries = archive.entries(found)
+    entries = reader.entries(found)
     some: list[Leaf] = []
     results: list[Restored | Lost] = []
     for entry in entries:
@@ -124,8 +124,10 @@ def write_proven(
         if already not in (None, size):
             raise BackendFailed(f"{path}: a different file is already there", hint=_TAKEN)
         with scratch.open("xb") as stream:
-            for chunk in one_behind(stream.write, _readable(chunks)):
-                on_bytes(len(chunk))
+            with syncing(stream.fileno()) as wrote:
+                for chunk in one_behind(stream.write, _readable(chunks)):
+                    on_bytes(len(chunk))
+                    wrote(len(chunk))
             stream.flush()
             os.fsync(stream.fileno())
         if already is None:

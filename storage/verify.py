@@ -76,7 +76,7 @@ class Meter:
         self._crc32 = 0
         self._sha256 = hashlib.sha256()
 
-    def update(self, chunk: bytes | memoryview) -> None:
+    def update(self, chunk: bytes | bytearray | memoryview) -> None:
         """Take the next chunk into all three figures."""
         self._size += len(chunk)
         self._crc32 = zlib.crc32(chunk, self._crc32)

@@ -17,6 +17,8 @@ from storage.replaced import Replaced
 from storage.snapshot import Snapshot
 from storage.upkeep_records import Finding
 
+TOGETHER = 1 << 16  # objects of files that are looked for at once
+
 
 def not_whole(archive: Archive, live: Sequence[Snapshot], notes: Mapping[str, Replaced]) -> Iterator[Finding]:
     """Listings and plans that cannot be read, and objects that are in none of their snapshot's own packs.
@@ -80,26 +82,36 @@ def _problems(
         return
     if (len(entries), sum(entry.measured.size for entry in entries)) != (manifest.files, manifest.size):
         yield "its listing and its manifest count differently"
-    lacking = []
+    lacking: list[str] = []
+    needs: dict[str, frozenset[Oid]] = {}
+    count = 0
     for entry in entries:
         if entry.path in lost:
             continue
         try:
-            if _outside(plans.oids(entry), held):
-                lacking.append(entry.path)
+            needs[entry.path] = frozenset(plans.oids(entry))
+            count += len(needs[entry.path])
         except ObjectMissing:
             lacking.append(entry.path)
         except StorageError as exc:
             yield f"{entry.path}: its plan cannot be read: {exc}"
+        if count >= TOGETHER:
+            lacking += _lacking(needs, held)
+            needs, count = {}, 0
+    lacking += _lacking(needs, held)
     if lacking:
         yield f"{lacking[0]}: in none of its packs ({len(lacking)} files)"
 
 
+def _lacking(needs: Mapping[str, frozenset[Oid]], held: Iterable[frozenset[Oid]]) -> list[str]:
+    """The files that need an object that none of these hold: looked for once for all of them."""
+    outside = _outside(frozenset().union(*needs.values()), held)
+    return [path for path, oids in needs.items() if oids & outside] if outside else []
+
+
 def _outside(oids: Iterable[Oid], held: Iterable[frozenset[Oid]]) -> frozenset[Oid]:
-    """Those of the objects that none of these hold."""
-    left = frozenset(oids)
-    for objects in held:
-        if not left:
-            break
-        left -= objects
-    return left
+    """Those of the objects that none of these hold. One pass over what they hold, however many they are."""
+    left = set(oids)
+    if left:
+        left.difference_update(*held)
+    return frozenset(left)

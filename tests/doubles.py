@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from storage.archive import Archive
 from storage.backend import Backend, Memory
-from storage.index import Index
+from storage.index import Index, Location
 from storage.listing import Entry, Recipe
 from storage.objects import Oid
 from storage.prune import candidate, forget
@@ -202,9 +202,14 @@ def pack_of(archive: Archive, found: Snapshot, path: str) -> str:
     (entry,) = (one for one in archive.entries(found) if one.path == path)
     index = Index(archive.backend, archive.scheme)
     index.load(found.manifest.packs)
-    where = index.find(list(archive.reader(found).oids(entry))[-1])
-    assert where is not None
-    return where.pack
+    return located(index, list(archive.reader(found).oids(entry))[-1]).pack
+
+
+def located(index: Index, oid: Oid) -> Location:
+    """Where an object lies that is there."""
+    place = index.place(oid)
+    assert place is not None
+    return index.locate(place)
 
 
 def drop(archive: Archive, found: Snapshot, *, now: datetime) -> None:

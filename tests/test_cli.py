@@ -202,3 +202,17 @@ def test_doctor_says_what_is_missing(shell: Shell) -> None:
 def test_one_exit_code_for_many_runs(codes: list[int], expected: Exit) -> None:
     """Theirs where they agree, partly where some went well."""
     assert overall(codes) is expected
+
+
+@pytest.mark.parametrize("verb", ["--help", "snapshots --help"])
+def test_a_reader_that_leaves_ends_a_verb_quietly(shell: Shell, verb: str) -> None:
+    """`strongroom … | head` is no failure, whether the pipe breaks at a line or at the last flush."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows.cli", *verb.split()], cwd=shell.folder, env=shell.environ, stdout=pipe,
+            stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")

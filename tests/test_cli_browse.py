@@ -17,7 +17,7 @@ from storage.backend import LocalDisk
 from storage.index import pack_name
 from storage.packs import Codec
 from storage.snapshot import Snapshot
-from tests.doubles import LAB, OFFICE, new_archive, noise, overwrite, write
+from tests.doubles import LAB, OFFICE, located, new_archive, noise, overwrite, write
 from tests.storage.exports import FILLER, export, name
 from tests.storage.test_restore import HOSTILE
 
@@ -73,8 +73,7 @@ def lose_content(archive: Archive, found: Snapshot) -> None:
     reader = archive.reader(found)
     (entry,) = reader.entries(found)
     for oid in reader.plan(entry).oids():
-        where = reader._index.find(oid)
-        assert where
+        where = located(reader._index, oid)
         data = bytearray(archive.backend.get(pack_name(where.pack)))
         data[where.block.offset + (where.placed.offset if where.block.codec == Codec.RAW else 9)] ^= 1
         overwrite(archive.backend, pack_name(where.pack), bytes(data))
@@ -165,8 +164,7 @@ def test_find_goes_on_behind_a_plan_that_cannot_be_read(archive: Archive, shell:
     last = archive.snapshots()[-1]
     reader = archive.reader(last)
     (entry,) = reader.entries(last)
-    where = reader._index.find(entry.recipe.steps[-1][0])
-    assert where
+    where = located(reader._index, entry.recipe.steps[-1][0])
     overwrite(archive.backend, pack_name(where.pack), b"nothing")
     code, out, _ = shell("find", "SD123", "--json")
     (hit,) = [hit for hit in json.loads(out)["hits"] if hit["path"] == DOC]

@@ -6,6 +6,7 @@ quick.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from flows.cli.app import run
@@ -13,4 +14,9 @@ from flows.cli.app import run
 
 def main() -> None:
     """The console script."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough; Python's own flush at the end must not find out again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

@@ -49,6 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         complain("interrupted", "run again: it goes on where it stopped")
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        return Exit.DONE
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # the reader has seen enough: head, less
+            return Exit.DONE
+        raise
     return result if isinstance(result, int) else Exit.DONE

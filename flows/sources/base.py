@@ -87,7 +87,7 @@ class Receipt:
 class Download:
     """An open answer: the file's bytes as they come over the wire."""
 
-    chunks: Iterator[bytes]
+    chunks: Iterator[bytes | bytearray]
     start: int  # offset of the first byte; 0 where the server ignored the offset that was asked for
     total: int | None  # bytes of the whole file, as the answer's headers say; None: they do not
     validator: str = ""  # names this very version of the file, for going on from an offset; "": cannot be done

@@ -117,10 +117,12 @@ def _memory(course: Course, reach: float) -> Iterator[Figure]:
 
 
 def downloads(taken: Mapping[tuple[str, str], Sequence[Spent]]) -> Iterator[Figure]:
-    """By protocol and client: "curl", "ours" (from opening the link) and "process" (with Python's start)."""
+    """By protocol and client, as `served.measure` names them."""
     for protocol, reach in (("http", 1.05), ("https", 1.2)):
         peer = taken[protocol, "curl"]
         yield _time(f"download with both sums, {protocol}", taken[protocol, "ours"], "curl -o", peer, reach)
+        durable = taken[protocol, "synced"]
+        yield _time(f"the same, {protocol}", taken[protocol, "ours"], "curl -o, sync -d", durable, None)
         whole = taken[protocol, "process"]
         yield _time(f"download, {protocol}, with the start of Python", whole, "curl -o", peer, None)
 

@@ -1,8 +1,8 @@
 """Downloading one file and knowing both its sums: Strongroom's client against `curl -o`, by HTTP and TLS.
 
 nginx serves the file from the page cache on loopback; its own time counts for nobody but it shares the cores.
-`curl -o` writes and knows no sum; Strongroom writes, has CRC-32 and SHA-256 at the last byte, and has the file on
-the disk (fsync).
+`curl -o` writes, knows no sum, and leaves the file to the page cache; Strongroom writes, has CRC-32 and SHA-256 at
+the last byte, and has the file on the disk (fsync).
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def versions() -> list[str]:
 
 
 def measure(folder: Path, size: int, rounds: int) -> Mapping[tuple[str, str], list[Spent]]:
-    """By protocol and client: "curl", "ours" (from opening the link) and "process" (ours with Python's start)."""
+    """By protocol and client: "curl", "synced" (curl, then `sync -d`), "ours" (from opening the link), "process"
+    (ours with Python's start)."""
     (folder / "www").mkdir(parents=True)
     served = folder / "www" / "export.zip"
     rng = Random(size)
@@ -66,7 +67,7 @@ def measure(folder: Path, size: int, rounds: int) -> Mapping[tuple[str, str], li
         for turn in range(rounds):
             for protocol, port in ports.items():
                 url = f"{protocol}://localhost:{port}/export.zip"
-                turns = [_curl, _ours] if turn % 2 == 0 else [_ours, _curl]
+                turns = [_curl, _synced, _ours] if turn % 2 == 0 else [_ours, _synced, _curl]
                 for client in turns:
                     to = folder / "got.zip"
                     lab.empty(folder / "nothing")  # lets the disk finish
@@ -83,6 +84,12 @@ def _curl(url: str, to: Path, folder: Path) -> dict[str, Spent]:
     return {
         "curl": lab.run(["curl", "--silent", "--fail", "--cacert", str(folder / "cert.pem"), "-o", str(to), url])
     }
+
+
+def _synced(url: str, to: Path, folder: Path) -> dict[str, Spent]:
+    """What it takes curl to have the file on the disk, as ours has."""
+    fetch = ["curl", "--silent", "--fail", "--cacert", str(folder / "cert.pem"), "-o", str(to), url]
+    return {"synced": lab.run(["sh", "-c", '"$@" && sync -d "$0"', str(to), *fetch])}
 
 
 def _ours(url: str, to: Path, folder: Path) -> dict[str, Spent]:

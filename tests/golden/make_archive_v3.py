@@ -111,8 +111,9 @@ def retired_packs(made: Night) -> None:
         drop(archive, old, now=FIRST)
         index = Index(archive.backend, archive.scheme)
         index.load(second.manifest.packs)
-        where = index.find(archive.scheme.oid(first["a"]))
-        assert where is not None
+        place = index.place(archive.scheme.oid(first["a"]))
+        assert place is not None
+        where = index.locate(place)
         made.retire(where.pack, needed_of(archive, where.pack, second), at=LATER)
         if gone:
             archive.backend.delete(pack_name(where.pack))

@@ -16,7 +16,7 @@ from storage.contents import Leaf, leaves, readings
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.index import pack_name
 from storage.snapshot import Snapshot
-from tests.doubles import new_archive, noise, overwrite, write
+from tests.doubles import located, new_archive, noise, overwrite, write
 from tests.storage.exports import FILLER, export, name
 
 DOC = ("doc_Buffers-123/doc_Buffers-123.xml", b"<document/>" * 9)
@@ -132,7 +132,7 @@ def test_a_lost_pack_is_told_by_who_needs_it() -> None:
     reader = archive.reader(found)
     some = list(leaves(reader, reader.entries(found)))
     (entry,) = reader.entries(found)
-    needed = {reader._index.find(oid).pack for oid in reader.plan(entry).oids()}  # type: ignore[union-attr]
+    needed = {located(reader._index, oid).pack for oid in reader.plan(entry).oids()}
     for pack in needed:
         overwrite(archive.backend, pack_name(pack), b"nothing")
 

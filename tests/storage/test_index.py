@@ -8,13 +8,15 @@ from collections.abc import Iterable
 
 import pytest
 
+from storage.archive import Archive
 from storage.backend import Memory
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing
+from storage.footers import Footers
 from storage.index import Index, pack_digest, pack_name
 from storage.objects import Oid, PlainSha256
 from storage.packing import Packing
 from storage.packs import BLOCK_SIZE, Codec, Footer, Kind, PackBuilder
-from tests.doubles import LAB, OFFICE, new_archive, noise, overwrite, read, write
+from tests.doubles import LAB, OFFICE, FaultyBackend, located, new_archive, noise, overwrite, read, write
 
 SHA = PlainSha256()
 
@@ -54,7 +56,7 @@ def test_objects_of_many_packs_are_found_as_packs_come() -> None:
             seen += 1
     assert seen == 11
     assert all(index.read(SHA.oid(b"of %d" % number)) == b"of %d" % number for number in range(1000))
-    assert index.find(SHA.oid(b"nothing")) is None
+    assert index.place(SHA.oid(b"nothing")) is None
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -70,9 +72,7 @@ def test_names_that_begin_alike_are_told_apart(late: bool) -> None:
     for p in range(6):
         for n in range(50):
             assert index.read(scheme.oid(b"%d of %d" % (n, p))) == b"%d of %d" % (n, p)
-            found = index.find(scheme.oid(b"%d of %d" % (n, p)))
-            assert found is not None
-            assert found.pack == packs[p]
+            assert located(index, scheme.oid(b"%d of %d" % (n, p))).pack == packs[p]
     assert index.place(scheme.oid(b"51 of 1")) is None
 
 
@@ -179,6 +179,48 @@ def test_a_broken_pack_is_named_when_its_objects_are_asked_for() -> None:
         index.load([bad])
 
 
+# ---- calls of the backend
+
+
+def test_a_small_pack_is_known_by_two_calls_and_a_large_one_by_four() -> None:
+    """Its size and one read; the first bytes apart where they are far off, and the footer where it is long."""
+    for objects, size, most in ((10, 100, 2), (10, 100_000, 3), (3000, 100, 4)):
+        memory = Memory()
+        pack = put(memory, SHA, [noise(size, n) for n in range(objects)], 1)
+        backend = FaultyBackend(memory)
+        Index(backend, SHA).load([pack])
+        assert backend.calls == most
+
+
+def test_readers_of_one_archive_read_a_footer_once() -> None:
+    """Each night adds two packs; who reads all nights, one after another, asks for each once."""
+    memory = Memory()
+    written = new_archive(memory)
+    nights = [write(written, {"a": noise(5000, 0), f"{n}": noise(5000, n)}) for n in range(1, 9)]
+    backend = FaultyBackend(memory)
+    archive = Archive.open(backend)
+    packs = {pack for night in nights for pack in night.manifest.packs}
+    before = backend.calls
+    for night in nights:
+        archive.reader(night)
+
+    assert backend.calls - before == 2 * len(packs) + len(nights)  # and the notes of packs replaced, for each
+
+
+def test_footers_at_hand_stay_within_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was asked for longest ago goes first, and is read again."""
+    memory = Memory()
+    packs = [put(memory, SHA, [b"%d of %d" % (n, p) for n in range(100)], p) for p in range(5)]
+    monkeypatch.setattr("storage.footers.KEPT", 12_000)  # two of them
+    backend = FaultyBackend(memory)
+    footers = Footers(backend)
+    for pack in (*packs, packs[4], packs[3]):
+        footers.of(pack)
+    assert backend.calls == 2 * 5
+    assert footers.of(packs[0]).oid(0) == SHA.oid(b"0 of 0")
+    assert backend.calls == 2 * 6
+
+
 # ---- packing: which objects share a block
 
 
@@ -197,9 +239,8 @@ def test_packed_and_plain_objects_do_not_share_blocks() -> None:
     packing.flush()
 
     def codec_and_shape(data: bytes) -> tuple[int, bool]:
-        found = index.find(SHA.oid(data))
-        assert found is not None
-        return found.block.codec, found.block.stored < found.block.plain // 2
+        block = located(index, SHA.oid(data)).block
+        return block.codec, block.stored < block.plain // 2
 
     assert {codec_and_shape(text) for text in texts} == {(Codec.ZSTD, True)}
     assert {codec_and_shape(other) for other in packed} == {(Codec.RAW, False)}

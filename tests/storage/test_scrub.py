@@ -25,6 +25,7 @@ from tests.doubles import (
     contents,
     copy,
     drop,
+    located,
     new_archive,
     noise,
     overwrite,
@@ -142,8 +143,7 @@ def test_a_plan_that_rots_is_found_though_its_pack_has_no_turn() -> None:
     (entry,) = archive.entries(first)
     index = Index(archive.backend, archive.scheme)
     index.load(first.manifest.packs)
-    where = index.find(entry.recipe.steps[0][0])
-    assert where is not None
+    where = located(index, entry.recipe.steps[0][0])
     name = pack_name(where.pack)
     data = bytearray(archive.backend.get(name))
     data[where.block.offset + where.placed.offset + 20] ^= 1
