@@ -306,10 +306,10 @@ class Index:
         self._recent.clear()
 
 
-def footer_of(backend: Backend, pack: str) -> Footer:
+def footer_of(backend: Backend, pack: str, size: int | None = None) -> Footer:
     """The footer of a pack, by one to three reads. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
     name = pack_name(pack)
-    size = backend.size(name)
+    size = backend.size(name) if size is None else size
     if size is None:
         raise ObjectMissing(f"{name}: not in the archive")
     return read_footer(lambda offset, length: backend.get(name, offset, length), size, name)
