@@ -176,7 +176,7 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
     places = {c.id: at for at, c in enumerate(counted)}
     by_number = sorted(counted, key=lambda c: c.number, reverse=True)[:FLOOR_VERIFIED]
     _floors(staying, counted, by_number, policy, reasons)
-    verdicts = []
+    verdicts, keeps_all = [], policy.keeps_all()
     for c in ordered:
         why = reasons.get(c.id, [])
         if c.taken_at <= limit and not c.held:
@@ -185,7 +185,7 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
             continue
         if c.held:
             why = [*why, f"held: {c.held}"]
-        if policy.keeps_all():
+        if keeps_all:
             why = [*why, "no rule is set: everything is kept"]
         elif c.id not in places:
             why = [*why, *_waiting(c, counted, by_number, now)]

@@ -13,7 +13,7 @@ from storage.forecast import at, goes_on, simulate
 from storage.policy import Policy, Span
 from storage.retention import Candidate, decide
 from tests.doubles import NIGHT, START
-from tests.storage.histories import history, some_policy
+from tests.storage.histories import history, some_policy, taken
 
 LATE = START + 30 * NIGHT
 
@@ -43,7 +43,7 @@ def compare(seed: int) -> int:
     policy = replace(policy, **equal)
     if rng.random() < 0.2:
         policy = replace(policy, keep_at_most=Span.parse(rng.choice(("20d", "2y", "400d"))))
-    verdicts = decide([night.new for night in past], policy, now=now)
+    verdicts = decide(taken(past), policy, now=now)
     step = rng.choice((timedelta(hours=5), NIGHT, NIGHT, timedelta(days=9), timedelta(days=50)))
     nights = [now + n * step for n in range(1, 90)]
     there = [v.candidate for v in verdicts if v.keep]
