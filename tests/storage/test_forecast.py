@@ -38,9 +38,11 @@ def compare(seed: int) -> int:
     past = list(history(rng))
     now = past[-1].now
     policy = some_policy(rng)
-    # Months are not equally long, and a span of them may step back.
-    equal: dict[str, Any] = {n: Span.parse("30d") for n in SPANS if str(getattr(policy, n)) == "1m2d"}
-    policy = replace(policy, **equal)
+    # Months are not equally long: edges of these spans step back at their ends.
+    months: dict[str, Any] = {
+        name: Span.parse(rng.choice(("1m", "1m2d", "3m", "1y1m"))) for name in SPANS if rng.random() < 0.2
+    }
+    policy = replace(policy, **months)
     if rng.random() < 0.2:
         policy = replace(policy, keep_at_most=Span.parse(rng.choice(("20d", "2y", "400d"))))
     verdicts = decide(taken(past), policy, now=now)
