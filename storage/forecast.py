@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from storage.policy import EVER, Policy, Rule, Span
+from storage.policy import EVER, Policy, Rule, Span, in_zone
 from storage.retention import BUCKETS, FLOOR_VERIFIED, Bucket, Candidate, Verdict, decide, newest_first
 
 HORIZON = timedelta(days=30 * 365)  # nights later than that are not looked at
@@ -90,7 +90,7 @@ class _Filling:
         bucket = (
             (at, -1)
             if self.rule.kind == "last"
-            else self._bucket_of(self._coming.events[at].astimezone(self._zone), at)
+            else self._bucket_of(in_zone(self._coming.events[at], self._zone), at)
         )
         if bucket != self._last:
             self.first.append(night)
@@ -166,7 +166,8 @@ def goes_on(
     """Of each kept snapshot, the first coming night after which it would be forgotten, if every night goes well.
 
     None: never, or later than HORIZON or the last of `nights` (instants in order; those not after `now` are
-    passed over). A hold is taken as one that stays. `verdicts`: as `decide` gave them at `now`.
+    passed over). A hold is taken as one that stays. `verdicts`: as `decide` gave them at `now`. Exact but for one
+    case: with keep_at_most, a snapshot from a wrong clock, dated after the first night, may be told too soon.
     """
     kept = [verdict.candidate for verdict in verdicts if verdict.keep]
     ahead = [c for c in kept if c.counts and c.taken_at > now]
@@ -229,7 +230,7 @@ def _rules(
     tagged = {c.id for c in kept if any(tags <= c.tags for tags in policy.keep_tags)}
     plain = {c.id: NEVER if c.id in tagged else 0 for c in kept if c.counts}
     oldest = dict.fromkeys(plain, 0)
-    local = [c.taken_at.astimezone(policy.zone) for c in past]
+    local = [in_zone(c.taken_at, policy.zone) for c in past]
     ids = {c.id for c in past}
     ahead = [(c, coming.place_of(c)) for c in kept if c.counts and c.id not in ids]
     spans: list[tuple[_Edge, set[str]]] = []
@@ -268,6 +269,7 @@ def at(
     """What is kept at `when`, and why, if all `nights` (instants in order) until then go well.
 
     What goes at `now` is gone; the nights are called by their dates. Only those that stay have a verdict here.
+    Decided once, for `when`: what a month's end or keep_at_most takes in between may be off by one snapshot.
     """
     staying = [verdict.candidate for verdict in decide(candidates, policy, now=now) if verdict.keep]
     number = max((c.number for c in staying), default=0)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.policy import EVER, Policy, Rule
+from storage.policy import EVER, Policy, Rule, in_zone
 
 FLOOR_VERIFIED = 2  # the newest verified snapshots stay, whatever the policy says
 FUSE = 3  # so many may be forgotten at once without a word; or a fifth of all, whichever is more
@@ -119,7 +119,7 @@ def _ordinal(n: int) -> str:
 
 def _scan(counted: list[Candidate], policy: Policy) -> tuple[list[list[str]], list[_Track]]:
     zone = policy.zone
-    local = [c.taken_at.astimezone(zone) for c in counted]
+    local = [in_zone(c.taken_at, zone) for c in counted]
     reasons: list[list[str]] = [[] for _ in counted]
     for tags in policy.keep_tags:
         for at, candidate in enumerate(counted):

