@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -133,10 +134,8 @@ def test_rules_are_named_and_in_order() -> None:
 
 def test_with_rules_leaves_no_other_rule_on() -> None:
     """Zone, floor and limit stay, for they are not rules."""
-    policy = Policy(
-        *range(1, 7), *[DAY] * 6, keep_tags=(A,), timezone="Europe/Vienna",
-        keep_at_least=Span(days=3), keep_at_most=Span(years=9),
-    )  # fmt: skip
+    rules: dict[str, Any] = {**dict.fromkeys(COUNTS, 3), **dict.fromkeys(SPANS, DAY), "keep_tags": (A,)}
+    policy = Policy(**rules, timezone="Europe/Vienna", keep_at_least=Span(days=3), keep_at_most=Span(years=9))
 
     other = policy.with_rules(keep_daily=7)
 
@@ -206,7 +205,7 @@ def test_a_span_needs_a_count_beside_it(name: str) -> None:
     assert [line.split(":")[0] for line in problems(alone)] == [name]
     assert "keep_last = 7" in problems(alone)[0]
     assert problems(replace(alone, keep_yearly=1)) == []
-    none = Policy().with_rules(**{"keep_last": 1, name: Span()})
+    none = replace(Policy().with_rules(**{name: Span()}), keep_last=1)
     assert problems(none) == [f"{name} = 0h: a span of nothing; leave it out"]
 
 
