@@ -4,7 +4,7 @@
 
 Real repositories with backdated snapshots, the real `forget` or `prune`, and a count of the good ones left. Each
 tool makes one repository with every snapshot that any event needs; each event begins with a copy of it, without
-those that did not happen there. Only dates are made up. Some minutes.
+those that did not happen there. Only dates are made up. A minute and a half of one core.
 """
 
 from __future__ import annotations
