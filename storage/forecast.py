@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from storage.policy import EVER, Policy, Rule, Span
+from storage.policy import EVER, Policy, Rule, Span, in_zone
 from storage.retention import BUCKETS, FLOOR_VERIFIED, Bucket, Candidate, Verdict, decide, newest_first
 
 HORIZON = timedelta(days=30 * 365)  # nights later than that are not looked at
@@ -90,7 +90,7 @@ class _Filling:
         bucket = (
             (at, -1)
             if self.rule.kind == "last"
-            else self._bucket_of(self._coming.events[at].astimezone(self._zone), at)
+            else self._bucket_of(in_zone(self._coming.events[at], self._zone), at)
         )
         if bucket != self._last:
             self.first.append(night)
@@ -114,22 +114,50 @@ class _Filling:
 
 
 class _Edge:
-    """Where a span ends, night by night."""
+    """Where a span ends, night by night. Months are not equally long: an edge may step back for some nights."""
 
     def __init__(self, span: Span, coming: _Coming, policy: Policy) -> None:
         self._span, self._coming, self._zone = span, coming, policy.zone
         self._edges = [EVER]
+        self._furthest = [EVER]
 
-    def night(self, taken: datetime) -> int:
-        """The first night on which the span, seen from it, has passed `taken`."""
-        edges = self._edges
-        while edges[-1] < taken:
-            number = len(edges)
-            if number >= len(self._coming.nights) and not self._coming.more():
+    def night(self, taken: datetime, first: int = 1) -> int:
+        """The first night, from number `first` on, on which the span does not reach back to `taken`."""
+        while self._furthest[-1] < taken:
+            if not self._extend():
                 return NEVER
-            # Months are not equally long: an edge may step back, but what has gone stays gone.
-            edges.append(max(edges[-1], self._span.before(self._coming.nights[number], self._zone)))
-        return bisect_left(edges, taken)
+        number = max(first, bisect_left(self._furthest, taken))
+        if number >= NEVER:
+            return NEVER
+        while True:
+            while number >= len(self._edges):
+                if not self._extend():
+                    return NEVER
+            if self._edges[number] >= taken:
+                return number
+            number += 1
+
+    def _extend(self) -> bool:
+        number = len(self._edges)
+        if number >= len(self._coming.nights) and not self._coming.more():
+            return False
+        edge = self._span.before(self._coming.nights[number], self._zone)
+        self._edges.append(edge)
+        self._furthest.append(max(self._furthest[-1], edge))
+        return True
+
+
+def _beyond(edges: Sequence[_Edge], taken: datetime, first: int) -> int:
+    """The first night, from `first` on, on which none of the spans reaches back to `taken`."""
+    number, agreed = first, 0
+    while agreed < len(edges) and number < NEVER:
+        for edge in edges:
+            night = edge.night(taken, number)
+            agreed = agreed + 1 if night == number else 1
+            number = night
+            if agreed >= len(edges) or number >= NEVER:
+                break
+    return number
 
 
 def goes_on(
@@ -138,7 +166,8 @@ def goes_on(
     """Of each kept snapshot, the first coming night after which it would be forgotten, if every night goes well.
 
     None: never, or later than HORIZON or the last of `nights` (instants in order; those not after `now` are
-    passed over). A hold is taken as one that stays. `verdicts`: as `decide` gave them at `now`.
+    passed over). A hold is taken as one that stays. `verdicts`: as `decide` gave them at `now`. Exact but for one
+    case: with keep_at_most, a snapshot from a wrong clock, dated after the first night, may be told too soon.
     """
     kept = [verdict.candidate for verdict in verdicts if verdict.keep]
     ahead = [c for c in kept if c.counts and c.taken_at > now]
@@ -154,8 +183,9 @@ def _leaving(kept: list[Candidate], policy: Policy, coming: _Coming, now: dateti
     if policy.keeps_all():
         return expires
     past = [c for c in kept if c.counts and c.taken_at <= now]
-    by_rule = _rules(kept, past, policy, coming)
-    least = _Edge(policy.keep_at_least, coming, policy) if policy.keep_at_least else None
+    plain, oldest, spans = _rules(kept, past, policy, coming)
+    least = [_Edge(policy.keep_at_least, coming, policy)] if policy.keep_at_least else []
+    every = [*least, *(edge for edge, _ in spans)]
     # The first night has the highest number of all; the second copy by number is then the highest before it.
     if coming.effect_of(0) == NEVER:
         return dict.fromkeys(expires, NEVER)
@@ -166,14 +196,11 @@ def _leaving(kept: list[Candidate], policy: Policy, coming: _Coming, now: dateti
     gone = 0  # the first night that sees nothing older any more
     for c in reversed(kept):
         end = max(_floor(c, past, coming), 2 if c.number >= second else 1)
-        if least:
-            end = max(end, least.night(c.taken_at))
-        if c.counts:
-            plain, as_oldest = by_rule[c.id]
-            end = max(end, plain)
-            # Before one that is dated further ahead there are nights: it never is the oldest.
-            if end >= gone and coming.effect[coming.places.get(c.id, 0)] == 1:
-                end = max(end, as_oldest)
+        own = [*least, *(edge for edge, ids in spans if c.id in ids)]
+        end = _beyond(own, c.taken_at, max(end, plain.get(c.id, 0)))
+        # Before one that is dated further ahead there are nights: it never is the oldest.
+        if c.counts and end >= gone and coming.effect[coming.places.get(c.id, 0)] == 1:
+            end = _beyond(every, c.taken_at, max(end, oldest[c.id]))
         ends[c.id] = NEVER if c.held else min(end, expires[c.id])
         if c.counts:
             gone = max(gone, ends[c.id] + (expires[c.id] > end or c.held != ""))
@@ -195,20 +222,22 @@ def _floor(c: Candidate, past: list[Candidate], coming: _Coming) -> int:
 
 def _rules(
     kept: list[Candidate], past: list[Candidate], policy: Policy, coming: _Coming
-) -> dict[str, tuple[int, int]]:
-    """Of each that counts: the night on which no rule keeps it any more, and the same where it is the oldest."""
+) -> tuple[dict[str, int], dict[str, int], list[tuple[_Edge, set[str]]]]:
+    """Of each that counts: the night from which no count keeps it, and the same where it is the oldest.
+
+    And the spans, each with those that are the newest of their bucket: it keeps these while it reaches them.
+    """
     tagged = {c.id for c in kept if any(tags <= c.tags for tags in policy.keep_tags)}
     plain = {c.id: NEVER if c.id in tagged else 0 for c in kept if c.counts}
     oldest = dict.fromkeys(plain, 0)
-    local = [c.taken_at.astimezone(policy.zone) for c in past]
+    local = [in_zone(c.taken_at, policy.zone) for c in past]
     ids = {c.id for c in past}
     ahead = [(c, coming.place_of(c)) for c in kept if c.counts and c.id not in ids]
+    spans: list[tuple[_Edge, set[str]]] = []
     for rule in policy.rules():
         bucket_of = BUCKETS[rule.kind]
         buckets = [bucket_of(taken, at) for at, taken in enumerate(local)]
         filling = _Filling(rule, buckets[0] if buckets else None, coming, policy)
-        edge = _Edge(rule.span, coming, policy) if rule.span else None
-        limit = rule.limit if rule.limit > 0 else NEVER
         places: list[tuple[Candidate, int, bool]] = []  # bucket, and whether it is the newest there
         bucket = 1
         for at, c in enumerate(past):
@@ -222,17 +251,16 @@ def _rules(
             own = filling.of_event(event)
             assert own is not None  # its place is known, so it was looked at  # noqa: S101
             places.append((c, own, filling.of_event(event + 1) != own))
+        if rule.span:
+            spans.append((_Edge(rule.span, coming, policy), {c.id for c, _, newest in places if newest}))
+            continue
         for c, bucket, newest in places:
-            if edge:
-                until = alone = edge.night(c.taken_at)
-            elif limit == NEVER:
-                until = alone = NEVER
-            else:
-                until, alone = filling.night(bucket + limit), filling.night(bucket + limit - 1)
-            if newest and until > plain[c.id]:
-                plain[c.id] = until
+            without_end = rule.limit < 0
+            if newest:
+                plain[c.id] = max(plain[c.id], NEVER if without_end else filling.night(bucket + rule.limit))
+            alone = NEVER if without_end else filling.night(bucket + rule.limit - 1)
             oldest[c.id] = max(oldest[c.id], alone)
-    return {id: (plain[id], oldest[id]) for id in plain}
+    return plain, oldest, spans
 
 
 def at(
@@ -241,6 +269,7 @@ def at(
     """What is kept at `when`, and why, if all `nights` (instants in order) until then go well.
 
     What goes at `now` is gone; the nights are called by their dates. Only those that stay have a verdict here.
+    Decided once, for `when`: what a month's end or keep_at_most takes in between may be off by one snapshot.
     """
     staying = [verdict.candidate for verdict in decide(candidates, policy, now=now) if verdict.keep]
     number = max((c.number for c in staying), default=0)

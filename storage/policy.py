@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 EVER = datetime.min.replace(tzinfo=UTC)  # before every snapshot
 KINDS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 
-_PART = re.compile(r"(\d{1,6})([ymdh])")
-_SPAN = re.compile(r"(?:\d{1,6}[ymdh])+")
+_PART = re.compile(r"([0-9]{1,6})([ymdh])")
+_SPAN = re.compile(r"(?:[0-9]{1,6}[ymdh])+")
 _FORM = "expected years, months, days and hours, such as 14d, 1y6m or 36h"
 _MARK = datetime(2001, 1, 1, tzinfo=UTC)  # spans are compared as seen from here
 
@@ -51,7 +51,7 @@ class Span:
         A day that its month does not have runs over into the next, as in restic: 1m before 31 March is 3 March.
         Hours are hours, whatever clocks do.
         """
-        local = instant.astimezone(zone)
+        local = in_zone(instant, zone)
         months = local.year * 12 + local.month - 1 - self.years * 12 - self.months
         try:
             day = date(months // 12, months % 12 + 1, 1) + timedelta(days=local.day - 1 - self.days)
@@ -60,6 +60,14 @@ class Span:
             return back.astimezone(UTC) - timedelta(hours=self.hours)
         except (ValueError, OverflowError):
             return EVER
+
+
+def in_zone(instant: datetime, zone: ZoneInfo) -> datetime:
+    """As the clocks of a zone have it; in UTC within hours of the first and last day that there is."""
+    try:
+        return instant.astimezone(zone)
+    except OverflowError:
+        return instant.astimezone(UTC)
 
 
 DAY = Span(days=1)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.policy import EVER, Policy, Rule
+from storage.policy import EVER, Policy, Rule, in_zone
 
 FLOOR_VERIFIED = 2  # the newest verified snapshots stay, whatever the policy says
 FUSE = 3  # so many may be forgotten at once without a word; or a fifth of all, whichever is more
@@ -119,7 +119,7 @@ def _ordinal(n: int) -> str:
 
 def _scan(counted: list[Candidate], policy: Policy) -> tuple[list[list[str]], list[_Track]]:
     zone = policy.zone
-    local = [c.taken_at.astimezone(zone) for c in counted]
+    local = [in_zone(c.taken_at, zone) for c in counted]
     reasons: list[list[str]] = [[] for _ in counted]
     for tags in policy.keep_tags:
         for at, candidate in enumerate(counted):
@@ -176,7 +176,7 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
     places = {c.id: at for at, c in enumerate(counted)}
     by_number = sorted(counted, key=lambda c: c.number, reverse=True)[:FLOOR_VERIFIED]
     _floors(staying, counted, by_number, policy, reasons)
-    verdicts = []
+    verdicts, keeps_all = [], policy.keeps_all()
     for c in ordered:
         why = reasons.get(c.id, [])
         if c.taken_at <= limit and not c.held:
@@ -185,7 +185,7 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
             continue
         if c.held:
             why = [*why, f"held: {c.held}"]
-        if policy.keeps_all():
+        if keeps_all:
             why = [*why, "no rule is set: everything is kept"]
         elif c.id not in places:
             why = [*why, *_waiting(c, counted, by_number, now)]

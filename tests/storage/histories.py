@@ -2,8 +2,7 @@
 
     python -m tests.storage.histories --count 1000000 --seed 1 --jobs 2
 
-A history is what happened night by night: verified, partial or empty exports, pauses of years, clocks that are
-wrong both ways, holds, tags, and policies that change. `walk` forgets each night, and checks each law.
+A history is what happened night by night, see `history`. `walk` forgets each night, and checks each law.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import argparse
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,11 +32,12 @@ SPANS = ("3d", "36h", "1y", "1m2d", "14d")
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What one night adds, the clock at its end, and the policy that then holds."""
+    """What one night adds, the clock at its end, and the policy and the holds that are then in force."""
 
-    new: Candidate
+    new: Candidate | None  # None: the run failed
     now: datetime
     policy: Policy
+    held: frozenset[int]  # numbers of snapshots, of which some may be gone already
 
 
 def some_policy(rng: random.Random) -> Policy:
@@ -56,24 +57,63 @@ def some_policy(rng: random.Random) -> Policy:
 
 
 def history(rng: random.Random) -> Iterator[Night]:
-    """5 to 24 nights."""
+    """5 to 24 nights. What may befall one:
+
+    | event               | chance    | what it leaves                                                         |
+    |---------------------|-----------|------------------------------------------------------------------------|
+    | a good export       | the rest  | a snapshot that counts, one in ten with a tag                          |
+    | a partial export    | 12 %      | a snapshot that does not count                                         |
+    | empty exports       | 3 %       | snapshots that do not count, this night and up to eight more in a row  |
+    | a failed run        | 6 %       | no snapshot; what is kept is decided all the same                      |
+    | a late or early run | 20 %      | the next export after a fifth to three times the usual step            |
+    | a pause             | 3 %       | nothing for 40, 400 or 1,500 days                                      |
+    | a wrong clock       | 6 %       | a snapshot dated years back, days back, a second or years ahead        |
+    | a hold              | 5 %       | a snapshot of any age is held; one in three releases all holds instead |
+    | another policy      | 4 %       | from this night on                                                     |
+    """
     now = datetime.fromisoformat(rng.choice(STARTS)).replace(tzinfo=UTC)
     step, policy = rng.choice(STEPS), some_policy(rng)
-    for number in range(1, rng.randint(5, 24) + 1):
+    number = empty = 0
+    held: frozenset[int] = frozenset()
+    for _ in range(rng.randint(5, 24)):
         chance = rng.random()
         now += step * (rng.uniform(0.2, 3) if chance < 0.2 else 1)
         if chance > 0.97:
             now += timedelta(days=rng.choice((40, 400, 1500)))
-        taken = now
-        if rng.random() < 0.06:
-            taken += timedelta(days=rng.choice((-9000, -400, -2, 1, 365, 4000)))
-        counts, held = rng.random() > 0.2, "law" if rng.random() < 0.04 else ""
-        tags = frozenset({"a"}) if rng.random() < 0.1 else frozenset[str]()
         if rng.random() < 0.04:
             policy = some_policy(rng)
-        yield Night(
-            Candidate(f"s{number}", number, taken, counts, "" if counts else "partial", held, tags), now, policy
-        )
+        if number and rng.random() < 0.05:
+            held = held | {rng.randint(1, number)} if rng.random() < 0.66 else frozenset()
+        new = None
+        if empty or rng.random() > 0.06:
+            number += 1
+            new, empty = _export(rng, number, now, empty)
+        yield Night(new, now, policy, held)
+
+
+def _export(rng: random.Random, number: int, now: datetime, empty: int) -> tuple[Candidate, int]:
+    """One night's snapshot, and how many empty ones are to follow."""
+    taken = now
+    if rng.random() < 0.06:
+        taken += rng.choice((-9000, -400, -2, 1 / 86400, 365, 4000)) * timedelta(days=1)
+    chance = rng.random()
+    empty = empty - 1 if empty else rng.randint(1, 9) if chance > 0.97 else 0
+    why_not = "empty" if empty else "partial" if chance < 0.12 else ""
+    tags = frozenset({"a"}) if rng.random() < 0.1 else frozenset[str]()
+    return Candidate(f"s{number}", number, taken, not why_not, why_not, tags=tags), empty
+
+
+def with_holds(there: Iterable[Candidate], held: frozenset[int]) -> list[Candidate]:
+    """Snapshots with the holds of one night, and no others."""
+    return [
+        c if bool(c.held) == (c.number in held) else replace(c, held="law" if c.number in held else "")
+        for c in there
+    ]
+
+
+def taken(nights: Sequence[Night]) -> list[Candidate]:
+    """All snapshots of some nights, with the holds of the last one."""
+    return with_holds((night.new for night in nights if night.new), nights[-1].held)
 
 
 def larger(policy: Policy, rng: random.Random) -> Policy:
@@ -128,23 +168,35 @@ def check(there: list[Candidate], policy: Policy, now: datetime, rng: random.Ran
 
 
 def walk(rng: random.Random) -> tuple[int, int]:
-    """One history: forget each night, and check. Returns nights and how many were forgotten."""
+    """One history: forget each night, and check. Returns nights and how many were forgotten.
+
+    Every law on one or two nights of each; those of the last copies, of holds and of lean nights on each.
+    """
     there: list[Candidate] = []
-    ever: list[Candidate] = []
-    nights = 0
-    checked = {rng.randint(1, 24), rng.randint(5, 12)}  # all laws on some nights, the last copies on each
-    for night in history(rng):
-        nights += 1
-        there.append(night.new)
-        ever.append(night.new)
-        if nights in checked:
-            stay = check(there, night.policy, night.now, rng)
-        else:
-            stay = kept(there, night.policy, night.now)
+    last: deque[str] = deque(maxlen=FLOOR_VERIFIED)  # verified ones, as they came
+    nights = gone = 0
+    checked = {rng.randint(1, 24), rng.randint(5, 12)}
+    before: Night | None = None
+    for nights, night in enumerate(history(rng), start=1):
+        there = with_holds([*there, night.new] if night.new else there, night.held)
+        if night.new and night.new.counts:
+            last.append(night.new.id)
+        stay = (check(there, night.policy, night.now, rng) if nights in checked
+                else kept(there, night.policy, night.now))  # fmt: skip
+        lost = [c for c in there if c.id not in stay]
+        assert not any(c.held for c in lost), "what is held stays"
+        assert stay.issuperset(last), "the last verified are never lost"
+        if before and before.policy == night.policy and before.held <= night.held:
+            lean = not any(c.counts and before.now < max(c.taken_at, _came(c, night)) <= night.now for c in there)
+            assert not (lean and any(c.counts for c in lost)), "a night without a good export costs no good one"
         there = [c for c in there if c.id in stay]
-        good = [c for c in ever if c.counts]
-        assert {c.id for c in good[-FLOOR_VERIFIED:]} <= stay, "the last verified are never lost"
-    return nights, len(ever) - len(there)
+        gone, before = gone + len(lost), night
+    return nights, gone
+
+
+def _came(c: Candidate, night: Night) -> datetime:
+    """When a snapshot began to count, if that was tonight: it came, or its date did."""
+    return night.now if night.new and c.id == night.new.id else c.taken_at
 
 
 def sweep(seed: int, first: int, count: int) -> tuple[int, int]:
@@ -159,6 +211,10 @@ def sweep(seed: int, first: int, count: int) -> tuple[int, int]:
     return nights, gone
 
 
+def _chunk(given: tuple[int, int, int]) -> tuple[int, int, int]:
+    return given[2], *sweep(*given)
+
+
 def main() -> None:
     """Parse, walk, print."""
     parser = argparse.ArgumentParser()
@@ -168,10 +224,16 @@ def main() -> None:
     given = parser.parse_args()
     start, size = time.perf_counter(), 1000
     chunks = [(given.seed, at, min(size, given.count - at)) for at in range(0, given.count, size)]
+    walked = nights = gone = 0
     with multiprocessing.Pool(given.jobs) as pool:
-        done = pool.starmap(sweep, chunks, chunksize=1)
-    print(f"{given.count} histories of seed {given.seed}, {sum(n for n, _ in done)} nights,", end=" ")
-    print(f"{sum(g for _, g in done)} snapshots forgotten: every law held; {time.perf_counter() - start:.0f} s")
+        for chunk, seen, lost in pool.imap_unordered(_chunk, chunks):
+            walked, nights, gone = walked + chunk, nights + seen, gone + lost
+            if walked % 100_000 == 0 or walked == given.count:
+                print(
+                    f"{walked} histories of seed {given.seed}, {nights} nights, {gone} snapshots forgotten:",
+                    end="",
+                )
+                print(f" every law held; {time.perf_counter() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from storage.policy import Policy, Span
 from storage.retention import Candidate, decide, fuse
@@ -142,11 +145,33 @@ def test_the_fuse_blows_beyond_a_fifth() -> None:
 
 
 def test_laws_hold_over_twenty_thousand_random_histories() -> None:
-    """Partition, idempotence, order, larger policies, what was forgotten is no matter, floors, the last two."""
+    """See `histories.check` and `histories.walk`."""
     nights, gone = histories.sweep(seed=1, first=0, count=20_000)
 
     assert nights > 200_000
     assert gone > 50_000
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32))
+def test_laws_hold_whatever_the_seed(seed: int) -> None:
+    """Other histories in each run; one that fails is a number, to be walked again."""
+    histories.walk(Random(f"any/{seed}"))
+
+
+def test_every_event_of_the_table_happens() -> None:
+    """In a thousand histories: each kind of night, holds that are set and released, and changes of policy."""
+    lives = [list(histories.history(Random(f"1/{n}"))) for n in range(1000)]
+    pairs = [pair for life in lives for pair in pairwise(life)]
+    nights = [night for life in lives for night in life]
+    new = [(night.new, night.now) for night in nights if night.new]
+
+    assert {c.why_not for c, _ in new} == {"", "partial", "empty"}
+    assert len(new) < len(nights)
+    assert any(c.taken_at > now for c, now in new) and any(c.taken_at < now for c, now in new)
+    assert any(a.held < b.held for a, b in pairs) and any(b.held < a.held for a, b in pairs)
+    assert any(a.policy != b.policy for a, b in pairs)
+    assert any(b.now - a.now > timedelta(days=399) for a, b in pairs)
 
 
 def test_a_history_is_the_same_for_its_seed() -> None:
