@@ -155,7 +155,7 @@ def _plan(
 
 def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> str:
     if damaged:
-        return f"{damaged[0].name}: {damaged[0].problem}; nothing is forgotten until it is mended or given up"
+        return f"{damaged[0].problem}; nothing is forgotten until it is mended or given up"
     numbers = {link.number for link in archive.links(key)}
     missing = set(range(1, max(numbers, default=0))) - numbers
     if missing:

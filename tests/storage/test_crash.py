@@ -14,8 +14,9 @@ import pytest
 from storage import recipes
 from storage.archive import Archive
 from storage.backend import Memory
+from storage.planning import plan_scope
 from storage.policy import Policy
-from storage.prune import GRACE, forget, plan_forget, sweep
+from storage.prune import GRACE, forget, sweep
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
 from tests.doubles import (
@@ -69,7 +70,7 @@ def back_up(archive: Archive) -> Snapshot:
 
 
 def forget_some(archive: Archive) -> object:
-    return forget(archive, LAB, plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=NOW), now=NOW)
+    return forget(archive, plan_scope(archive, LAB, Policy(keep_last=2), now=NOW), now=NOW)
 
 
 def free(archive: Archive) -> object:
