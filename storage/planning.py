@@ -159,7 +159,9 @@ def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> str:
     numbers = {link.number for link in archive.links(key)}
     missing = set(range(1, max(numbers, default=0))) - numbers
     if missing:
-        return f"number {min(missing)} is missing from the chain; nothing is forgotten until it is back or given up"
+        return (
+            f"number {min(missing)} is missing from the chain; nothing is forgotten until it is back or given up"
+        )
     return ""
 
 

@@ -125,13 +125,17 @@ def undelete(archive: Archive, ref: str, *, by: str, reason: str, clock: Callabl
 
 def _to_undelete(archive: Archive, ref: str) -> Tombstone | Snapshot:
     begins = ref.lower()
-    tombs = [tomb for tomb in archive.tombstones(damaged=[]) if len(ref) >= MIN_PREFIX and tomb.id.startswith(begins)]
+    tombs = [
+        tomb for tomb in archive.tombstones(damaged=[]) if len(ref) >= MIN_PREFIX and tomb.id.startswith(begins)
+    ]
     if not tombs:
         return archive.find(ref)
     if len(tombs) > 1:
         raise SnapshotUnknown(f"{ref}: {len(tombs)} forgotten snapshots have an id that begins so")
     if tombs[0].manifest is None:
-        raise SnapshotUnknown(f"{ref}: it was {tombs[0].why}, and nothing of it is kept: {tombs[0].reason}", hint="")
+        raise SnapshotUnknown(
+            f"{ref}: it was {tombs[0].why}, and nothing of it is kept: {tombs[0].reason}", hint=""
+        )
     return tombs[0]
 
 

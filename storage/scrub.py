@@ -30,7 +30,16 @@ from storage.wholeness import not_whole
 PIECE = 1 << 20  # bytes of a pack read at a time
 THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
 _MISSING = "missing"
-_OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision", "lease")  # of no record
+_OTHER_KINDS = (
+    "archive",
+    "snapshot",
+    "tombstone",
+    "unnamed",
+    "replaced",
+    "evidence",
+    "decision",
+    "lease",
+)  # of no record
 
 Choice = Callable[[Sequence[Kept]], Sequence[str]]  # of the packs that are there: digests to read, in order
 

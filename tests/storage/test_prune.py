@@ -66,9 +66,7 @@ def test_forgetting_again_forgets_nothing_more() -> None:
     forget(archive, plan, now=LATER)
 
     assert forget(archive, plan, now=LATER) == []
-    assert (
-        forget(archive, plan_scope(archive, LAB, Policy(keep_last=2), now=LATER), now=LATER) == []
-    )
+    assert forget(archive, plan_scope(archive, LAB, Policy(keep_last=2), now=LATER), now=LATER) == []
 
 
 def test_quarantined_snapshots_do_not_displace_verified_ones() -> None:
@@ -167,7 +165,10 @@ def test_nothing_is_freed_while_anything_cannot_be_read(which: str) -> None:
 
 def test_a_forgetting_that_was_killed_is_finished_by_the_next() -> None:
     """A manifest beside its tombstone goes with the next forget, or the next sweep."""
-    for finish in (lambda a: forget(a, plan_scope(a, LAB, Policy(), now=LATER), now=LATER), lambda a: sweep(a, now=LATER)):
+    for finish in (
+        lambda a: forget(a, plan_scope(a, LAB, Policy(), now=LATER), now=LATER),
+        lambda a: sweep(a, now=LATER),
+    ):
         archive = new_archive()
         found = write(archive, {"a": b"1"})
         data = archive.backend.get(found.name)
