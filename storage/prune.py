@@ -56,6 +56,8 @@ def forget(
     key = scope_plan.key
     if scope_plan.refused:
         raise StorageError(f"{key}: {scope_plan.refused}", hint="`strongroom scrub` tells all that is damaged")
+    if not scope_plan.forgets and not archive.half_forgotten(key):
+        return []
     with lease.held(archive.backend, clock or (lambda: now)) as mine:
         _finish_forgetting(archive, mine, key)
         live = {found.id: found for found in archive.snapshots(key, damaged=[])}
@@ -124,18 +126,14 @@ def undelete(archive: Archive, ref: str, *, by: str, reason: str, clock: Callabl
 
 
 def _to_undelete(archive: Archive, ref: str) -> Tombstone | Snapshot:
-    begins = ref.lower()
-    tombs = [
-        tomb for tomb in archive.tombstones(damaged=[]) if len(ref) >= MIN_PREFIX and tomb.id.startswith(begins)
-    ]
+    begins = ref.lower() if len(ref) >= MIN_PREFIX else "none"
+    tombs = [tomb for tomb in archive.tombstones(damaged=[]) if tomb.id.startswith(begins)]
     if not tombs:
         return archive.find(ref)
     if len(tombs) > 1:
         raise SnapshotUnknown(f"{ref}: {len(tombs)} forgotten snapshots have an id that begins so")
     if tombs[0].manifest is None:
-        raise SnapshotUnknown(
-            f"{ref}: it was {tombs[0].why}, and nothing of it is kept: {tombs[0].reason}", hint=""
-        )
+        raise SnapshotUnknown(f"{ref}: it was {tombs[0].why}, nothing of it is kept: {tombs[0].reason}")
     return tombs[0]
 
 
@@ -198,8 +196,8 @@ def plan_sweep(
 def sweep(archive: Archive, *, now: datetime) -> Sweep:
     """Free the packs that `plan_sweep` names. Takes the lease. Retry: yes.
 
-    Raises Busy; and where any manifest, tombstone or note about a replaced pack cannot be read, or a number is missing from
-    a chain: then nothing is freed, because what it needs is not known.
+    Raises Busy; and where any manifest, tombstone or note about a replaced pack cannot be read, or a number is
+    missing from a chain: then nothing is freed, because what it needs is not known.
     """
     with lease.held(archive.backend, lambda: now) as mine:
         return _sweep(archive, mine, now)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 
 from storage import canonical, decisions, evidence, lease, records, replaced, snapshot, upkeep_records
 from storage.about import about_digest
@@ -30,7 +30,7 @@ from storage.wholeness import not_whole
 PIECE = 1 << 20  # bytes of a pack read at a time
 THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
 _MISSING = "missing"
-_OTHER_KINDS = (
+_RECORDLESS = [
     "archive",
     "snapshot",
     "tombstone",
@@ -39,7 +39,7 @@ _OTHER_KINDS = (
     "evidence",
     "decision",
     "lease",
-)  # of no record
+]  # kinds of other files
 
 Choice = Callable[[Sequence[Kept]], Sequence[str]]  # of the packs that are there: digests to read, in order
 
@@ -256,7 +256,7 @@ def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:
 
 def _bad_small_files(archive: Archive) -> Iterator[Finding]:
     folders = ("records/", "unnamed/", lease.FOLDER)
-    for name in [FORMAT_NAME, *chain.from_iterable(map(archive.backend.list, folders))]:
+    for name in [FORMAT_NAME, *(name for folder in folders for name in archive.backend.list(folder))]:
         try:
             data = archive.backend.get(name)
             kind = canonical.unseal(data).get("kind")
@@ -264,7 +264,7 @@ def _bad_small_files(archive: Archive) -> Iterator[Finding]:
                 read_sighting(data, name)
             elif lease.is_lease(name):
                 lease.decode(data, name)
-            elif name.startswith("records/") and kind in _OTHER_KINDS:
+            elif name.startswith("records/") and kind in _RECORDLESS:
                 yield Finding(name, f"holds a file of kind {kind!r}")
             elif name.startswith("records/"):
                 record = records.decode(data, name) or upkeep_records.decode(data, name)

@@ -1,4 +1,4 @@
-"""Notes about packs that nothing names: when a sweep first met each. Names, and values to canonical bytes and back.
+"""Notes about packs that nothing names: when a sweep first met each. Names and bytes.
 
 Pure. What is done about them is `prune.py`.
 """
