@@ -268,7 +268,12 @@ class Engine:
         if self._starting.started_here:
             return None
         links = self._archive.newest_first(self.key, damaged=[])  # one damaged night must not stop the others
-        return next((found for found in links if found.manifest.draft.job_id == job.id), None)
+        done = next((found for found in links if found.manifest.draft.job_id == job.id), None)
+        # Its run may have died before it looked once more.
+        if done is not None and secondlook.lacks(self._archive, done):
+            secondlook.give_up(self._archive, done, now=self.clock.now())
+            return None
+        return done
 
     # -- the run ends
 

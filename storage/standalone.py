@@ -294,8 +294,8 @@ def chain(folder: Path, mark: dict[str, Any]) -> Iterator[tuple[str, dict[str, A
     numbers = {int(found[1]) for found in links if found}
     before = None
     for last, number in pairwise([0, *sorted(numbers)]):
-        path, tomb, over = (folder / f"{number:08d}{kind}.json" for kind in ("", ".forgotten", ".erased"))
-        tomb = over if over.exists() else tomb
+        path, *tombs = (folder / f"{number:08d}{kind}.json" for kind in ("", ".forgotten", ".erased"))
+        tomb = tombs[tombs[1].exists()]
         with surviving(folder):
             check(number == last + 1, f"of {last + 1} to {number - 1} there is neither manifest nor tombstone")
         followed, before = before, None

@@ -104,12 +104,12 @@ def sweep_held(
     plan = plan_sweep(
         present, live, tombs, _sightings(archive), now=now, notes=notes, held=held, still_needed=asked
     )
-    gone = []
+    gone: list[str] = []
     for pack in plan.sighted:
         backend.put_new(unnamed_name(pack), [sighting(pack, now)])
     for pack in plan.packs:
         if time_is_up():
-            freed = sum(size for pack, size in present if pack in set(gone))
+            freed = sum(size for pack, size in present if pack in gone)
             return replace(plan, packs=tuple(gone), bytes_freed=freed, settled=(), unreplaced=(), unfinished=True)
         mine.renew()
         backend.delete(pack_name(pack))
