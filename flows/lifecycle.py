@@ -38,6 +38,7 @@ from flows.runlog import End, RunLog
 from flows.sources.base import Kept, Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
+from storage import secondlook
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.jobs import InFlight

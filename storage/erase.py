@@ -67,8 +67,8 @@ def plan_erase(
 ) -> ErasePlan:
     """What it takes to erase these, or all that a scope ever held. Changes nothing.
 
-    Forgotten ones go as their tombstones. Raises StorageError where anything cannot be read that may need what must
-    go. Memory: the oids of all that must go, and the index of every pack.
+    Forgotten ones go as their tombstones. Raises StorageError where anything cannot be read that may need what
+    must go. Memory: the oids of all that must go, and the index of every pack.
     """
     targets = _of_scope(archive, key) if key else tuple(filter(None, map(_snapshot, snapshots)))
     going = {(one.key, one.number) for one in targets}
@@ -255,7 +255,7 @@ def _stays(shared: Collection[Oid], others: Sequence[Snapshot]) -> Iterable[str]
     if shared:
         scopes = ", ".join(sorted({str(one.key) for one in others})[:5])
         yield f"{len(shared)} objects of it stay, because snapshots that are kept need them, too ({scopes})"
-        yield "listings and plans that kept snapshots are told by stay: names of files and members in them can be read"
+        yield "names of files and members stay where listings of kept snapshots follow from these, step by step"
     yield "tombstones, decisions and records of runs stay: when each was made, by which run, and why it went"
     yield "copies of the archive, and files that were restored from it, are not touched"
 

@@ -50,8 +50,8 @@ def plan_rewrite(archive: Archive, *, now: datetime, worth: int = WORTH) -> list
     """The packs to rewrite, those that win most in front. Changes nothing.
 
     More than half of such a pack is dead, and more than `worth` bytes. The newest snapshot of no scope names it:
-    writers reuse objects of those. Raises where something that may need an object cannot be read. Memory: the index
-    of the packs in question, and the oids of their needed objects.
+    writers reuse objects of those. Raises where something that may need an object cannot be read. Memory: the
+    index of the packs in question, and the oids of their needed objects.
     """
     notes = archive.replacements()
     stay = kept(archive, now=now)
