@@ -38,12 +38,13 @@ from flows.runlog import End, RunLog
 from flows.sources.base import Kept, Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
-from storage.archive import Damaged
+from storage import secondlook
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.jobs import InFlight
 from storage.listing import Entry
-from storage.prune import forget, plan_forget
+from storage.planning import plan_scope
+from storage.prune import forget
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, Snapshot, from_text
 from storage.verify import Check, Outcome, Quality, fold, judge
@@ -268,7 +269,12 @@ class Engine:
         if self._starting.started_here:
             return None
         links = self._archive.newest_first(self.key, damaged=[])  # one damaged night must not stop the others
-        return next((found for found in links if found.manifest.draft.job_id == job.id), None)
+        done = next((found for found in links if found.manifest.draft.job_id == job.id), None)
+        # Its run may have died before it looked once more.
+        if done is not None and secondlook.lacks(self._archive, done):
+            secondlook.give_up(self._archive, done, now=self.clock.now())
+            return None
+        return done
 
     # -- the run ends
 
@@ -326,13 +332,11 @@ class Engine:
     def _retain(self) -> None:
         if not self.plan.policy.rules():
             return
-        damaged: list[Damaged] = []
-        live = self._archive.snapshots(self.key, damaged=damaged)
-        if damaged:
-            log.warning("%s: %s; nothing is forgotten until it is mended", self.key, damaged[0].problem)
+        planned = plan_scope(self._archive, self.key, self.plan.policy, now=self.clock.now())
+        if planned.refused:
+            log.warning("%s: %s", self.key, planned.refused)
             return
-        verdicts = plan_forget(live, self.plan.policy, now=self.clock.now())
-        for tomb in forget(self._archive, self.key, verdicts, now=self.clock.now()):
+        for tomb in forget(self._archive, planned, now=self.clock.now(), clock=self.clock.now):
             self._catalog.record_forgotten(tomb)
             log.info("forgot snapshot %s: %s", tomb.id[:8], tomb.reason)
 

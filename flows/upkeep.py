@@ -24,9 +24,9 @@ from storage.catalog import Catalog
 from storage.drill import Drilled, pick
 from storage.drill import drill as give_back
 from storage.errors import StorageError
-from storage.prune import Sweep, sweep
 from storage.scrub import Report
 from storage.snapshot import Snapshot
+from storage.sweeping import Sweep, sweep
 from storage.upkeep import Scrubbed, disagreements, scrub_in_turn
 
 log = logging.getLogger(__name__)

@@ -37,7 +37,8 @@ from storage.tombstone import Tombstone
 
 FORMAT = 1
 FORMAT_NAME = "strongroom.json"
-_MIN_PREFIX = 4  # characters of a shortened snapshot id
+_KINDS: tuple[snapshot.Kind, ...] = ("erased", "forgotten", "live")  # which file of a number stands above which
+MIN_PREFIX = 4  # characters of a shortened snapshot id
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,14 @@ class Archive:
         """Manifests beside a tombstone that is whole: what a forgetting that was killed left to delete."""
         links = self.links(key)
         tombs = {(link.key, link.number): link for link in links if link.forgotten}
+        tombs = {place: link for place, link in tombs.items() if place not in _erased(links)}
         halves = [link for link in links if not link.forgotten and (link.key, link.number) in tombs]
         return [half for half in halves if self._whole(tombs[half.key, half.number])]
+
+    def half_erased(self) -> list[Link]:
+        """Manifests and older tombstones below one of an erased snapshot: what `erase.finish` still needs."""
+        links = self.links()
+        return [link for link in links if not link.erased and (link.key, link.number) in _erased(links)]
 
     def snapshots(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Snapshot]:
         """All live snapshots, or those of one scope, by time taken.
@@ -150,8 +157,10 @@ class Archive:
 
     def forgotten(self, links: Iterable[Link], *, damaged: list[Damaged] | None = None) -> Iterator[Tombstone]:
         """The tombstones among `links`, each read when it is asked for; as `tombstones` else."""
+        links = list(links)
+        over = _erased(links)
         for link in links:
-            if not link.forgotten:
+            if not link.forgotten or ((link.key, link.number) in over and not link.erased):
                 continue
             try:
                 yield self._tombstone(link)
@@ -171,8 +180,8 @@ class Archive:
         number = max((link.number for link in links), default=0)
         if number == 0:
             return 0, None
-        for name in (snapshot.tombstone_name(key, number), snapshot.manifest_name(key, number)):
-            link = Link(name, key, number, name.endswith(".forgotten.json"))
+        for kind in _KINDS:
+            link = snapshot.link_of(key, number, kind)
             try:
                 return number, (self._tombstone(link).id if link.forgotten else self._snapshot(link).id) or None
             except (ObjectMissing, ObjectCorrupt):
@@ -197,12 +206,12 @@ class Archive:
         among = "".join(f" of {kind} {name}" for kind, name in (("source", source), ("scope", scope)) if name)
         if ref == "latest":
             return self._latest(chosen, {link.key: link.number for link in _by_number(links)}, among)
-        begins = ref.lower() if len(ref) >= _MIN_PREFIX else "none"
+        begins = ref.lower() if len(ref) >= MIN_PREFIX else "none"
         named = [link for link in chosen if self._digest(link).startswith(begins)]
         hits = list(self.live(named, damaged=[]))
         if len(hits) != 1:
             found = f"no snapshot{among} has" if not hits else f"{len(hits)} snapshots{among} have"
-            raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {_MIN_PREFIX} characters)")
+            raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {MIN_PREFIX} characters)")
         return hits[0]
 
     def _latest(self, chosen: list[Link], heads: Mapping[ScopeKey, int], among: str) -> Snapshot:
@@ -335,8 +344,8 @@ class Archive:
 
     def _id_at(self, key: ScopeKey, number: int) -> str:
         """Id of the link at a place of a chain; "" where nothing tells it."""
-        for name in (snapshot.manifest_name(key, number), snapshot.tombstone_name(key, number)):
-            link = Link(name, key, number, name.endswith(".forgotten.json"))
+        for kind in _KINDS:
+            link = snapshot.link_of(key, number, kind)
             with contextlib.suppress(ObjectMissing, ObjectCorrupt, FormatUnknown):
                 return self._tombstone(link).id if link.forgotten else self._snapshot(link).id
         return ""
@@ -364,6 +373,10 @@ def _gaps(places: Iterable[tuple[ScopeKey, int, int]]) -> Iterator[tuple[str, tu
         for before, n in pairwise([0, *sorted(numbers)]):
             if n > before + 1:  # the last of those that are missing stands for all of them
                 yield decisions.decision_name(key, number, n - 1), (key, number, n - 1)
+
+
+def _erased(links: Iterable[Link]) -> set[tuple[ScopeKey, int]]:
+    return {(link.key, link.number) for link in links if link.erased}
 
 
 def _by_number(links: Iterable[Link]) -> list[Link]:

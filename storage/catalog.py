@@ -380,5 +380,5 @@ def _prepare_connection(connection: Any, _: object) -> None:
     # Transactions begin by our own BEGIN IMMEDIATE (see `open`): a reader that becomes a writer half-way would
     # meet "database is locked" however long it waits. FULL: an intent must survive a power cut.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")

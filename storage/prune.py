@@ -1,226 +1,194 @@
-"""Carries retention's verdicts out: tombstone, then manifest, and later the packs that nothing needs.
+"""Carries retention's verdicts out, takes them back, and frees what nothing needs any more.
 
-Deciding is pure (`plan_forget`, `plan_sweep`); acting is a few lines that may be killed anywhere and run again.
-A pack that nothing names belongs to a backup that runs now, or to one that died. Nobody can tell which, so its
-first sighting is written down, and it goes when it is still unnamed a grace period later.
+Deciding is pure (`planning.py`); acting is a few lines that may be killed anywhere and run again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
-from storage import canonical, replaced, snapshot, tombstone
-from storage.archive import Archive
-from storage.errors import ObjectMissing, StorageError
-from storage.index import Index, pack_digest, pack_name
+from storage import decisions, erase, lease, secondlook, snapshot, sweeping, tombstone
+from storage import rewrite as rewriting
+from storage.archive import MIN_PREFIX, Archive
+from storage.decisions import Decision
+from storage.errors import ObjectCorrupt, ObjectMissing, SnapshotUnknown, StorageError
 from storage.losses import needed
-from storage.policy import Policy
-from storage.reader import Reader
-from storage.replaced import Replaced
-from storage.retention import Candidate, Verdict, decide
-from storage.snapshot import ScopeKey, Snapshot
+from storage.planning import ScopePlan
+from storage.rewrite import Rewrite, plan_rewrite
+from storage.snapshot import Snapshot
+from storage.sweeping import finish_forgetting
 from storage.tombstone import Tombstone
-from storage.verify import Quality
 
-GRACE = timedelta(days=7)  # how long the bytes of a forgotten snapshot stay
+_AGAIN = "plan again, and look at what is different"
+
+
+def forget(
+    archive: Archive, scope_plan: ScopePlan, *, now: datetime, clock: Callable[[], datetime] | None = None
+) -> list[Tombstone]:
+    """Forget what the plan says: the tombstone makes a snapshot forgotten; then its manifest is deleted.
+
+    The bytes stay until `sweep`. What must go (`ScopePlan.erases`) is left to `erase`. Takes the lease: `clock`
+    renews it where this may take long. What persons decided meanwhile is seen before each tombstone.
+
+    Raises Busy; StorageError for a plan that is refused, or that does not fit any more because a snapshot it keeps
+    is gone or was judged anew: what was forgotten until then stays forgotten. Retry: yes, with a new plan.
+    """
+    key = scope_plan.key
+    if scope_plan.refused:
+        raise StorageError(f"{key}: {scope_plan.refused}", hint="`strongroom scrub` tells all that is damaged")
+    if not scope_plan.forgets and not archive.half_forgotten(key):
+        return []
+    with lease.held(archive.backend, clock or (lambda: now)) as mine:
+        finish_forgetting(archive, mine, key)
+        live = {found.id: found for found in archive.snapshots(key, damaged=[])}
+        gone = [v for v in scope_plan.verdicts if v.keep and v.candidate.id not in live]
+        if gone:
+            raise StorageError(f"{key}: snapshot {gone[0].candidate.id[:8]}, which stays, is gone", hint=_AGAIN)
+        held = _Holds(archive, scope_plan, now)
+        going = [found for verdict in scope_plan.forgets if (found := live.get(verdict.candidate.id))]
+        reasons = {verdict.candidate.id: "; ".join(verdict.reasons) for verdict in scope_plan.forgets}
+        tombs = []
+        for found in going:
+            if held(found.id):
+                continue
+            tomb = tombstone.forgotten(found, at=now, reason=reasons[found.id])
+            mine.renew()
+            archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
+            archive.backend.delete(found.name)
+            tombs.append(tomb)
+        return tombs
+
+
+class _Holds:
+    """What persons decided, as it is at each question; the files are read again only where there are others."""
+
+    def __init__(self, archive: Archive, scope_plan: ScopePlan, now: datetime) -> None:
+        self._archive = archive
+        self._key = scope_plan.key
+        self._judged = decisions.judged(scope_plan.decisions)
+        self._now = now
+        self._names: list[str] | None = None
+        self._held: dict[str, str] = {}
+
+    def __call__(self, id: str) -> bool:
+        names = list(self._archive.backend.list(decisions.folder(self._key)))
+        if names != self._names:
+            made = self._archive.decisions(self._key, damaged=[])
+            if decisions.judged(made) != self._judged:
+                raise StorageError(f"{self._key}: a snapshot was accepted or rejected just now", hint=_AGAIN)
+            self._names, self._held = names, decisions.held(made, self._now)
+        return id in self._held
+
+
+def undelete(archive: Archive, ref: str, *, by: str, reason: str, clock: Callable[[], datetime]) -> Snapshot:
+    """Bring a forgotten snapshot back, `ref` being its id or a beginning of it, and hold it.
+
+    Every object that it needs is there, or nothing is done. The hold comes first, so that the next night does not
+    forget it again; then the manifest; deleting the tombstone is the commit. One that is live already is given
+    back as it is. Raises Busy, SnapshotUnknown, ObjectMissing (some of it was freed), ObjectCorrupt. Retry: yes.
+    """
+    with lease.held(archive.backend, clock) as mine:
+        tomb = _to_undelete(archive, ref)
+        if isinstance(tomb, Snapshot):
+            return tomb
+        assert tomb.manifest is not None  # noqa: S101 - `_to_undelete` chose it so
+        found = Snapshot(tomb.id, tomb.manifest)
+        _all_there(archive, found)
+        made = archive.decisions(found.key, damaged=[])
+        if not any((one.kind, one.snapshot, one.by, one.reason) == ("hold", found.id, by, reason) for one in made):
+            archive.decide(Decision("hold", found.key, found.number, found.id, clock(), by, reason))
+        data = snapshot.encode(found.manifest)
+        mine.renew()
+        if not archive.backend.put_new(found.name, [data]) and archive.backend.get(found.name) != data:
+            raise ObjectCorrupt(f"{found.name}: beside its tombstone lies something else")
+        archive.backend.delete(tomb.name)
+        return found
+
+
+def _to_undelete(archive: Archive, ref: str) -> Tombstone | Snapshot:
+    begins = ref.lower() if len(ref) >= MIN_PREFIX else "none"
+    tombs = [tomb for tomb in archive.tombstones(damaged=[]) if tomb.id.startswith(begins)]
+    if not tombs:
+        return archive.find(ref)
+    if len(tombs) > 1:
+        raise SnapshotUnknown(f"{ref}: {len(tombs)} forgotten snapshots have an id that begins so")
+    if tombs[0].manifest is None:
+        raise SnapshotUnknown(f"{ref}: it was {tombs[0].why}, nothing of it is kept: {tombs[0].reason}")
+    return tombs[0]
+
+
+def _all_there(archive: Archive, found: Snapshot) -> None:
+    """Raises ObjectMissing, ObjectCorrupt where an object of the snapshot is not there."""
+    reader = archive.reader(found)
+    lacking = sum(1 for oid in set(needed(reader, found, strict=True)) if not reader.has(oid))
+    if lacking:
+        raise ObjectMissing(
+            f"snapshot {found.id[:8]}: {lacking} of its objects were freed; it cannot be brought back whole",
+            hint="a copy of the archive may have it: `strongroom undelete --archive COPY`",
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Sweep:
-    """What a sweep frees, and what it notes."""
+class FreePlan:
+    """What freeing space would win now, and what later."""
 
-    packs: tuple[str, ...]  # digests that no live snapshot needs and nothing within its grace protects
+    now_packs: tuple[str, ...]  # digests
+    now_bytes: int
+    later_bytes: int  # of packs that no live snapshot needs, and whose time is not over
+    rewrites: list[Rewrite]  # their dead bytes go a grace time after they were rewritten
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What freeing space did."""
+
+    packs: tuple[str, ...]  # deleted, digests
     bytes_freed: int
-    sighted: tuple[str, ...]  # unnamed packs seen for the first time
-    settled: tuple[str, ...]  # packs whose note has become pointless: they are named now, or gone
-    worn: tuple[str, ...] = ()  # those of `packs` that were retired, and that nothing turned out to need
-    unreplaced: tuple[str, ...] = ()  # replaced packs that are gone, and nobody asks for them any more
+    rewritten: tuple[str, ...]  # digests of packs whose needed objects are elsewhere now
+    later_bytes: int  # of packs that no live snapshot needs any more: they go when their time is over
+    unfinished: bool  # the time or the budget was up: run again
 
 
-def candidate(found: Snapshot) -> Candidate:
-    """What retention needs to know of a snapshot."""
-    draft = found.manifest.draft
-    counts = draft.quality is Quality.VERIFIED
-    return Candidate(found.id, found.manifest.number, draft.taken_at, counts, "" if counts else draft.quality)
+def plan_free(archive: Archive, *, now: datetime) -> FreePlan:
+    """What `free` would do. Changes nothing. Raises as `free`, but for Busy."""
+    present = sweeping.packs_present(archive)
+    plan = sweeping.look(archive, present, sweeping.sightings(archive, delete=False), now=now)
+    left = {pack: size for pack, size in present.items() if pack not in plan.packs}
+    return FreePlan(plan.packs, plan.bytes_freed, sweeping.later(archive, left), plan_rewrite(archive, now=now))
 
 
-def plan_forget(snapshots: Iterable[Snapshot], policy: Policy, *, now: datetime) -> list[Verdict]:
-    """Verdicts for the snapshots of one scope."""
-    return decide([candidate(found) for found in snapshots], policy, now=now)
-
-
-def forget(archive: Archive, key: ScopeKey, verdicts: Sequence[Verdict], *, now: datetime) -> list[Tombstone]:
-    """Forget what the verdicts say: the tombstone makes a snapshot forgotten; then its manifest is deleted.
-
-    The bytes stay until `sweep`. Retry: yes; a manifest that a kill left beside its tombstone goes first.
-    """
-    _finish_forgetting(archive, key)
-    live = {found.id: found for found in archive.snapshots(key, damaged=[])}
-    made = []
-    for verdict in verdicts:
-        found = live.get(verdict.candidate.id)
-        if verdict.keep or found is None:
-            continue
-        tomb = tombstone.forgotten(found, at=now, reason="; ".join(verdict.reasons))
-        archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
-        archive.backend.delete(found.name)
-        made.append(tomb)
-    return made
-
-
-def _finish_forgetting(archive: Archive, key: ScopeKey | None = None) -> None:
-    for link in archive.half_forgotten(key):
-        archive.backend.delete(link.name)
-
-
-def plan_sweep(
-    present: Iterable[tuple[str, int]],
-    live: Iterable[Snapshot],
-    tombs: Iterable[Tombstone],
-    sightings: Mapping[str, datetime],
+def free(
+    archive: Archive,
     *,
-    now: datetime,
-    notes: Mapping[str, Replaced] | None = None,
-    still_needed: Callable[[Set[str]], Set[str]] = lambda worn: worn,
-) -> Sweep:
-    """Which of the packs `present` (digest, bytes) can go.
+    clock: Callable[[], datetime],
+    max_duration: timedelta | None = None,
+    rewrite: bool = True,
+    budget_bytes: int | None = None,
+) -> Freed:
+    """Free the packs that nothing needs, and rewrite those of which little is; goes on with what erasing left.
 
-    Those that only tombstones older than GRACE name, and those that nothing names and nothing named a GRACE ago,
-    when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too. A
-    retired pack goes RETIRED after its note, though it is named, unless `still_needed` gives it back.
+    `max_duration`: begin nothing new after that; `budget_bytes`: read so many for rewriting. Raises Busy; and
+    where a manifest, tombstone or note cannot be read, or a number is missing: then nothing is freed. Retry: yes.
     """
-    notes = notes or {}
-    named = {pack for found in live for pack in found.manifest.packs}
-    buried: set[str] = set()
-    for tomb in tombs:
-        (named if _in_grace(tomb, now) else buried).update(tomb.packs)
-    needed, dead = replaced.followed(notes, named), replaced.followed(notes, buried)
-    sizes = dict(present)
-    worn = (needed - replaced.to_protect(notes, named, now=now)) & sizes.keys()
-    worn -= still_needed(worn) if worn else set()
-    unnamed = sizes.keys() - dead - needed
-    old = {pack for pack in unnamed if pack in sightings and now - sightings[pack] >= GRACE}
-    chosen = sorted((dead & sizes.keys()) - needed | old | worn)
-    return Sweep(
-        packs=tuple(chosen),
-        bytes_freed=sum(sizes[pack] for pack in chosen),
-        sighted=tuple(sorted(unnamed - sightings.keys())),
-        worn=tuple(sorted(worn)),
-        settled=tuple(sorted(sightings.keys() - (unnamed - old))),
-        unreplaced=tuple(sorted(notes.keys() - needed - (sizes.keys() - set(chosen)))),
-    )
+    begun = clock()
 
+    def time_is_up() -> bool:
+        return max_duration is not None and clock() - begun >= max_duration
 
-def sweep(archive: Archive, *, now: datetime) -> Sweep:
-    """Free the packs that `plan_sweep` names. Retry: yes; one sweep at a time.
-
-    Raises where any manifest, tombstone or note about a replaced pack cannot be read, or a number is missing from
-    a chain: then nothing is freed, because what it needs is not known.
-    """
-    _finish_forgetting(archive)
-    _refuse_gaps(archive)
-    backend = archive.backend
-    digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
-    present = [(digest, backend.size(pack_name(digest)) or 0) for digest in digests]
-    live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
-    kept = [*live, *(Snapshot(tomb.id, tomb.manifest) for tomb in tombs if tomb.manifest and _in_grace(tomb, now))]
-    asked = partial(_still_needed, archive, kept, notes)
-    plan = plan_sweep(present, live, tombs, _sightings(archive), now=now, notes=notes, still_needed=asked)
-    for pack in plan.sighted:
-        backend.put_new(unnamed_name(pack), [_sighting(pack, now)])
-    for pack in plan.packs:
-        backend.delete(pack_name(pack))
-    for pack in plan.settled:
-        backend.delete(unnamed_name(pack))
-    for name in list(backend.list(replaced.FOLDER)) if plan.unreplaced else ():
-        note = replaced.parse_name(name)
-        if note and note[0] in plan.unreplaced:
-            backend.delete(name)
-    return plan
-
-
-def _still_needed(
-    archive: Archive, kept: Sequence[Snapshot], notes: Mapping[str, Replaced], worn: Set[str]
-) -> set[str]:
-    """Those of the retired packs `worn` without which, all of them gone, something kept would lack an object.
-
-    A backup that had a pack's footer before its note was written may have reused an object of it that nothing
-    needed any more. Where it cannot be told, a pack stays. Reads listings and plans of the snapshots that name it.
-    """
-    stay: set[str] = set()
-    index = Index(archive.backend, archive.scheme)
-    for found in kept:
-        packs = replaced.to_read(notes, found.manifest.packs)
-        mine = worn & set(packs)
-        if not mine - stay:
-            continue
-        index.load_readable(packs)
-        rest = [index.oids(pack) for pack in packs if pack not in worn]
-        try:
-            lacking = set(needed(Reader(index), found, strict=True))
-        except StorageError:
-            stay |= mine
-            continue
-        for held in rest:
-            lacking -= held or frozenset()
-        if lacking:
-            stay |= {pack for pack in mine if (rows := index.oids(pack)) is None or lacking & rows}
-    return stay
-
-
-def _in_grace(tomb: Tombstone, now: datetime) -> bool:
-    return now - tomb.forgotten_at < GRACE
-
-
-def _refuse_gaps(archive: Archive) -> None:
-    numbers: dict[ScopeKey, set[int]] = {}
-    for link in archive.links():
-        numbers.setdefault(link.key, set()).add(link.number)
-    for key, there in numbers.items():
-        missing = set(range(1, max(there))) - there
-        if missing:
-            raise ObjectMissing(
-                f"{snapshot.manifest_name(key, min(missing))}: missing, so nothing is freed",
-                hint="bring it back from a copy of the archive: `strongroom repair --from COPY`; if none has it, "
-                "`strongroom repair --give-up` says that it is lost",
-            )
-
-
-def unnamed_name(pack: str) -> str:
-    """Where the note about an unnamed pack lies."""
-    return f"unnamed/{pack}.json"
-
-
-def unnamed_digest(name: str) -> str | None:
-    """The pack that the note under `name` is about; None where no note is called so."""
-    return pack_digest(pack_name(name.removeprefix("unnamed/").removesuffix(".json")))
-
-
-def _sighting(pack: str, now: datetime) -> bytes:
-    value = {"format": 1, "kind": "unnamed", "pack": pack, "seen_at": snapshot.to_text(now)}
-    return canonical.seal(value)
-
-
-def read_sighting(data: bytes, name: str) -> datetime:
-    """When the pack that the note `name` is about was first seen unnamed. Raises ValueError."""
-    value = canonical.unseal(data)
-    if value.get("kind") != "unnamed" or unnamed_name(str(value.get("pack"))) != name:
-        raise ValueError("not the note that its name promises")
-    return snapshot.from_text(canonical.text(value.get("seen_at")))
-
-
-def _sightings(archive: Archive) -> dict[str, datetime]:
-    """Packs and when they were first seen unnamed. A note that cannot be read goes: it is written again."""
-    found = {}
-    for name in list(archive.backend.list("unnamed/")):
-        pack = unnamed_digest(name)
-        if pack is None:
-            continue
-        try:
-            found[pack] = read_sighting(archive.backend.get(name), name)
-        except ValueError:
-            archive.backend.delete(name)
-    return found
+    with lease.held(archive.backend, clock) as mine:
+        erased = erase.finish(archive, mine, clock=clock)
+        secondlook.give_up_late(archive, archive.snapshots(), now=clock())
+        swept = sweeping.sweep_held(archive, mine, now=clock(), time_is_up=time_is_up)
+        plan = plan_rewrite(archive, now=clock()) if rewrite and not time_is_up() else []
+        done = rewriting.rewrite(
+            archive, plan, mine, clock=clock, time_is_up=time_is_up, budget_bytes=budget_bytes
+        )
+        return Freed(
+            (*sorted(erased), *swept.packs),
+            sum(erased.values()) + swept.bytes_freed,
+            tuple(one.pack for one in done),
+            sweeping.later(archive, sweeping.packs_present(archive)),
+            swept.unfinished or len(done) < len(plan) or (rewrite and time_is_up()),
+        )

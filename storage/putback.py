@@ -18,7 +18,7 @@ from storage.snapshot import Link, ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
 MISSING = "missing"
-_ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision")
+_ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision", "lease")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def links(
         chains.setdefault(found.key, {})[found.number] = (found.id, found.previous)
     here = {(link.key, link.number) for link in archive.links()}
     wanted = [link for link in copy.links() if link.name in damaged or (link.key, link.number) not in here]
-    wanted.sort(key=lambda link: (str(link.key), link.number, not link.forgotten))  # a tombstone comes first
+    wanted.sort(key=lambda link: (str(link.key), link.number, not link.erased, not link.forgotten))
     chosen = []
     for link in wanted:
         chain = chains.setdefault(link.key, {})

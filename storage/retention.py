@@ -39,6 +39,7 @@ class Verdict:
     keep: bool
     reasons: tuple[str, ...]
     missed: str = ""  # of a forgotten one: the rule that came nearest to keeping it
+    must_go: bool = False  # by keep_at_most: its content is erased, not only forgotten
 
 
 # Source of the buckets: restic's documented meaning of --keep-*; ISO 8601 for weeks. Tuples of numbers, so that a
@@ -181,7 +182,7 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
         why = reasons.get(c.id, [])
         if c.taken_at <= limit and not c.held:
             gone = f"older than keep_at_most, {policy.keep_at_most}"
-            verdicts.append(Verdict(c, False, (gone,), "nothing but a hold keeps what must go"))
+            verdicts.append(Verdict(c, False, (gone,), "nothing but a hold keeps what must go", must_go=True))
             continue
         if c.held:
             why = [*why, f"held: {c.held}"]
