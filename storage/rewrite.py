@@ -128,18 +128,19 @@ def moved(archive: Archive, index: Index, oids: Collection[Oid], salt: Salt) -> 
     packing = Packing(archive.backend, archive.scheme, fresh, salt)
     for oid in sorted(oids, key=lambda oid: (index.place(oid) or 0, oid)):  # block after block
         data = index.read(oid)
-        at = index.find(oid)
-        assert at is not None  # it was read just now  # noqa: S101
+        place = index.place(oid)
+        assert place is not None  # it was read just now  # noqa: S101
+        at = index.locate(place)
         kind = Kind.LISTING if at.placed.kind == Kind.LISTING else Kind.CONTENT
         packing.put(data, kind, packed=at.block.codec == Codec.RAW)
     packing.flush()
     by = set()
     for oid in oids:
-        place = fresh.place(oid)
-        if place is None:
+        there = fresh.place(oid)
+        if there is None:
             raise ObjectCorrupt(f"object {oid.hex()[:12]}: not in the pack that it was put into")
-        fresh.read_at(place, oid)
-        by.add(fresh.pack_of(place))
+        fresh.read_at(there, oid)
+        by.add(fresh.pack_of(there))
     return by
 
 
