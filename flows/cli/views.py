@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage.contents import Leaf
+from storage.decisions import Decision
 from storage.history import History
 from storage.listing import Entry
 from storage.losses import Hit
@@ -46,6 +47,7 @@ def snapshot_json(found: Snapshot, entries: Sequence[Entry]) -> dict[str, Any]:
         "request": dict(draft.request),
         "vendor": dict(draft.vendor),
         "notes": list(draft.notes),
+        "tags": list(draft.tags),
         "checks": [check_json(check) for check in draft.checks],
         "files": [file_json(entry) for entry in entries],
     }
@@ -61,6 +63,21 @@ def gone_json(tomb: Tombstone) -> dict[str, Any]:
         "why": tomb.why,
         "since": to_text(tomb.forgotten_at),
         "reason": tomb.reason,
+    }
+
+
+def decision_json(made: Decision) -> dict[str, Any]:
+    """What a person decided."""
+    return {
+        "kind": made.kind,
+        "source": made.key.source,
+        "scope": made.key.scope,
+        "number": made.number,
+        "snapshot": made.snapshot,
+        "made_at": to_text(made.made_at),
+        "by": made.by,
+        "reason": made.reason,
+        "until": made.until and to_text(made.until),
     }
 
 

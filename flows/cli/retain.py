@@ -1,0 +1,413 @@
+"""Verbs of retention: forget and prune, each a plan until `--apply`, and undelete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli import rules
+from flows.cli.console import (
+    ArchiveOption,
+    ConfigOption,
+    JsonOption,
+    complain,
+    day,
+    number,
+    out,
+    print_json,
+    print_table,
+    say,
+)
+from flows.cli.decide import ReasonOption, parse_until
+from flows.cli.opened import Opened, opened
+from flows.errors import ConfigError, Exit
+from storage.snapshot import ScopeKey, to_text
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from flows.retaining import Carried, PolicyOf
+    from storage.archive import Archive
+    from storage.planning import Plan, ScopePlan
+    from storage.prune import FreePlan, Freed
+    from storage.retention import Verdict
+
+ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without, the plan is shown.")]
+ConfirmOption = Annotated[
+    int | None,
+    typer.Option("--confirm", metavar="N", help="That so many go at once is meant: the number that the plan says."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the app."""
+    app.command()(forget)
+    app.command()(prune)
+    app.command()(undelete)
+
+
+def forget(
+    scopes: Annotated[
+        list[str] | None, typer.Argument(metavar="[SOURCE[/SCOPE]]…", help="Sources or scopes; none: all.")
+    ] = None,
+    apply: ApplyOption = False,
+    confirm: ConfirmOption = None,
+    explain: Annotated[
+        str, typer.Option(metavar="SNAPSHOT", help="Everything about one: why it stays or goes, and when.")
+    ] = "",
+    at: Annotated[
+        str, typer.Option(metavar="DATE", help="What will be kept then, if every night until then goes well.")
+    ] = "",
+    simulate: Annotated[
+        str, typer.Option(metavar="CRON", help="What such a schedule leads to; needs no archive.")
+    ] = "",
+    span: Annotated[str, typer.Option("--for", metavar="SPAN", help="How long to simulate.")] = "2y",
+    picture: Annotated[
+        Path | None, typer.Option(help="With --simulate: write the calendar here (.png, .svg, .pdf).")
+    ] = None,
+    keep_last: rules.Last = None,
+    keep_hourly: rules.Hourly = None,
+    keep_daily: rules.Daily = None,
+    keep_weekly: rules.Weekly = None,
+    keep_monthly: rules.Monthly = None,
+    keep_yearly: rules.Yearly = None,
+    keep_within: rules.Within = None,
+    keep_within_hourly: rules.WithinHourly = None,
+    keep_within_daily: rules.WithinDaily = None,
+    keep_within_weekly: rules.WithinWeekly = None,
+    keep_within_monthly: rules.WithinMonthly = None,
+    keep_within_yearly: rules.WithinYearly = None,
+    keep_tag: rules.Tags = None,
+    timezone: rules.Zone = None,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Show which snapshots the policies keep and which they let go, and why; with --apply, forget those.
+
+    What is forgotten is listed by `snapshots --gone`, can be brought back by `undelete` for seven days, and is
+    freed by `prune` after them.
+    """
+    given: rules.Given = {
+        "keep_last": keep_last,
+        "keep_hourly": keep_hourly,
+        "keep_daily": keep_daily,
+        "keep_weekly": keep_weekly,
+        "keep_monthly": keep_monthly,
+        "keep_yearly": keep_yearly,
+        "keep_within": keep_within,
+        "keep_within_hourly": keep_within_hourly,
+        "keep_within_daily": keep_within_daily,
+        "keep_within_weekly": keep_within_weekly,
+        "keep_within_monthly": keep_within_monthly,
+        "keep_within_yearly": keep_within_yearly,
+        "keep_tags": keep_tag or None,
+        "timezone": timezone,
+    }
+    modes = {"--apply": apply, "--explain": explain, "--at": at, "--simulate": simulate}
+    asked = [name for name, value in modes.items() if value]
+    if len(asked) > 1:
+        raise ConfigError(f"forget: {' and '.join(asked)} ask for different things", hint="leave one out")
+    if picture is not None and not simulate:
+        raise ConfigError("forget --picture: draws the calendar of --simulate", hint="add --simulate CRON")
+    if simulate:
+        from flows.cli.calendar import simulated
+
+        base = simulated_policy(scopes or [], config, given)
+        return simulated(simulate, span, base, picture=picture, json=json)
+    when = parse_until("--at", at) if at else None
+    if apply and rules.is_given(given) and confirm is None:
+        raise ConfigError(
+            "forget --apply with rules of its own: the number to be forgotten is not confirmed",
+            hint="look at the plan without --apply, then add --confirm N",
+        )
+    return _forget(
+        scopes or [], given, archive, config, apply=apply, confirm=confirm, explain=explain, when=when, json=json
+    )
+
+
+def simulated_policy(scopes: Sequence[str], config: Path | None, given: rules.Given) -> rules.Policy:
+    """The policy to simulate: the given rules, else those of the scope that is named, else the default one."""
+    from flows import config as configuration
+
+    path = configuration.find(config)
+    base = rules.Policy()
+    if path.exists() or config is not None or not rules.is_given(given):
+        settings = configuration.load(path)
+        source, _, scope = (scopes[0] if scopes else "").partition("/")
+        base = settings.policy(source, scope)
+    return rules.replaced(base, given)
+
+
+def _forget(
+    names: Sequence[str],
+    given: rules.Given,
+    archive: str | None,
+    config: Path | None,
+    *,
+    apply: bool,
+    confirm: int | None,
+    explain: str,
+    when: datetime | None,
+    json: bool,
+) -> int:
+    from flows.retaining import carry_out, plan_for, policies
+    from flows.schedule import nights_of
+
+    now = datetime.now(UTC)
+    with opened(archive, config) as place:
+        configured = policies(place.settings)
+        policy_of: PolicyOf = lambda key: rules.replaced(configured(key), given)  # noqa: E731
+        nights = nights_of(place.settings, policy_of, now=now)
+        if explain:
+            from flows.cli.explain import explained
+
+            return explained(place, explain, policy_of, nights, now=now, json=json)
+        keys = chosen(place.archive, names)
+        made = plan_for(place.archive, keys, policy_of, now=now, nights_of=nights)
+        if when is not None:
+            from flows.cli.calendar import at
+
+            return at(made, when, nights, now=now, json=json)
+        if apply and rules.is_given(given) and confirm != made.forgetting:
+            raise ConfigError(f"--confirm {confirm}: {made.forgetting} would be forgotten; look at the plan again")
+        fuse = made.fuse(confirm)
+        done = None
+        if apply and not fuse:
+            done = carry_out(place.archive, place.catalog, made, clock=lambda: datetime.now(UTC))
+        assumed = _assumed(place, keys)
+    if json:
+        told = {"snapshots": [verdict_json(s, v) for s in made.scopes for v in s.verdicts]}
+        print_json("forget", {**told, **_plan_json(made, fuse, done), "nights_assumed": assumed})
+    else:
+        for scope in made.scopes:
+            _print_scope(scope)
+        if not made.scopes:
+            out.print("no snapshots")
+        if assumed and any(scope.goes_on.values() for scope in made.scopes):
+            say(f"goes on: a night every day at 03:30 is assumed of {', '.join(assumed)}: no schedule is configured")
+        _print_done(made, fuse, done, apply=apply)
+    return _exit(made, fuse, apply=apply)
+
+
+def chosen(store: Archive, names: Sequence[str]) -> list[ScopeKey]:
+    """The scopes of the archive that are meant; none: all. Raises ConfigError for a name of none."""
+    known = store.scopes()
+    found: list[ScopeKey] = []
+    for name in names:
+        source, _, scope = name.partition("/")
+        mine = [key for key in known if key.source == source and scope in ("", key.scope)]
+        if not mine:
+            listed = ", ".join(map(str, known[:5])) + (" …" if len(known) > 5 else "")
+            raise ConfigError(f"{name}: no snapshot of it was ever kept; there are: {listed or 'none'}")
+        found += [key for key in mine if key not in found]
+    return found if names else known
+
+
+def _assumed(place: Opened, keys: Sequence[ScopeKey]) -> list[str]:
+    from flows.schedule import scheduled
+
+    return [s for s in dict.fromkeys(key.source for key in keys) if not scheduled(place.settings, s)]
+
+
+def _exit(made: Plan, fuse: str, *, apply: bool) -> Exit:
+    """3: what the policies say was not, or not wholly, planned or done. Nothing is wrong with what is kept."""
+    return Exit.PARTLY if made.refused or (apply and fuse) else Exit.DONE
+
+
+def verdict_word(verdict: Verdict) -> str:
+    """keep, forget, or erase."""
+    return "keep" if verdict.keep else "erase" if verdict.must_go else "forget"
+
+
+def verdict_json(scope: ScopePlan, verdict: Verdict) -> dict[str, Any]:
+    """The verdict on one snapshot, for machines."""
+    one = verdict.candidate
+    goes_on = scope.goes_on.get(one.id)
+    return {
+        "id": one.id,
+        "source": scope.key.source,
+        "scope": scope.key.scope,
+        "number": one.number,
+        "taken_at": to_text(one.taken_at),
+        "verdict": verdict_word(verdict),
+        "reasons": list(verdict.reasons),
+        "missed": verdict.missed,
+        "goes_on": goes_on and to_text(goes_on),
+    }
+
+
+def _plan_json(made: Plan, fuse: str, done: Carried | None) -> dict[str, Any]:
+    return {
+        "forgetting": made.forgetting,
+        "refused": made.refused,
+        "fuse": fuse,
+        "applied": done is not None,
+        "forgotten": [tomb.id for tomb in done.forgotten] if done else [],
+        "erased": [tomb.id for tomb in done.erased] if done else [],
+    }
+
+
+def goes_on_text(scope: ScopePlan, verdict: Verdict) -> str:
+    """The day on which one that is kept goes, in the policy's zone."""
+    if not verdict.keep:
+        return "now"
+    night = scope.goes_on.get(verdict.candidate.id)
+    return f"{night.astimezone(scope.policy.zone):%Y-%m-%d}" if night else "stays"
+
+
+def _print_scope(scope: ScopePlan, *, only_going: bool = False) -> None:
+    going = len(scope.forgets) + len(scope.erases)
+    total = len(scope.verdicts)
+    out.print(
+        f"{scope.key}: {total} snapshots, {total - going} stay, {going} go; {rules.told(scope.policy)}",
+        markup=False,
+        soft_wrap=True,
+    )
+    shown = [v for v in scope.verdicts if not (only_going and v.keep)]
+    if shown:
+        print_table(
+            "",
+            ("id", "taken", "verdict", "reasons", "goes on"),
+            [
+                (
+                    v.candidate.id[:8],
+                    day(v.candidate.taken_at),
+                    verdict_word(v),
+                    "; ".join([*v.reasons, *([v.missed] if v.missed else [])]),
+                    goes_on_text(scope, v),
+                )
+                for v in shown
+            ],
+        )
+
+
+def _print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool) -> None:
+    for line in made.refused:
+        complain(line, "`strongroom scrub` names what is damaged; `strongroom repair --from COPY` mends it")
+    if done is not None:
+        erased = f", {len(done.erased)} erased ({number(done.bytes_freed)} bytes)" if done.erased else ""
+        out.print(f"{len(done.forgotten)} forgotten{erased}")
+    elif fuse and apply:
+        complain(f"nothing was done: {fuse}", f"if that is meant: --confirm {made.forgetting}")
+    elif made.forgetting:
+        confirm = f" --confirm {made.forgetting}" if fuse else ""
+        say(f"{f'{fuse}; ' if fuse else ''}nothing was changed: `--apply{confirm}` does this")
+    else:
+        say("nothing is to be forgotten")
+
+
+def prune(
+    apply: ApplyOption = False,
+    confirm: ConfirmOption = None,
+    max_duration: Annotated[str, typer.Option(help="Begin no further step after so long: 30m, 1h30m.")] = "",
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Forget what the policies let go, and free the space of what was forgotten more than seven days ago.
+
+    Shows the plan and the space to be won; with --apply, does both. May be killed and run again.
+    """
+    from flows.retaining import carry_out, plan_for, policies
+    from storage.prune import free, plan_free
+
+    at_most = _duration(max_duration)
+    now = datetime.now(UTC)
+    with opened(archive, config) as place:
+        made = plan_for(place.archive, place.archive.scopes(), policies(place.settings), now=now)
+        fuse = made.fuse(confirm)
+        space, done, freed = plan_free(place.archive, now=now), None, None
+        if apply and not fuse:
+            clock = lambda: datetime.now(UTC)  # noqa: E731
+            done = carry_out(place.archive, place.catalog, made, clock=clock)
+            freed = free(place.archive, clock=clock, max_duration=at_most)
+    if json:
+        going = [verdict_json(s, v) for s in made.scopes for v in (*s.forgets, *s.erases)]
+        shape = {"going": going, **_plan_json(made, fuse, done)}
+        print_json("prune", {**shape, "space": space_json(space), "freed": freed and freed_json(freed)})
+        return _exit(made, fuse, apply=apply)
+    for scope in made.scopes:
+        if scope.forgets or scope.erases:
+            _print_scope(scope, only_going=True)
+    _print_done(made, fuse, done, apply=apply)
+    _print_space(space, freed)
+    return _exit(made, fuse, apply=apply)
+
+
+def space_json(space: FreePlan) -> dict[str, Any]:
+    """What can be freed, for machines."""
+    return {
+        "now_packs": space.now_packs,
+        "now_bytes": space.now_bytes,
+        "later_bytes": space.later_bytes,
+        "rewrites": len(space.rewrites),
+    }
+
+
+def freed_json(freed: Freed) -> dict[str, Any]:
+    """What was freed, for machines."""
+    return {
+        "packs": freed.packs,
+        "bytes": freed.bytes_freed,
+        "rewritten": freed.rewritten,
+        "later_bytes": freed.later_bytes,
+        "unfinished": freed.unfinished,
+    }
+
+
+def _print_space(space: FreePlan, freed: Freed | None) -> None:
+    if freed is None:
+        mostly = f"; {len(space.rewrites)} packs are mostly dead and would be rewritten" if space.rewrites else ""
+        out.print(
+            f"to be freed now: {number(space.now_bytes)} bytes in {space.now_packs} packs; "
+            f"later, after the grace time: {number(space.later_bytes)} bytes{mostly}"
+        )
+        return
+    out.print(
+        f"freed: {number(freed.bytes_freed)} bytes in {freed.packs} packs; rewritten: {freed.rewritten}; "
+        f"later, after the grace time: {number(freed.later_bytes)} bytes"
+    )
+    if freed.unfinished:
+        say("the time was up before all was done: the next prune goes on")
+
+
+def _duration(text: str) -> timedelta | None:
+    from storage.turns import parse_duration
+
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as exc:
+        raise ConfigError(f"--max-duration {exc}") from exc
+
+
+def undelete(
+    snapshot: Annotated[str, typer.Argument(help="The id of a forgotten one, or a unique beginning of it.")],
+    reason: ReasonOption,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Bring a forgotten snapshot back within seven days; it is held from then on, until you release it."""
+    from flows.retaining import follow, who
+    from storage.prune import undelete as bring_back
+
+    if not reason.strip():
+        raise ConfigError("undelete --reason: is empty", hint="say why; whoever looks in years will ask")
+    with opened(archive, config) as place:
+        found = bring_back(
+            place.archive, snapshot, by=who(), reason=reason.strip(), clock=lambda: datetime.now(UTC)
+        )
+        if place.catalog is not None:
+            follow(place.archive, place.catalog)
+    if json:
+        shape = {"id": found.id, "source": found.key.source, "scope": found.key.scope, "number": found.number}
+        print_json("undelete", {"snapshot": shape})
+        return Exit.DONE
+    out.print(f"{found.key} number {found.number}, {found.id[:8]}: is back, and held", markup=False)
+    say(f"hint: `strongroom release {found.id[:8]}` lets its policy decide again")
+    return Exit.DONE
