@@ -38,12 +38,12 @@ from flows.runlog import End, RunLog
 from flows.sources.base import Kept, Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
-from storage.archive import Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.jobs import InFlight
 from storage.listing import Entry
-from storage.prune import forget, plan_forget
+from storage.planning import plan_scope
+from storage.prune import forget
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, Snapshot, from_text
 from storage.verify import Check, Outcome, Quality, fold, judge
@@ -326,13 +326,11 @@ class Engine:
     def _retain(self) -> None:
         if not self.plan.policy.rules():
             return
-        damaged: list[Damaged] = []
-        live = self._archive.snapshots(self.key, damaged=damaged)
-        if damaged:
-            log.warning("%s: %s; nothing is forgotten until it is mended", self.key, damaged[0].problem)
+        planned = plan_scope(self._archive, self.key, self.plan.policy, now=self.clock.now())
+        if planned.refused:
+            log.warning("%s: %s", self.key, planned.refused)
             return
-        verdicts = plan_forget(live, self.plan.policy, now=self.clock.now())
-        for tomb in forget(self._archive, self.key, verdicts, now=self.clock.now()):
+        for tomb in forget(self._archive, planned, now=self.clock.now(), clock=self.clock.now):
             self._catalog.record_forgotten(tomb)
             log.info("forgot snapshot %s: %s", tomb.id[:8], tomb.reason)
 

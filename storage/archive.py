@@ -36,7 +36,7 @@ from storage.tombstone import Tombstone
 
 FORMAT = 1
 FORMAT_NAME = "strongroom.json"
-_MIN_PREFIX = 4  # characters of a shortened snapshot id
+MIN_PREFIX = 4  # characters of a shortened snapshot id
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +195,12 @@ class Archive:
         among = "".join(f" of {kind} {name}" for kind, name in (("source", source), ("scope", scope)) if name)
         if ref == "latest":
             return self._latest(chosen, {link.key: link.number for link in _by_number(links)}, among)
-        begins = ref.lower() if len(ref) >= _MIN_PREFIX else "none"
+        begins = ref.lower() if len(ref) >= MIN_PREFIX else "none"
         named = [link for link in chosen if self._digest(link).startswith(begins)]
         hits = list(self.live(named, damaged=[]))
         if len(hits) != 1:
             found = f"no snapshot{among} has" if not hits else f"{len(hits)} snapshots{among} have"
-            raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {_MIN_PREFIX} characters)")
+            raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {MIN_PREFIX} characters)")
         return hits[0]
 
     def _latest(self, chosen: list[Link], heads: Mapping[ScopeKey, int], among: str) -> Snapshot:

@@ -1,4 +1,4 @@
-"""What retention would do to the scopes of an archive, and why: read, judged and decided, with nothing changed yet.
+"""What retention would do to the scopes of an archive, and why: read, judged, decided; nothing is changed.
 
 What is done about a plan is `prune.forget`, and `erase.erase` for what must go.
 """
@@ -155,11 +155,11 @@ def _plan(
 
 def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> str:
     if damaged:
-        return f"{damaged[0].name}: {damaged[0].problem}; nothing is forgotten until it is mended or given up"
+        return f"{damaged[0].problem}; nothing is forgotten until it is mended or given up"
     numbers = {link.number for link in archive.links(key)}
     missing = set(range(1, max(numbers, default=0))) - numbers
     if missing:
-        return f"number {min(missing)} is missing from the chain; nothing is forgotten until it is back or given up"
+        return f"number {min(missing)} of the chain is missing; nothing is forgotten until it is back or given up"
     return ""
 
 

@@ -1,6 +1,6 @@
 """Carries retention's verdicts out: tombstone, then manifest, and later the packs that nothing needs.
 
-Deciding is pure (`plan_forget`, `plan_sweep`); acting is a few lines that may be killed anywhere and run again.
+Deciding is pure (`planning.py`, `plan_sweep`); acting is a few lines that may be killed anywhere and run again.
 A pack that nothing names belongs to a backup that runs now, or to one that died. Nobody can tell which, so its
 first sighting is written down, and it goes when it is still unnamed a grace period later.
 """
@@ -12,20 +12,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from storage import canonical, replaced, snapshot, tombstone
-from storage.archive import Archive
-from storage.errors import ObjectMissing, StorageError
+from storage import decisions, lease, replaced, snapshot, tombstone
+from storage.archive import MIN_PREFIX, Archive
+from storage.decisions import Decision
+from storage.errors import ObjectCorrupt, ObjectMissing, SnapshotUnknown, StorageError
 from storage.index import Index, pack_digest, pack_name
+from storage.lease import Lease
 from storage.losses import needed
-from storage.policy import Policy
+from storage.planning import ScopePlan
 from storage.reader import Reader
 from storage.replaced import Replaced
-from storage.retention import Candidate, Verdict, decide
 from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
-from storage.verify import Quality
+from storage.unnamed import read_sighting, sighting, unnamed_digest, unnamed_name
 
 GRACE = timedelta(days=7)  # how long the bytes of a forgotten snapshot stay
+_AGAIN = "plan again, and look at what is different"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +42,116 @@ class Sweep:
     unreplaced: tuple[str, ...] = ()  # replaced packs that are gone, and nobody asks for them any more
 
 
-def candidate(found: Snapshot) -> Candidate:
-    """What retention needs to know of a snapshot."""
-    draft = found.manifest.draft
-    counts = draft.quality is Quality.VERIFIED
-    return Candidate(found.id, found.manifest.number, draft.taken_at, counts, "" if counts else draft.quality)
+def forget(
+    archive: Archive, scope_plan: ScopePlan, *, now: datetime, clock: Callable[[], datetime] | None = None
+) -> list[Tombstone]:
+    """Forget what the plan says: the tombstone makes a snapshot forgotten; then its manifest is deleted.
 
+    The bytes stay until `sweep`. What must go (`ScopePlan.erases`) is left to `erase`. Takes the lease: `clock`
+    renews it where this may take long. What persons decided meanwhile is seen before each tombstone.
 
-def plan_forget(snapshots: Iterable[Snapshot], policy: Policy, *, now: datetime) -> list[Verdict]:
-    """Verdicts for the snapshots of one scope."""
-    return decide([candidate(found) for found in snapshots], policy, now=now)
-
-
-def forget(archive: Archive, key: ScopeKey, verdicts: Sequence[Verdict], *, now: datetime) -> list[Tombstone]:
-    """Forget what the verdicts say: the tombstone makes a snapshot forgotten; then its manifest is deleted.
-
-    The bytes stay until `sweep`. Retry: yes; a manifest that a kill left beside its tombstone goes first.
+    Raises Busy; StorageError for a plan that is refused, or that does not fit any more because a snapshot it keeps
+    is gone or was judged anew: what was forgotten until then stays forgotten. Retry: yes, with a new plan.
     """
-    _finish_forgetting(archive, key)
-    live = {found.id: found for found in archive.snapshots(key, damaged=[])}
-    made = []
-    for verdict in verdicts:
-        found = live.get(verdict.candidate.id)
-        if verdict.keep or found is None:
-            continue
-        tomb = tombstone.forgotten(found, at=now, reason="; ".join(verdict.reasons))
-        archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
-        archive.backend.delete(found.name)
-        made.append(tomb)
-    return made
+    key = scope_plan.key
+    if scope_plan.refused:
+        raise StorageError(f"{key}: {scope_plan.refused}", hint="`strongroom scrub` tells all that is damaged")
+    if not scope_plan.forgets and not archive.half_forgotten(key):
+        return []
+    with lease.held(archive.backend, clock or (lambda: now)) as mine:
+        _finish_forgetting(archive, mine, key)
+        live = {found.id: found for found in archive.snapshots(key, damaged=[])}
+        gone = [v for v in scope_plan.verdicts if v.keep and v.candidate.id not in live]
+        if gone:
+            raise StorageError(f"{key}: snapshot {gone[0].candidate.id[:8]}, which stays, is gone", hint=_AGAIN)
+        held = _Holds(archive, scope_plan, now)
+        going = [found for verdict in scope_plan.forgets if (found := live.get(verdict.candidate.id))]
+        reasons = {verdict.candidate.id: "; ".join(verdict.reasons) for verdict in scope_plan.forgets}
+        tombs = []
+        for found in going:
+            if held(found.id):
+                continue
+            tomb = tombstone.forgotten(found, at=now, reason=reasons[found.id])
+            mine.renew()
+            archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
+            archive.backend.delete(found.name)
+            tombs.append(tomb)
+        return tombs
 
 
-def _finish_forgetting(archive: Archive, key: ScopeKey | None = None) -> None:
+class _Holds:
+    """What persons decided, as it is at each question; the files are read again only where there are others."""
+
+    def __init__(self, archive: Archive, scope_plan: ScopePlan, now: datetime) -> None:
+        self._archive = archive
+        self._key = scope_plan.key
+        self._judged = decisions.judged(scope_plan.decisions)
+        self._now = now
+        self._names: list[str] | None = None
+        self._held: dict[str, str] = {}
+
+    def __call__(self, id: str) -> bool:
+        names = list(self._archive.backend.list(decisions.folder(self._key)))
+        if names != self._names:
+            made = self._archive.decisions(self._key, damaged=[])
+            if decisions.judged(made) != self._judged:
+                raise StorageError(f"{self._key}: a snapshot was accepted or rejected just now", hint=_AGAIN)
+            self._names, self._held = names, decisions.held(made, self._now)
+        return id in self._held
+
+
+def undelete(archive: Archive, ref: str, *, by: str, reason: str, clock: Callable[[], datetime]) -> Snapshot:
+    """Bring a forgotten snapshot back, `ref` being its id or a beginning of it, and hold it.
+
+    Every object that it needs is there, or nothing is done. The hold comes first, so that the next night does not
+    forget it again; then the manifest; deleting the tombstone is the commit. One that is live already is given
+    back as it is. Raises Busy, SnapshotUnknown, ObjectMissing (some of it was freed), ObjectCorrupt. Retry: yes.
+    """
+    with lease.held(archive.backend, clock) as mine:
+        tomb = _to_undelete(archive, ref)
+        if isinstance(tomb, Snapshot):
+            return tomb
+        assert tomb.manifest is not None  # noqa: S101 - `_to_undelete` chose it so
+        found = Snapshot(tomb.id, tomb.manifest)
+        _all_there(archive, found)
+        made = archive.decisions(found.key, damaged=[])
+        if not any((one.kind, one.snapshot, one.by, one.reason) == ("hold", found.id, by, reason) for one in made):
+            archive.decide(Decision("hold", found.key, found.number, found.id, clock(), by, reason))
+        data = snapshot.encode(found.manifest)
+        mine.renew()
+        if not archive.backend.put_new(found.name, [data]) and archive.backend.get(found.name) != data:
+            raise ObjectCorrupt(f"{found.name}: beside its tombstone lies something else")
+        archive.backend.delete(tomb.name)
+        return found
+
+
+def _to_undelete(archive: Archive, ref: str) -> Tombstone | Snapshot:
+    begins = ref.lower() if len(ref) >= MIN_PREFIX else "none"
+    tombs = [tomb for tomb in archive.tombstones(damaged=[]) if tomb.id.startswith(begins)]
+    if not tombs:
+        return archive.find(ref)
+    if len(tombs) > 1:
+        raise SnapshotUnknown(f"{ref}: {len(tombs)} forgotten snapshots have an id that begins so")
+    if tombs[0].manifest is None:
+        raise SnapshotUnknown(f"{ref}: it was {tombs[0].why}, nothing of it is kept: {tombs[0].reason}")
+    return tombs[0]
+
+
+def _all_there(archive: Archive, found: Snapshot) -> None:
+    """Raises ObjectMissing, ObjectCorrupt where an object of the snapshot is not there."""
+    reader = archive.reader(found)
+    lacking = sum(1 for oid in set(needed(reader, found, strict=True)) if not reader.has(oid))
+    if lacking:
+        raise ObjectMissing(
+            f"snapshot {found.id[:8]}: {lacking} of its objects were freed; it cannot be brought back whole",
+            hint="a copy of the archive may have it: `strongroom undelete --archive COPY`",
+        )
+
+
+def _finish_forgetting(archive: Archive, mine: Lease, key: ScopeKey | None = None) -> None:
+    # Never without the lease: whoever brings a snapshot back has manifest and tombstone side by side.
     for link in archive.half_forgotten(key):
+        mine.renew()
         archive.backend.delete(link.name)
 
 
@@ -115,12 +194,17 @@ def plan_sweep(
 
 
 def sweep(archive: Archive, *, now: datetime) -> Sweep:
-    """Free the packs that `plan_sweep` names. Retry: yes; one sweep at a time.
+    """Free the packs that `plan_sweep` names. Takes the lease. Retry: yes.
 
-    Raises where any manifest, tombstone or note about a replaced pack cannot be read, or a number is missing from
-    a chain: then nothing is freed, because what it needs is not known.
+    Raises Busy; and where any manifest, tombstone or note about a replaced pack cannot be read, or a number is
+    missing from a chain: then nothing is freed, because what it needs is not known.
     """
-    _finish_forgetting(archive)
+    with lease.held(archive.backend, lambda: now) as mine:
+        return _sweep(archive, mine, now)
+
+
+def _sweep(archive: Archive, mine: Lease, now: datetime) -> Sweep:
+    _finish_forgetting(archive, mine)
     _refuse_gaps(archive)
     backend = archive.backend
     digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
@@ -130,8 +214,9 @@ def sweep(archive: Archive, *, now: datetime) -> Sweep:
     asked = partial(_still_needed, archive, kept, notes)
     plan = plan_sweep(present, live, tombs, _sightings(archive), now=now, notes=notes, still_needed=asked)
     for pack in plan.sighted:
-        backend.put_new(unnamed_name(pack), [_sighting(pack, now)])
+        backend.put_new(unnamed_name(pack), [sighting(pack, now)])
     for pack in plan.packs:
+        mine.renew()
         backend.delete(pack_name(pack))
     for pack in plan.settled:
         backend.delete(unnamed_name(pack))
@@ -187,29 +272,6 @@ def _refuse_gaps(archive: Archive) -> None:
                 hint="bring it back from a copy of the archive: `strongroom repair --from COPY`; if none has it, "
                 "`strongroom repair --give-up` says that it is lost",
             )
-
-
-def unnamed_name(pack: str) -> str:
-    """Where the note about an unnamed pack lies."""
-    return f"unnamed/{pack}.json"
-
-
-def unnamed_digest(name: str) -> str | None:
-    """The pack that the note under `name` is about; None where no note is called so."""
-    return pack_digest(pack_name(name.removeprefix("unnamed/").removesuffix(".json")))
-
-
-def _sighting(pack: str, now: datetime) -> bytes:
-    value = {"format": 1, "kind": "unnamed", "pack": pack, "seen_at": snapshot.to_text(now)}
-    return canonical.seal(value)
-
-
-def read_sighting(data: bytes, name: str) -> datetime:
-    """When the pack that the note `name` is about was first seen unnamed. Raises ValueError."""
-    value = canonical.unseal(data)
-    if value.get("kind") != "unnamed" or unnamed_name(str(value.get("pack"))) != name:
-        raise ValueError("not the note that its name promises")
-    return snapshot.from_text(canonical.text(value.get("seen_at")))
 
 
 def _sightings(archive: Archive) -> dict[str, datetime]:

@@ -18,7 +18,7 @@ from storage.snapshot import Link, ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
 MISSING = "missing"
-_ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision")
+_ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision", "lease")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,22 +15,31 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, pairwise
 
-from storage import canonical, decisions, evidence, records, replaced, snapshot, upkeep_records
+from storage import canonical, decisions, evidence, lease, records, replaced, snapshot, upkeep_records
 from storage.about import about_digest
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
 from storage.index import footer_of, pack_digest, pack_name
-from storage.prune import read_sighting, unnamed_digest
 from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 from storage.turns import Kept
+from storage.unnamed import read_sighting, unnamed_digest
 from storage.upkeep_records import ROLLED_BACK, Finding, Noted
 from storage.wholeness import not_whole
 
 PIECE = 1 << 20  # bytes of a pack read at a time
 THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
 _MISSING = "missing"
-_OTHER_KINDS = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision")  # of no record
+_RECORDLESS = [
+    "archive",
+    "snapshot",
+    "tombstone",
+    "unnamed",
+    "replaced",
+    "evidence",
+    "decision",
+    "lease",
+]  # kinds of other files
 
 Choice = Callable[[Sequence[Kept]], Sequence[str]]  # of the packs that are there: digests to read, in order
 
@@ -246,13 +255,16 @@ def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:
 
 
 def _bad_small_files(archive: Archive) -> Iterator[Finding]:
-    for name in [FORMAT_NAME, *archive.backend.list("records/"), *archive.backend.list("unnamed/")]:
+    folders = ("records/", "unnamed/", lease.FOLDER)
+    for name in [FORMAT_NAME, *(name for folder in folders for name in archive.backend.list(folder))]:
         try:
             data = archive.backend.get(name)
             kind = canonical.unseal(data).get("kind")
             if unnamed_digest(name):
                 read_sighting(data, name)
-            elif name.startswith("records/") and kind in _OTHER_KINDS:
+            elif lease.is_lease(name):
+                lease.decode(data, name)
+            elif name.startswith("records/") and kind in _RECORDLESS:
                 yield Finding(name, f"holds a file of kind {kind!r}")
             elif name.startswith("records/"):
                 record = records.decode(data, name) or upkeep_records.decode(data, name)
@@ -278,6 +290,7 @@ def _strays(archive: Archive) -> Iterator[Finding]:
             "evidence": evidence.is_evidence(name),
             "decisions": decisions.parse_name(name) is not None,
             "about": about_digest(name) is not None,
+            "leases": lease.is_lease(name),
         }
         if not known.get(folder, False):
             yield Finding(name, "no file of an archive: put by somebody else, or renamed")

@@ -18,9 +18,11 @@ from storage.backend import Backend, Memory
 from storage.index import Index
 from storage.listing import Entry, Recipe
 from storage.objects import Oid
-from storage.prune import candidate, forget
+from storage.planning import ScopePlan
+from storage.policy import Policy
+from storage.prune import forget
 from storage.records import Ended, RunRecord
-from storage.retention import Verdict
+from storage.retention import Candidate, Verdict
 from storage.snapshot import Draft, ScopeKey, Snapshot
 from storage.verify import Check, Outcome, Promise, Quality, measure
 from storage.writer import Writer
@@ -209,7 +211,9 @@ def pack_of(archive: Archive, found: Snapshot, path: str) -> str:
 
 def drop(archive: Archive, found: Snapshot, *, now: datetime) -> None:
     """Forget this snapshot, whatever a policy says."""
-    forget(archive, found.key, [Verdict(candidate(found), False, ("told to",))], now=now)
+    told = Verdict(Candidate(found.id, found.number, found.manifest.draft.taken_at, True), False, ("told to",))
+    made = tuple(archive.decisions(found.key))
+    forget(archive, ScopePlan(found.key, Policy(), {found.id: found}, {}, (told,), {}, "", made), now=now)
 
 
 def run_record(run_id: str = "20260301-023000-0000abcd", **other: Any) -> RunRecord:

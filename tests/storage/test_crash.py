@@ -7,6 +7,7 @@ well, and what the death left behind is gone after a sweep and a grace period.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from itertools import count
 
 import pytest
@@ -14,8 +15,10 @@ import pytest
 from storage import recipes
 from storage.archive import Archive
 from storage.backend import Memory
+from storage.lease import TTL
+from storage.planning import plan_scope
 from storage.policy import Policy
-from storage.prune import GRACE, forget, plan_forget, sweep
+from storage.prune import GRACE, forget, sweep
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
 from tests.doubles import (
@@ -35,6 +38,7 @@ from tests.doubles import (
 from tests.storage.zips import export
 
 NOW = START + 40 * NIGHT
+LATER = NOW + TTL  # the lease of who died has run out
 TONIGHT = {
     "a": noise(300, 0),
     "new": noise(400, 99),
@@ -42,7 +46,7 @@ TONIGHT = {
     "last": noise(900, 6),
     "lab.zip": export(5),
 }
-Operation = Callable[[Archive], object]
+Operation = Callable[..., object]
 
 
 @pytest.fixture(autouse=True)
@@ -64,16 +68,16 @@ def history() -> Memory:
     return memory
 
 
-def back_up(archive: Archive) -> Snapshot:
+def back_up(archive: Archive, now: datetime = NOW) -> Snapshot:
     return write(archive, TONIGHT, night=5)
 
 
-def forget_some(archive: Archive) -> object:
-    return forget(archive, LAB, plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=NOW), now=NOW)
+def forget_some(archive: Archive, now: datetime = NOW) -> object:
+    return forget(archive, plan_scope(archive, LAB, Policy(keep_last=2), now=now), now=now)
 
 
-def free(archive: Archive) -> object:
-    return sweep(archive, now=NOW)
+def free(archive: Archive, now: datetime = NOW) -> object:
+    return sweep(archive, now=now)
 
 
 def everything(archive: Archive) -> dict[str, dict[str, bytes]]:
@@ -128,10 +132,10 @@ def test_a_death_at_any_call_loses_nothing_and_needs_no_hand(
         assert all(found[one] == files for one, files in before.items() if one in found)
         if operation is not forget_some:
             assert before.keys() <= found.keys()
-        operation(archive)
+        operation(archive, LATER)
         assert {tuple(sorted(files.items())) for files in everything(archive).values()} == goal
-        sweep(archive, now=NOW)
-        sweep(archive, now=NOW + GRACE)
+        sweep(archive, now=LATER)
+        sweep(archive, now=LATER + GRACE)
         assert abandoned(archive) == set()
         assert {tuple(sorted(files.items())) for files in everything(archive).values()} == goal
         assert scrub(archive).findings == ()

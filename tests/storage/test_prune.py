@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import pack_name
+from storage.planning import plan_scope
 from storage.policy import Policy
-from storage.prune import GRACE, forget, plan_forget, plan_sweep, sweep, unnamed_digest, unnamed_name
+from storage.prune import GRACE, forget, plan_sweep, sweep
 from storage.scrub import scrub
 from storage.snapshot import manifest_name, parse_name, tombstone_name
+from storage.unnamed import unnamed_digest, unnamed_name
 from storage.verify import Promise, Quality
 from storage.writer import Writer
 from tests.doubles import (
@@ -46,8 +48,8 @@ def test_forgetting_leaves_a_tombstone_and_the_bytes() -> None:
     """The manifest is gone, the tombstone says when and why, the packs stay."""
     archive = new_archive()
     chain = [write(archive, {"a": b"%d" % n}, night=n) for n in range(4)]
-    verdicts = plan_forget(archive.snapshots(LAB), Policy(keep_last=3), now=LATER)
-    (tomb,) = forget(archive, LAB, verdicts, now=LATER)
+    plan = plan_scope(archive, LAB, Policy(keep_last=3), now=LATER)
+    (tomb,) = forget(archive, plan, now=LATER)
 
     assert (tomb.id, tomb.reason, tomb.forgotten_at) == (chain[0].id, "no rule keeps it", LATER)
     assert archive.tombstones() == [tomb]
@@ -60,13 +62,11 @@ def test_forgetting_again_forgets_nothing_more() -> None:
     archive = new_archive()
     for night in range(4):
         write(archive, {"a": b"%d" % night}, night=night)
-    verdicts = plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=LATER)
-    forget(archive, LAB, verdicts, now=LATER)
+    plan = plan_scope(archive, LAB, Policy(keep_last=2), now=LATER)
+    forget(archive, plan, now=LATER)
 
-    assert forget(archive, LAB, verdicts, now=LATER) == []
-    assert (
-        forget(archive, LAB, plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=LATER), now=LATER) == []
-    )
+    assert forget(archive, plan, now=LATER) == []
+    assert forget(archive, plan_scope(archive, LAB, Policy(keep_last=2), now=LATER), now=LATER) == []
 
 
 def test_quarantined_snapshots_do_not_displace_verified_ones() -> None:
@@ -75,9 +75,9 @@ def test_quarantined_snapshots_do_not_displace_verified_ones() -> None:
     good = [write(archive, {"a": b"%d" % n}, night=n) for n in range(2)]
     for night in range(2, 6):
         write(archive, {"a": b"%d" % night}, night=night, quality=Quality.QUARANTINED)
-    verdicts = plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=LATER)
+    plan = plan_scope(archive, LAB, Policy(keep_last=2), now=LATER)
 
-    assert {found.id for found in good} <= {v.candidate.id for v in verdicts if v.keep}
+    assert {found.id for found in good} <= {v.candidate.id for v in plan.verdicts if v.keep}
 
 
 def test_bytes_go_when_the_grace_is_over() -> None:
@@ -165,7 +165,11 @@ def test_nothing_is_freed_while_anything_cannot_be_read(which: str) -> None:
 
 def test_a_forgetting_that_was_killed_is_finished_by_the_next() -> None:
     """A manifest beside its tombstone goes with the next forget, or the next sweep."""
-    for finish in (lambda a: forget(a, LAB, [], now=LATER), lambda a: sweep(a, now=LATER)):
+
+    def again(archive: Archive) -> object:
+        return forget(archive, plan_scope(archive, LAB, Policy(), now=LATER), now=LATER)
+
+    for finish in (again, lambda archive: sweep(archive, now=LATER)):
         archive = new_archive()
         found = write(archive, {"a": b"1"})
         data = archive.backend.get(found.name)
@@ -182,7 +186,7 @@ def test_a_manifest_beside_a_damaged_tombstone_stays() -> None:
     archive = new_archive()
     found = write(archive, {"a": b"1"})
     archive.backend.put_new(tombstone_name(LAB, 1), [b"rot"])
-    forget(archive, LAB, [], now=LATER)
+    forget(archive, plan_scope(archive, LAB, Policy(), now=LATER), now=LATER)
 
     assert archive.backend.size(found.name) is not None
 
@@ -252,8 +256,8 @@ def test_long_histories_lose_nothing_that_is_live() -> None:
             files = {name: noise(rng.choice([10, 200]), rng.randrange(6)) for name in rng.sample("abcd", 2)}
             wanted[write(archive, files, key=key, night=night * 2).id] = files
             if rng.random() < 0.5:
-                verdicts = plan_forget(archive.snapshots(key), Policy(keep_last=rng.randint(1, 4)), now=LATER)
-                forget(archive, key, verdicts, now=now)
+                plan = plan_scope(archive, key, Policy(keep_last=rng.randint(1, 4)), now=now + NIGHT)
+                forget(archive, plan, now=now)
             if rng.random() < 0.5:
                 sweep(archive, now=now)
         live = archive.snapshots()
@@ -267,9 +271,9 @@ def test_two_who_forget_at_once_forget_once() -> None:
     archive = new_archive()
     for night in range(3):
         write(archive, {"a": b"%d" % night}, night=night)
-    verdicts = plan_forget(archive.snapshots(LAB), Policy(keep_last=2), now=LATER)
-    first = forget(archive, LAB, verdicts, now=LATER)
-    forget(archive, LAB, verdicts, now=LATER + NIGHT)
+    plan = plan_scope(archive, LAB, Policy(keep_last=2), now=LATER)
+    first = forget(archive, plan, now=LATER)
+    forget(archive, plan, now=LATER + NIGHT)
     damaged: list[Damaged] = []
 
     assert archive.tombstones(damaged=damaged) == first
