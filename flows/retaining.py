@@ -73,7 +73,7 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
     try:
         for scope in made.scopes:
             if scope.forgets:
-                forgotten += prune.forget(archive, scope, now=clock())
+                forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
             for reason, ids in _must_go(scope).items():
                 from storage import erase
 

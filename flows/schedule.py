@@ -14,7 +14,9 @@ from storage.planning import Nights
 from storage.policy import Policy, Span
 from storage.snapshot import ScopeKey
 
-ASSUMED = "30 3 * * *"  # where the configuration has no schedule: the cron of a Prefect deployment is not known here
+ASSUMED = (
+    "30 3 * * *"  # where the configuration has no schedule: the cron of a Prefect deployment is not known here
+)
 
 
 def coming(cron: str, timezone: str, *, now: datetime) -> Iterator[datetime]:
@@ -27,7 +29,7 @@ def coming(cron: str, timezone: str, *, now: datetime) -> Iterator[datetime]:
 
 
 def for_as_long(cron: str, policy: Policy, span: Span, *, now: datetime) -> list[datetime]:
-    """The nights of so long a time from `now` on, by the policy's calendar. Raises ConfigError for a wrong line."""
+    """The nights of so long a time from `now` on, by the policy's calendar. Raises ConfigError."""
     nights = []
     for night in coming(cron, policy.timezone, now=now):
         if span.before(night, policy.zone) > now:

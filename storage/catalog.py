@@ -229,7 +229,7 @@ class Catalog:
         return entered
 
     def settle(self) -> None:
-        """Empty SQLite's log, which may still hold rows that were deleted. Not done while another process reads."""
+        """Empty SQLite's log, which may hold rows that were deleted. Not done while another process reads."""
         with _mapped():
             connection = self._engine.raw_connection()
             try:

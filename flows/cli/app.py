@@ -38,7 +38,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (demonstrate, prepare, make, look, browse, compare, standing, give, retain, decide, erase, upkeep, mend, book):
+for _module in (
+    demonstrate,
+    prepare,
+    make,
+    look,
+    browse,
+    compare,
+    standing,
+    give,
+    retain,
+    decide,
+    erase,
+    upkeep,
+    mend,
+    book,
+):
     _module.register(app)
 
 

@@ -123,7 +123,9 @@ def simulated(cron: str, text: str, policy: Policy, *, picture: Path | None, jso
         check_picture(picture)
     nights = for_as_long(cron, policy, span, now=datetime.now(UTC))
     if not nights:
-        raise ConfigError(f"--simulate {cron!r} --for {text}: no night falls into that time", hint="simulate longer")
+        raise ConfigError(
+            f"--simulate {cron!r} --for {text}: no night falls into that time", hint="simulate longer"
+        )
     kept = [verdict for verdict in simulate(policy, nights) if verdict.keep]
     title = f"{cron} for {span}: {len(kept)} of {len(nights)} nights are kept; {rules.told(policy)}"
     first, last = (night.astimezone(policy.zone).date() for night in (nights[0], nights[-1]))
@@ -153,7 +155,9 @@ def at(made: Plan, when: datetime, nights_of: Callable[[ScopeKey], Nights], *, n
     from storage import forecast
 
     if when < now:
-        raise ConfigError(f"--at {when:%Y-%m-%d %H:%M} UTC: is past; `strongroom snapshots --gone` tells of the past")
+        raise ConfigError(
+            f"--at {when:%Y-%m-%d %H:%M} UTC: is past; `strongroom snapshots --gone` tells of the past"
+        )
     rows = []
     for scope in made.scopes:
         there = [verdict.candidate for verdict in scope.verdicts]

@@ -42,7 +42,9 @@ _STYLE = {
     "verified": "green",
     **dict.fromkeys(("partial", "quarantined", "forget"), "yellow"),
     **dict.fromkeys(("skipped", "unchanged"), "dim"),
-    **dict.fromkeys(("failed", "refused", "lost", "expired", "interrupted", "vanished", "crashed", "erase"), "red"),
+    **dict.fromkeys(
+        ("failed", "refused", "lost", "expired", "interrupted", "vanished", "crashed", "erase"), "red"
+    ),
     "verification failed": "red",
 }
 MAX_NAMED = 5  # scopes that one hint names

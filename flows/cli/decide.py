@@ -1,10 +1,10 @@
-"""Verbs by which a person decides about a snapshot: hold, release, accept, reject. The archive keeps each decision."""
+"""Verbs by which a person decides about a snapshot: hold, release, accept, reject. The archive keeps it."""
 
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ from flows.cli.console import (
     say,
 )
 from flows.cli.opened import opened
-from flows.cli.views import decision_json
+from flows.cli.views import decision_json, standing_json, standing_text
 from flows.errors import ConfigError, Exit
 from storage.errors import SnapshotUnknown
 from storage.seen import seen
@@ -159,28 +159,11 @@ def _standing(store: Archive, key: ScopeKey, now: datetime) -> dict[str, Standin
 def _refuse(kind: Kind, found: Snapshot, held: dict[str, str]) -> None:
     name = f"{found.key} number {found.number}, {found.id[:8]}"
     if kind == "accept" and (why := refusal(seen(found))):
-        raise ConfigError(f"{name}: {why}", hint=f"to keep it all the same: `strongroom hold {found.id[:8]} --reason …`")
+        raise ConfigError(
+            f"{name}: {why}", hint=f"to keep it all the same: `strongroom hold {found.id[:8]} --reason …`"
+        )
     if kind == "release" and found.id not in held:
         raise ConfigError(f"{name}: is not held", hint="`strongroom status` names what is held")
-
-
-def standing_json(one: Standing) -> dict[str, Any]:
-    """How a snapshot stands, for machines."""
-    return {
-        "id": one.id,
-        "number": one.number,
-        "counts": one.counts,
-        "why_not": one.why_not,
-        "settled_by": one.settled_by,
-        "ask": one.ask,
-    }
-
-
-def standing_text(one: Standing) -> str:
-    """How a snapshot stands, as a sentence."""
-    if one.counts:
-        return f"counts{f' ({one.settled_by})' if one.settled_by else ''}"
-    return f"does not count: {'; settled by '.join(filter(None, (one.why_not, one.settled_by)))}"
 
 
 def _tell(made: Decision, now: Standing, changed: list[Standing]) -> None:

@@ -29,7 +29,8 @@ def erase(
     ],
     reason: ReasonOption,
     confirm: Annotated[
-        str | None, typer.Option("--confirm", metavar="NAME", help="The name, where no terminal is there to type it.")
+        str | None,
+        typer.Option("--confirm", metavar="NAME", help="The name, where no terminal is there to type it."),
     ] = None,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
@@ -39,8 +40,9 @@ def erase(
 
     What other snapshots need, too, stays, and is told. Copies of the archive are not reached.
     """
-    from flows.retaining import follow, who
     from storage.erase import erase as wipe
+
+    from flows.retaining import follow, who
 
     if not reason.strip():
         raise ConfigError("erase --reason: is empty", hint="say why; the tombstone tells it")
@@ -50,7 +52,9 @@ def erase(
             _tell(name, plan)
         if plan.held:
             held = ", ".join(f"{one[:8]} ({why})" for one, why in plan.held.items())
-            raise ConfigError(f"{name}: held, so nothing is erased: {held}", hint="`strongroom release` them first")
+            raise ConfigError(
+                f"{name}: held, so nothing is erased: {held}", hint="`strongroom release` them first"
+            )
         if not _confirmed(name, confirm, json=json):
             if json:
                 print_json("erase", {"applied": False, **_json(name, plan)})
@@ -90,7 +94,12 @@ def _confirmed(name: str, confirm: str | None, *, json: bool) -> bool:
 
 
 def _json(name: str, plan: ErasePlan) -> dict[str, object]:
-    return {"name": name, "snapshots": list(plan.names), "bytes_freed": plan.bytes_freed, "stays": list(plan.stays)}
+    return {
+        "name": name,
+        "snapshots": list(plan.names),
+        "bytes_freed": plan.bytes_freed,
+        "stays": list(plan.stays),
+    }
 
 
 def _tell(name: str, plan: ErasePlan) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from flows.cli import rules
 from flows.cli.console import complain, day, out, print_json
-from flows.cli.decide import find_live, standing_json, standing_text
+from flows.cli.decide import find_live
 from flows.cli.opened import Opened
 from flows.cli.retain import goes_on_text, verdict_json, verdict_word
-from flows.cli.views import decision_json
+from flows.cli.views import decision_json, standing_json, standing_text
 from flows.errors import Exit
 
 if TYPE_CHECKING:
@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def explained(
-    place: Opened, ref: str, policy_of: PolicyOf, nights_of: Callable[[ScopeKey], Nights], *, now: datetime, json: bool
+    place: Opened,
+    ref: str,
+    policy_of: PolicyOf,
+    nights_of: Callable[[ScopeKey], Nights],
+    *,
+    now: datetime,
+    json: bool,
 ) -> int:
     """Print it; exit code 3 where its scope is refused."""
     from storage.planning import plan_scope

@@ -25,6 +25,7 @@ from flows.cli.console import (
 from flows.cli.decide import ReasonOption, parse_until
 from flows.cli.opened import Opened, opened
 from flows.errors import ConfigError, Exit
+from storage.policy import Policy
 from storage.snapshot import ScopeKey, to_text
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
     from flows.retaining import Carried, PolicyOf
     from storage.archive import Archive
     from storage.planning import Plan, ScopePlan
-    from storage.prune import FreePlan, Freed
+    from storage.prune import Freed, FreePlan
     from storage.retention import Verdict
 
 ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without, the plan is shown.")]
 ConfirmOption = Annotated[
     int | None,
-    typer.Option("--confirm", metavar="N", help="That so many go at once is meant: the number that the plan says."),
+    typer.Option(
+        "--confirm", metavar="N", help="That so many go at once is meant: the number that the plan says."
+    ),
 ]
 
 
@@ -130,12 +133,12 @@ def forget(
     )
 
 
-def simulated_policy(scopes: Sequence[str], config: Path | None, given: rules.Given) -> rules.Policy:
+def simulated_policy(scopes: Sequence[str], config: Path | None, given: rules.Given) -> Policy:
     """The policy to simulate: the given rules, else those of the scope that is named, else the default one."""
     from flows import config as configuration
 
     path = configuration.find(config)
-    base = rules.Policy()
+    base = Policy()
     if path.exists() or config is not None or not rules.is_given(given):
         settings = configuration.load(path)
         source, _, scope = (scopes[0] if scopes else "").partition("/")
@@ -189,7 +192,8 @@ def _forget(
         if not made.scopes:
             out.print("no snapshots")
         if assumed and any(scope.goes_on.values() for scope in made.scopes):
-            say(f"goes on: a night every day at 03:30 is assumed of {', '.join(assumed)}: no schedule is configured")
+            names = ", ".join(assumed)
+            say(f"goes on: a night each day at 03:30 is assumed, no schedule is configured of {names}")
         _print_done(made, fuse, done, apply=apply)
     return _exit(made, fuse, apply=apply)
 

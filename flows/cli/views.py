@@ -11,6 +11,7 @@ from storage.history import History
 from storage.listing import Entry
 from storage.losses import Hit
 from storage.snapshot import Snapshot, check_json, to_text
+from storage.standing import Standing
 from storage.tombstone import Tombstone
 
 
@@ -79,6 +80,25 @@ def decision_json(made: Decision) -> dict[str, Any]:
         "reason": made.reason,
         "until": made.until and to_text(made.until),
     }
+
+
+def standing_json(one: Standing) -> dict[str, Any]:
+    """How a snapshot stands, for machines."""
+    return {
+        "id": one.id,
+        "number": one.number,
+        "counts": one.counts,
+        "why_not": one.why_not,
+        "settled_by": one.settled_by,
+        "ask": one.ask,
+    }
+
+
+def standing_text(one: Standing) -> str:
+    """How a snapshot stands, as a sentence."""
+    if one.counts:
+        return f"counts{f' ({one.settled_by})' if one.settled_by else ''}"
+    return f"does not count: {'; settled by '.join(filter(None, (one.why_not, one.settled_by)))}"
 
 
 def hit_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:
