@@ -213,7 +213,7 @@ def _by_night() -> bool:
 
 
 def _retain(config: str | None, keys: Sequence[ScopeKey], at: datetime | None) -> None:
-    """Apply retention to these scopes, as a run of its own. Whatever comes of it, the backups stay what they were."""
+    """Apply retention to these scopes, as a run of its own; whatever comes of it, the backups stay as they are."""
     try:
         policy_of = policies(configuration.load(configuration.find(config)))
         going = [str(key) for key in keys if lets_go(policy_of(key))]

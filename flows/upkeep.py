@@ -1,4 +1,4 @@
-"""The Prefect flows of maintenance: read what is kept, restore it for practice, let go what the policies let go."""
+"""The Prefect flows of maintenance: read what is kept, restore it for practice, let go what policies let go."""
 
 from __future__ import annotations
 
@@ -143,9 +143,9 @@ def prune(
 ) -> State[None]:
     """Forget what the policies let go, of these scopes (such as lab/user) or of all, and free space.
 
-    Ends as *Fuse*, with nothing done, where more would go at once than a person need not look at: `confirm` is then
-    the number that this person says. Ends as *Refused* where scopes could not be planned; the others were. `at`:
-    rehearse as if it were then. Run it again whenever you like.
+    Ends as *Fuse*, with nothing done, where so many would go at once that a person has to look; `confirm` is the
+    number that this person says. Ends as *Refused* where scopes could not be planned; the others were pruned.
+    `at`: rehearse as if it were then. Run it again whenever you like.
     """
     clock = SystemClock(at if at is None or at.tzinfo else at.replace(tzinfo=UTC))
     try:

@@ -19,6 +19,7 @@ from flows.cli import (
     make,
     mend,
     prepare,
+    prune,
     retain,
     standing,
     upkeep,
@@ -39,20 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    demonstrate,
-    prepare,
-    make,
-    look,
-    browse,
-    compare,
-    standing,
-    give,
-    retain,
-    decide,
-    erase,
-    upkeep,
-    mend,
-    book,
+    *(demonstrate, prepare, make, look, browse, compare, standing, give),
+    *(retain, prune, decide, erase, upkeep, mend, book),
 ):
     _module.register(app)
 

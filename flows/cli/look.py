@@ -156,11 +156,8 @@ def show(
     lost = lost_of(reader, found) if found.id in store.hits() else None
     now = datetime.now(UTC)
     made = store.decisions(found.key, damaged=[])
-    stands = next(
-        one
-        for one in standings(map(seen, store.snapshots(found.key, damaged=[])), made, now=now)
-        if one.id == found.id
-    )
+    others = store.snapshots(found.key, damaged=[])
+    (stands,) = (one for one in standings(map(seen, [*others, found]), made, now=now) if one.id == found.id)
     held = decisions.held(made, now).get(found.id, "")
     mine = [one for one in made if one.snapshot == found.id]
     if json:

@@ -1,4 +1,4 @@
-"""Verbs of retention: forget and prune, each a plan until `--apply`, and undelete."""
+"""Verbs of retention: forget, a plan until `--apply`, and undelete."""
 
 from __future__ import annotations
 
@@ -29,12 +29,9 @@ from storage.policy import Policy
 from storage.snapshot import ScopeKey, to_text
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from flows.retaining import Carried, PolicyOf
     from storage.archive import Archive
     from storage.planning import Plan, ScopePlan
-    from storage.prune import Freed, FreePlan
     from storage.retention import Verdict
 
 ApplyOption = Annotated[bool, typer.Option("--apply", help="Do it; without, the plan is shown.")]
@@ -49,7 +46,6 @@ ConfirmOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add these verbs to the app."""
     app.command()(forget)
-    app.command()(prune)
     app.command()(undelete)
 
 
@@ -185,17 +181,17 @@ def _forget(
         assumed = _assumed(place, keys)
     if json:
         told = {"snapshots": [verdict_json(s, v) for s in made.scopes for v in s.verdicts]}
-        print_json("forget", {**told, **_plan_json(made, fuse, done), "nights_assumed": assumed})
+        print_json("forget", {**told, **plan_json(made, fuse, done), "nights_assumed": assumed})
     else:
         for scope in made.scopes:
-            _print_scope(scope)
+            print_scope(scope)
         if not made.scopes:
             out.print("no snapshots")
         if assumed and any(scope.goes_on.values() for scope in made.scopes):
             names = ", ".join(assumed)
             say(f"goes on: a night each day at 03:30 is assumed, no schedule is configured of {names}")
-        _print_done(made, fuse, done, apply=apply)
-    return _exit(made, fuse, apply=apply)
+        print_done(made, fuse, done, apply=apply)
+    return exit_code(made, fuse, apply=apply)
 
 
 def chosen(store: Archive, names: Sequence[str]) -> list[ScopeKey]:
@@ -218,7 +214,7 @@ def _assumed(place: Opened, keys: Sequence[ScopeKey]) -> list[str]:
     return [s for s in dict.fromkeys(key.source for key in keys) if not scheduled(place.settings, s)]
 
 
-def _exit(made: Plan, fuse: str, *, apply: bool) -> Exit:
+def exit_code(made: Plan, fuse: str, *, apply: bool) -> Exit:
     """3: what the policies say was not, or not wholly, planned or done. Nothing is wrong with what is kept."""
     return Exit.PARTLY if made.refused or (apply and fuse) else Exit.DONE
 
@@ -245,7 +241,7 @@ def verdict_json(scope: ScopePlan, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _plan_json(made: Plan, fuse: str, done: Carried | None) -> dict[str, Any]:
+def plan_json(made: Plan, fuse: str, done: Carried | None) -> dict[str, Any]:
     return {
         "forgetting": made.forgetting,
         "refused": made.refused,
@@ -264,7 +260,7 @@ def goes_on_text(scope: ScopePlan, verdict: Verdict) -> str:
     return f"{night.astimezone(scope.policy.zone):%Y-%m-%d}" if night else "stays"
 
 
-def _print_scope(scope: ScopePlan, *, only_going: bool = False) -> None:
+def print_scope(scope: ScopePlan, *, only_going: bool = False) -> None:
     going = len(scope.forgets) + len(scope.erases)
     total = len(scope.verdicts)
     out.print(
@@ -290,7 +286,7 @@ def _print_scope(scope: ScopePlan, *, only_going: bool = False) -> None:
         )
 
 
-def _print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool) -> None:
+def print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool) -> None:
     for line in made.refused:
         complain(line, "`strongroom scrub` names what is damaged; `strongroom repair --from COPY` mends it")
     if done is not None:
@@ -303,90 +299,6 @@ def _print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool) -> 
         say(f"{f'{fuse}; ' if fuse else ''}nothing was changed: `--apply{confirm}` does this")
     else:
         say("nothing is to be forgotten")
-
-
-def prune(
-    apply: ApplyOption = False,
-    confirm: ConfirmOption = None,
-    max_duration: Annotated[str, typer.Option(help="Begin no further step after so long: 30m, 1h30m.")] = "",
-    archive: ArchiveOption = None,
-    config: ConfigOption = None,
-    json: JsonOption = False,
-) -> int:
-    """Forget what the policies let go, and free the space of what was forgotten more than seven days ago.
-
-    Shows the plan and the space to be won; with --apply, does both. May be killed and run again.
-    """
-    from flows.retaining import carry_out, plan_for, policies
-    from storage.prune import free, plan_free
-
-    at_most = _duration(max_duration)
-    now = datetime.now(UTC)
-    with opened(archive, config) as place:
-        made = plan_for(place.archive, place.archive.scopes(), policies(place.settings), now=now)
-        fuse = made.fuse(confirm)
-        space, done, freed = plan_free(place.archive, now=now), None, None
-        if apply and not fuse:
-            clock = lambda: datetime.now(UTC)  # noqa: E731
-            done = carry_out(place.archive, place.catalog, made, clock=clock)
-            freed = free(place.archive, clock=clock, max_duration=at_most)
-    if json:
-        going = [verdict_json(s, v) for s in made.scopes for v in (*s.forgets, *s.erases)]
-        shape = {"going": going, **_plan_json(made, fuse, done)}
-        print_json("prune", {**shape, "space": space_json(space), "freed": freed and freed_json(freed)})
-        return _exit(made, fuse, apply=apply)
-    for scope in made.scopes:
-        if scope.forgets or scope.erases:
-            _print_scope(scope, only_going=True)
-    _print_done(made, fuse, done, apply=apply)
-    _print_space(space, freed)
-    return _exit(made, fuse, apply=apply)
-
-
-def space_json(space: FreePlan) -> dict[str, Any]:
-    """What can be freed, for machines."""
-    return {
-        "now_packs": space.now_packs,
-        "now_bytes": space.now_bytes,
-        "later_bytes": space.later_bytes,
-        "rewrites": len(space.rewrites),
-    }
-
-
-def freed_json(freed: Freed) -> dict[str, Any]:
-    """What was freed, for machines."""
-    return {
-        "packs": freed.packs,
-        "bytes": freed.bytes_freed,
-        "rewritten": freed.rewritten,
-        "later_bytes": freed.later_bytes,
-        "unfinished": freed.unfinished,
-    }
-
-
-def _print_space(space: FreePlan, freed: Freed | None) -> None:
-    if freed is None:
-        mostly = f"; {len(space.rewrites)} packs are mostly dead and would be rewritten" if space.rewrites else ""
-        out.print(
-            f"to be freed now: {number(space.now_bytes)} bytes in {space.now_packs} packs; "
-            f"later, after the grace time: {number(space.later_bytes)} bytes{mostly}"
-        )
-        return
-    out.print(
-        f"freed: {number(freed.bytes_freed)} bytes in {freed.packs} packs; rewritten: {freed.rewritten}; "
-        f"later, after the grace time: {number(freed.later_bytes)} bytes"
-    )
-    if freed.unfinished:
-        say("the time was up before all was done: the next prune goes on")
-
-
-def _duration(text: str) -> timedelta | None:
-    from storage.turns import parse_duration
-
-    try:
-        return parse_duration(text) if text else None
-    except ValueError as exc:
-        raise ConfigError(f"--max-duration {exc}") from exc
 
 
 def undelete(
