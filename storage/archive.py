@@ -36,6 +36,7 @@ from storage.tombstone import Tombstone
 
 FORMAT = 1
 FORMAT_NAME = "strongroom.json"
+_KINDS: tuple[snapshot.Kind, ...] = ("erased", "forgotten", "live")  # which file of a number stands above which
 MIN_PREFIX = 4  # characters of a shortened snapshot id
 
 
@@ -99,8 +100,14 @@ class Archive:
         """Manifests beside a tombstone that is whole: what a forgetting that was killed left to delete."""
         links = self.links(key)
         tombs = {(link.key, link.number): link for link in links if link.forgotten}
+        tombs = {place: link for place, link in tombs.items() if place not in _erased(links)}
         halves = [link for link in links if not link.forgotten and (link.key, link.number) in tombs]
         return [half for half in halves if self._whole(tombs[half.key, half.number])]
+
+    def half_erased(self) -> list[Link]:
+        """Manifests and older tombstones below one of an erased snapshot: what `erase.finish` still needs."""
+        links = self.links()
+        return [link for link in links if not link.erased and (link.key, link.number) in _erased(links)]
 
     def snapshots(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Snapshot]:
         """All live snapshots, or those of one scope, by time taken.
@@ -148,8 +155,10 @@ class Archive:
 
     def forgotten(self, links: Iterable[Link], *, damaged: list[Damaged] | None = None) -> Iterator[Tombstone]:
         """The tombstones among `links`, each read when it is asked for; as `tombstones` else."""
+        links = list(links)
+        over = _erased(links)
         for link in links:
-            if not link.forgotten:
+            if not link.forgotten or ((link.key, link.number) in over and not link.erased):
                 continue
             try:
                 yield self._tombstone(link)
@@ -169,8 +178,8 @@ class Archive:
         number = max((link.number for link in links), default=0)
         if number == 0:
             return 0, None
-        for name in (snapshot.tombstone_name(key, number), snapshot.manifest_name(key, number)):
-            link = Link(name, key, number, name.endswith(".forgotten.json"))
+        for kind in _KINDS:
+            link = snapshot.link_of(key, number, kind)
             try:
                 return number, (self._tombstone(link).id if link.forgotten else self._snapshot(link).id) or None
             except (ObjectMissing, ObjectCorrupt):
@@ -333,8 +342,8 @@ class Archive:
 
     def _id_at(self, key: ScopeKey, number: int) -> str:
         """Id of the link at a place of a chain; "" where nothing tells it."""
-        for name in (snapshot.manifest_name(key, number), snapshot.tombstone_name(key, number)):
-            link = Link(name, key, number, name.endswith(".forgotten.json"))
+        for kind in _KINDS:
+            link = snapshot.link_of(key, number, kind)
             with contextlib.suppress(ObjectMissing, ObjectCorrupt, FormatUnknown):
                 return self._tombstone(link).id if link.forgotten else self._snapshot(link).id
         return ""
@@ -362,6 +371,10 @@ def _gaps(places: Iterable[tuple[ScopeKey, int, int]]) -> Iterator[tuple[str, tu
         for before, n in pairwise([0, *sorted(numbers)]):
             if n > before + 1:  # the last of those that are missing stands for all of them
                 yield decisions.decision_name(key, number, n - 1), (key, number, n - 1)
+
+
+def _erased(links: Iterable[Link]) -> set[tuple[ScopeKey, int]]:
+    return {(link.key, link.number) for link in links if link.erased}
 
 
 def _by_number(links: Iterable[Link]) -> list[Link]:

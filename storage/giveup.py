@@ -45,7 +45,7 @@ def plan_give_up(archive: Archive, key: ScopeKey, number: int, *, reason: str, n
     what = f"{key} number {number}"
     if not 1 <= number <= max((link.number for link in archive.links(key)), default=0):
         raise SnapshotUnknown(f"{what}: the chain has no such number")
-    names = snapshot.manifest_name(key, number), snapshot.tombstone_name(key, number)
+    names = snapshot.manifest_name(key, number), _tomb_name(archive, key, number)
     manifest, tomb = (_look(archive, Link(name, key, number, name == names[1])) for name in names)
     if tomb[0] == "whole":
         raise SnapshotUnknown(
@@ -74,7 +74,7 @@ def give_up(archive: Archive, plan: GivingUp) -> None:
     """
     backend = archive.backend
     manifest = snapshot.manifest_name(plan.key, plan.number)
-    tomb = snapshot.tombstone_name(plan.key, plan.number)
+    tomb = _tomb_name(archive, plan.key, plan.number)
     damaged = dict(plan.damaged)
     data = None if plan.tomb is None else tombstone.encode(plan.tomb)
     if tomb in damaged:
@@ -91,6 +91,12 @@ def give_up(archive: Archive, plan: GivingUp) -> None:
         raise ObjectCorrupt(f"{tomb}: somebody else put it meanwhile", hint="look at it, and run again")
     if manifest in damaged:
         evidence.swap(backend, manifest, damaged[manifest], None, now=plan.at, reason=plan.problem)
+
+
+def _tomb_name(archive: Archive, key: ScopeKey, number: int) -> str:
+    """Where the number's tombstone lies, or would: that of an erased one stands above the other."""
+    erased = snapshot.erased_name(key, number)
+    return erased if archive.backend.size(erased) is not None else snapshot.tombstone_name(key, number)
 
 
 def _look(archive: Archive, link: Link) -> tuple[State, str]:

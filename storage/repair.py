@@ -99,7 +99,7 @@ def plan_repair(
     small += [putback.put_back(archive.backend, bad.name, bad.problem, None) for bad in bad_notes]
     here = Anywhere(archive, copy)
     wanted = {pack for found in live for pack in replaced.current(notes, found.manifest.packs)}
-    evident = {pack for pack, note in notes.items() if note.old == "damaged"}
+    evident = {pack for pack, note in notes.items() if note.old != "retired"}
     broken = {digest for digest in map(pack_digest, problems) if digest in here.present} - evident
     missing = wanted - here.present
     whole = {pack for pack in missing if copy is not None and putback.whole_pack(copy, pack) is not None}

@@ -1,7 +1,8 @@
 """Notes that packs were replaced: by others that hold the objects of theirs that were needed.
 
 A *damaged* pack is never read any more: what its note does not lead to is lost. A *retired* one was rewritten to
-win space: it may be read while it is there, and goes after RETIRED, where nothing turns out to need it.
+win space: it may be read while it is there, and goes after RETIRED, where nothing turns out to need it. One of
+which something was *erased* is never read any more, and goes at once.
 
 Manifests are immutable and go on naming the old pack. Whoever turns a manifest's packs into packs to read or to
 protect asks here. Pure: values to canonical bytes and back, names to other names.
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from storage import canonical
 from storage.errors import FormatUnknown, ObjectCorrupt
@@ -22,6 +23,7 @@ from storage.snapshot import from_text, to_text
 FORMAT = 2  # written; 1, all of whose packs are damaged ones, is read
 RETIRED = timedelta(days=7)  # how long a retired pack stays: who reads or reuses it now did not see its note
 FOLDER = "replaced/"
+Old = Literal["damaged", "retired", "erased"]
 _NAME = re.compile(r"replaced/([0-9a-f]{64})\.([1-9][0-9]{0,8})\.json")
 
 
@@ -36,7 +38,7 @@ class Replaced:
     hits: tuple[str, ...]  # ids of the snapshots that need a lost object, sorted, as far as was known
     made_at: datetime
     reason: str
-    old: Literal["damaged", "retired"] = "damaged"  # what the pack is now
+    old: Old = "damaged"  # what the pack is now
 
 
 def note_name(pack: str, number: int) -> str:
@@ -125,19 +127,17 @@ def followed(notes: Mapping[str, Replaced], packs: Iterable[str]) -> set[str]:
 def to_protect(notes: Mapping[str, Replaced], packs: Iterable[str], *, now: datetime) -> set[str]:
     """The packs to keep where `packs` are named: they, what replaced them, and damaged ones as evidence.
 
-    Without the retired ones whose time is over: those may go, if nothing needs them (`prune.sweep` looks).
+    Without erased ones, and the retired ones whose time is over: those may go, if nothing needs them (`prune.sweep` looks).
     """
     found = followed(notes, packs)
     return {pack for pack in found if pack not in notes or not _over(notes[pack], now)}
 
 
 def _over(note: Replaced, now: datetime) -> bool:
-    return note.old == "retired" and now - note.made_at >= RETIRED
+    return note.old == "erased" or (note.old == "retired" and now - note.made_at >= RETIRED)
 
 
-def _old(value: object) -> Literal["damaged", "retired"]:
-    if value == "damaged":
-        return "damaged"
-    if value == "retired":
-        return "retired"
-    raise ValueError(f"a pack that is {value!r:.40}, damaged or retired was expected")
+def _old(value: object) -> Old:
+    if value not in get_args(Old):
+        raise ValueError(f"a pack that is {value!r:.40}, {' or '.join(get_args(Old))} was expected")
+    return cast(Old, value)

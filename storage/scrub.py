@@ -140,7 +140,7 @@ def packs_there(archive: Archive, live: Iterable[Snapshot], tombs: Iterable[Tomb
     for manifest in [*(found.manifest for found in live), *(tomb.manifest for tomb in tombs if tomb.manifest)]:
         for pack in replaced.to_read(notes, manifest.packs):
             written[pack] = min(manifest.committed_at, written.get(pack, manifest.committed_at))
-    evident = {pack for pack, note in notes.items() if note.old == "damaged"}
+    evident = {pack for pack, note in notes.items() if note.old != "retired"}
     digests = [
         digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest and digest not in evident
     ]

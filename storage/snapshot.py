@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 from storage import canonical
@@ -21,10 +21,11 @@ FORMAT = 3  # written; 1, whose listing is plain JSON in pieces, and 2, without 
 _FORMATS = (1, 2, 3)
 FRAME = {"format", "kind", canonical.SEAL}  # what every sealed file has
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
-_LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten)?\.json")
+_LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten|\.erased)?\.json")
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
 
+Kind = Literal["live", "forgotten", "erased"]  # of a link
 Json = Any  # what canonical.encode takes: the dialect's words, carried and never read here
 
 
@@ -54,6 +55,7 @@ class Link:
     key: ScopeKey
     number: int
     forgotten: bool  # a tombstone
+    erased: bool = False  # one that stands above any other file of its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,17 @@ def tombstone_name(key: ScopeKey, number: int) -> str:
     return f"{chain_folder(key)}{number:08d}.forgotten.json"
 
 
+def erased_name(key: ScopeKey, number: int) -> str:
+    """Above manifest and tombstone, both of which may hold names that have to go."""
+    return f"{chain_folder(key)}{number:08d}.erased.json"
+
+
+def link_of(key: ScopeKey, number: int, kind: Kind) -> Link:
+    """The link of that kind at a place of a chain."""
+    name = {"live": manifest_name, "forgotten": tombstone_name, "erased": erased_name}[kind](key, number)
+    return Link(name, key, number, kind != "live", kind == "erased")
+
+
 def parse_name(name: str) -> Link | None:
     """What the name of a manifest or tombstone says; None for a name that is neither's."""
     match = _LINK.fullmatch(name)
@@ -182,9 +195,9 @@ def parse_name(name: str) -> Link | None:
         key = key_of_folders(match[1], match[2])
     except ValueError:
         return None
-    link = Link(name, key, int(match[3]), match[4] is not None)
-    promised = tombstone_name(key, link.number) if link.forgotten else manifest_name(key, link.number)
-    return link if promised == name and link.number > 0 else None
+    kinds: dict[str | None, Kind] = {None: "live", ".forgotten": "forgotten", ".erased": "erased"}
+    link = link_of(key, int(match[3]), kinds[match[4]])
+    return link if link.name == name and link.number > 0 else None
 
 
 def record_name(run_id: str) -> str:

@@ -277,7 +277,7 @@ def place(manifest: dict[str, Any]) -> tuple[str, str, int]:
 
 def link(path: Path) -> tuple[Any, dict[str, Any]]:
     """Section 6: id and manifest of a snapshot; of one that is gone for good what its tombstone says."""
-    if not path.name.endswith(".forgotten.json"):
+    if path.suffixes == [".json"]:
         return sha256(read(path)), sealed(path, "snapshot")
     tomb = sealed(path, "tombstone")
     if tomb.get("why") in ("erased", "lost"):
@@ -290,11 +290,12 @@ def link(path: Path) -> tuple[Any, dict[str, Any]]:
 
 def chain(folder: Path, mark: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Section 6: the live snapshots of one scope. Tells of numbers that are missing and of what is misplaced."""
-    links = (re.fullmatch(r"([0-9]{8,})(\.forgotten)?\.json", path.name) for path in folder.iterdir())
+    links = (re.fullmatch(r"([0-9]{8,})(\.forgotten|\.erased)?\.json", path.name) for path in folder.iterdir())
     numbers = {int(found[1]) for found in links if found}
     before = None
     for last, number in pairwise([0, *sorted(numbers)]):
-        path, tomb = folder / f"{number:08d}.json", folder / f"{number:08d}.forgotten.json"
+        path, tomb, over = (folder / f"{number:08d}{kind}.json" for kind in ("", ".forgotten", ".erased"))
+        tomb = over if over.exists() else tomb
         with surviving(folder):
             check(number == last + 1, f"of {last + 1} to {number - 1} there is neither manifest nor tombstone")
         followed, before = before, None

@@ -72,7 +72,8 @@ class Tombstone:
     @property
     def name(self) -> str:
         """Where it lies."""
-        return snapshot.tombstone_name(self.key, self.number)
+        named = snapshot.erased_name if self.why == "erased" else snapshot.tombstone_name
+        return named(self.key, self.number)
 
     @property
     def _gone(self) -> Gone:

@@ -95,7 +95,8 @@ def write_picture(rows: list[Month], title: str, path: Path) -> None:
                 axes.add_patch(Rectangle((x + 0.06, y + 0.06), 0.88, 0.88, facecolor=colour))
                 if rule:  # the letter too: colour alone is not for everybody
                     axes.text(x + 0.5, y + 0.52, _SIGNS[rule], ha="center", va="center", size=6, color="white")
-    axes.set(xlim=(0, 31), ylim=(len(rows), 0), title=title)
+    axes.set(xlim=(0, 31), ylim=(len(rows), 0))
+    axes.set_title(title, size=8)
     axes.set_xticks([day + 0.5 for day in range(31)], [str(day + 1) for day in range(31)], size=6)
     axes.set_yticks([y + 0.5 for y in range(len(rows))], [row.name for row in rows], size=6)
     axes.tick_params(length=0)

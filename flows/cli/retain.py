@@ -187,10 +187,10 @@ def _forget(
             print_scope(scope)
         if not made.scopes:
             out.print("no snapshots")
-        if assumed and any(scope.goes_on.values() for scope in made.scopes):
+        if assumed and any(night for scope in made.scopes for night in scope.goes_on.values()):
             names = ", ".join(assumed)
             say(f"goes on: a night each day at 03:30 is assumed, no schedule is configured of {names}")
-        print_done(made, fuse, done, apply=apply)
+        print_done(made, fuse, done, apply=apply, own=rules.is_given(given))
     return exit_code(made, fuse, apply=apply)
 
 
@@ -242,6 +242,7 @@ def verdict_json(scope: ScopePlan, verdict: Verdict) -> dict[str, Any]:
 
 
 def plan_json(made: Plan, fuse: str, done: Carried | None) -> dict[str, Any]:
+    """What of a plan is beside its verdicts, for machines."""
     return {
         "forgetting": made.forgetting,
         "refused": made.refused,
@@ -261,6 +262,7 @@ def goes_on_text(scope: ScopePlan, verdict: Verdict) -> str:
 
 
 def print_scope(scope: ScopePlan, *, only_going: bool = False) -> None:
+    """The plan of a scope: one line, and a table."""
     going = len(scope.forgets) + len(scope.erases)
     total = len(scope.verdicts)
     out.print(
@@ -286,7 +288,8 @@ def print_scope(scope: ScopePlan, *, only_going: bool = False) -> None:
         )
 
 
-def print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool) -> None:
+def print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool, own: bool = False) -> None:
+    """What is left to say of a plan. `own`: by rules of the command line, which always have to be confirmed."""
     for line in made.refused:
         complain(line, "`strongroom scrub` names what is damaged; `strongroom repair --from COPY` mends it")
     if done is not None:
@@ -295,7 +298,7 @@ def print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool) -> N
     elif fuse and apply:
         complain(f"nothing was done: {fuse}", f"if that is meant: --confirm {made.forgetting}")
     elif made.forgetting:
-        confirm = f" --confirm {made.forgetting}" if fuse else ""
+        confirm = f" --confirm {made.forgetting}" if fuse or own else ""
         say(f"{f'{fuse}; ' if fuse else ''}nothing was changed: `--apply{confirm}` does this")
     else:
         say("nothing is to be forgotten")

@@ -98,7 +98,8 @@ def standing_text(one: Standing) -> str:
     """How a snapshot stands, as a sentence."""
     if one.counts:
         return f"counts{f' ({one.settled_by})' if one.settled_by else ''}"
-    return f"does not count: {'; settled by '.join(filter(None, (one.why_not, one.settled_by)))}"
+    parts = dict.fromkeys(filter(None, (one.why_not, one.settled_by)))
+    return f"does not count: {'; settled by '.join(parts)}"
 
 
 def hit_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from storage import records
 from storage.archive import Archive
 from storage.backend import LocalDisk
 from storage.packs import Kind, PackBuilder
-from storage.prune import sweep
+from storage.sweeping import sweep
 from storage.records import Ended
 from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Promise, Quality, measure

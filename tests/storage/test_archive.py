@@ -20,8 +20,8 @@ from storage.errors import (
     StorageError,
 )
 from storage.index import pack_name
-from storage.prune import sweep
 from storage.snapshot import ScopeKey
+from storage.sweeping import sweep
 from storage.verify import Quality
 from storage.writer import Writer
 from tests.doubles import (

@@ -18,9 +18,10 @@ from storage.backend import Memory
 from storage.lease import TTL
 from storage.planning import plan_scope
 from storage.policy import Policy
-from storage.prune import GRACE, forget, sweep
+from storage.prune import forget
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
+from storage.sweeping import GRACE, sweep
 from tests.doubles import (
     LAB,
     NIGHT,

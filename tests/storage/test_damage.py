@@ -15,9 +15,9 @@ from storage import recipes, records
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.backend import Memory
 from storage.errors import StorageError
-from storage.prune import sweep
 from storage.scrub import scrub
 from storage.snapshot import parse_name
+from storage.sweeping import sweep
 from tests.doubles import (
     LAB,
     NIGHT,

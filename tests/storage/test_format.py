@@ -28,9 +28,9 @@ from storage.archive import FORMAT as MARK_FORMAT
 from storage.decisions import Decision
 from storage.objects import Oid, PlainSha256
 from storage.packs import BLOCK, COUNTS, HEADER, MAX_FOOTER, MAX_OBJECT, OBJECT, TRAILER, Kind, PackBuilder
-from storage.prune import GRACE
 from storage.records import Ended
 from storage.snapshot import Compared, Level
+from storage.sweeping import GRACE
 from storage.verify import Outcome, Promise, Quality, measure
 from tests.doubles import LAB, START, draft
 from tests.storage.test_snapshot import manifest

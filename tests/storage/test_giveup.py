@@ -17,9 +17,9 @@ from storage.errors import FormatUnknown, SnapshotUnknown, StorageError
 from storage.facts import differences
 from storage.giveup import give_up, plan_give_up
 from storage.index import pack_digest
-from storage.prune import GRACE, sweep
 from storage.scrub import scrub
 from storage.snapshot import ScopeKey, manifest_name, tombstone_name
+from storage.sweeping import GRACE, sweep
 from tests.doubles import LAB, NIGHT, START, Died, FaultyBackend, copy, drop, new_archive, overwrite, read, write
 
 NOW = START + 30 * NIGHT

@@ -14,8 +14,8 @@ from storage.archive import Archive
 from storage.backend import LocalDisk
 from storage.decisions import Decision, Kind
 from storage.errors import StorageError
-from storage.prune import GRACE, sweep
 from storage.scrub import scrub
+from storage.sweeping import GRACE, sweep
 from tests.doubles import LAB, NIGHT, START, drop, new_archive, noise, read, write
 from tests.storage.powerloss import Event, leave, recorded
 from tests.storage.zips import export

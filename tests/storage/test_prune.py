@@ -15,9 +15,10 @@ from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import pack_name
 from storage.planning import plan_scope
 from storage.policy import Policy
-from storage.prune import GRACE, forget, plan_sweep, sweep
+from storage.prune import forget
 from storage.scrub import scrub
 from storage.snapshot import manifest_name, parse_name, tombstone_name
+from storage.sweeping import GRACE, plan_sweep, sweep
 from storage.unnamed import unnamed_digest, unnamed_name
 from storage.verify import Promise, Quality
 from storage.writer import Writer

@@ -14,11 +14,11 @@ from storage.archive import Archive
 from storage.backend import Memory
 from storage.errors import StorageError
 from storage.index import footer_of, pack_digest, pack_name
-from storage.prune import GRACE, sweep
 from storage.putback import open_with_copy
 from storage.repair import Plan, Repaired, plan_repair, repair
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
+from storage.sweeping import GRACE, sweep
 from storage.verify import Promise
 from storage.writer import Writer
 from tests.doubles import (

@@ -12,12 +12,12 @@ from storage.errors import ObjectCorrupt, ObjectMissing
 from storage.index import Index, pack_name
 from storage.losses import needed
 from storage.packs import Kind, PackBuilder
-from storage.prune import GRACE, sweep
 from storage.reader import Reader
 from storage.repair import plan_repair, repair
 from storage.replaced import RETIRED, Replaced, current, followed, to_protect, to_read
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
+from storage.sweeping import GRACE, sweep
 from storage.verify import Promise
 from storage.writer import Writer
 from tests.doubles import (

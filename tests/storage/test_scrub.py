@@ -13,9 +13,9 @@ from storage.archive import FORMAT_NAME, Archive
 from storage.backend import Memory
 from storage.errors import BackendFailed
 from storage.index import Index, pack_name
-from storage.prune import sweep
 from storage.scrub import scrub
 from storage.snapshot import record_name, tombstone_name
+from storage.sweeping import sweep
 from storage.upkeep_records import Finding
 from tests.doubles import (
     LAB,

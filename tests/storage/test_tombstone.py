@@ -16,9 +16,9 @@ from storage.decisions import Decision
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.facts import differences
 from storage.index import pack_digest
-from storage.prune import GRACE, sweep
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
+from storage.sweeping import GRACE, sweep
 from storage.tombstone import Gone, Tombstone
 from tests.doubles import LAB, NIGHT, START, new_archive, read, write
 from tests.storage.test_snapshot import manifest

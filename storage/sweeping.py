@@ -1,0 +1,206 @@
+"""Frees the packs that nothing needs any more.
+
+Deciding is pure (`plan_sweep`); acting is a few lines that may be killed anywhere and run again. A pack that
+nothing names belongs to a backup that runs now, or to one that died. Nobody can tell which, so its first sighting
+is written down, and it goes when it is still unnamed a grace period later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from storage import decisions, lease, replaced, snapshot
+from storage.archive import Archive
+from storage.errors import ObjectMissing, StorageError
+from storage.index import Index, pack_digest, pack_name
+from storage.lease import Lease
+from storage.losses import needed
+from storage.reader import Reader
+from storage.replaced import Replaced
+from storage.snapshot import ScopeKey, Snapshot
+from storage.tombstone import Tombstone
+from storage.unnamed import read_sighting, sighting, unnamed_digest, unnamed_name
+
+GRACE = timedelta(days=7)  # how long the bytes of a forgotten snapshot stay
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep frees, and what it notes."""
+
+    packs: tuple[str, ...]  # digests that no live snapshot needs and nothing within its grace protects
+    bytes_freed: int
+    sighted: tuple[str, ...]  # unnamed packs seen for the first time
+    settled: tuple[str, ...]  # packs whose note has become pointless: they are named now, or gone
+    worn: tuple[str, ...] = ()  # those of `packs` that were retired, and that nothing turned out to need
+    unfinished: bool = False  # the time was up: more packs could go
+    unreplaced: tuple[str, ...] = ()  # replaced packs that are gone, and nobody asks for them any more
+
+
+def plan_sweep(
+    present: Iterable[tuple[str, int]],
+    live: Iterable[Snapshot],
+    tombs: Iterable[Tombstone],
+    sightings: Mapping[str, datetime],
+    *,
+    now: datetime,
+    notes: Mapping[str, Replaced] | None = None,
+    held: Set[str] = frozenset(),
+    still_needed: Callable[[Set[str]], Set[str]] = lambda worn: worn,
+) -> Sweep:
+    """Which of the packs `present` (digest, bytes) can go.
+
+    Those that only tombstones older than GRACE name, and those that nothing names and nothing named a GRACE ago,
+    when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too. A
+    retired pack goes RETIRED after its note, though it is named, unless `still_needed` gives it back.
+    """
+    notes = notes or {}
+    tombs = list(tombs)
+    stay = [*live, *protected(tombs, held, now=now)]
+    named = {pack for found in stay for pack in found.manifest.packs}
+    buried = {pack for tomb in tombs for pack in tomb.packs}  # what is named, too, is left out below
+    needed, dead = replaced.followed(notes, named), replaced.followed(notes, buried)
+    sizes = dict(present)
+    worn = (needed - replaced.to_protect(notes, named, now=now)) & sizes.keys()
+    worn -= still_needed(worn) if worn else set()
+    unnamed = sizes.keys() - dead - needed
+    old = {pack for pack in unnamed if pack in sightings and now - sightings[pack] >= GRACE}
+    chosen = sorted((dead & sizes.keys()) - needed | old | worn)
+    return Sweep(
+        packs=tuple(chosen),
+        bytes_freed=sum(sizes[pack] for pack in chosen),
+        sighted=tuple(sorted(unnamed - sightings.keys())),
+        worn=tuple(sorted(worn)),
+        settled=tuple(sorted(sightings.keys() - (unnamed - old))),
+        unreplaced=tuple(sorted(notes.keys() - needed - (sizes.keys() - set(chosen)))),
+    )
+
+
+def sweep(archive: Archive, *, now: datetime) -> Sweep:
+    """Free the packs that `plan_sweep` names. Takes the lease. Retry: yes.
+
+    Raises Busy; and where any manifest, tombstone or note about a replaced pack cannot be read, or a number is
+    missing from a chain: then nothing is freed, because what it needs is not known.
+    """
+    with lease.held(archive.backend, lambda: now) as mine:
+        return sweep_held(archive, mine, now=now)
+
+
+def sweep_held(
+    archive: Archive, mine: Lease, *, now: datetime, time_is_up: Callable[[], bool] = lambda: False
+) -> Sweep:
+    """As `sweep`, with the lease in hand. When the time is up, what is not deleted yet stays for the next one."""
+    finish_forgetting(archive, mine)
+    refuse_gaps(archive)
+    backend = archive.backend
+    digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
+    present = [(digest, backend.size(pack_name(digest)) or 0) for digest in digests]
+    live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
+    held = decisions.held(archive.decisions(damaged=[]), now).keys()
+    asked = partial(_still_needed, archive, [*live, *protected(tombs, held, now=now)], notes)
+    plan = plan_sweep(
+        present, live, tombs, _sightings(archive), now=now, notes=notes, held=held, still_needed=asked
+    )
+    gone = []
+    for pack in plan.sighted:
+        backend.put_new(unnamed_name(pack), [sighting(pack, now)])
+    for pack in plan.packs:
+        if time_is_up():
+            freed = sum(size for pack, size in present if pack in set(gone))
+            return replace(plan, packs=tuple(gone), bytes_freed=freed, settled=(), unreplaced=(), unfinished=True)
+        mine.renew()
+        backend.delete(pack_name(pack))
+        gone.append(pack)
+    for pack in plan.settled:
+        backend.delete(unnamed_name(pack))
+    for name in list(backend.list(replaced.FOLDER)) if plan.unreplaced else ():
+        note = replaced.parse_name(name)
+        if note and note[0] in plan.unreplaced:
+            backend.delete(name)
+    return plan
+
+
+def _still_needed(
+    archive: Archive, kept: Sequence[Snapshot], notes: Mapping[str, Replaced], worn: Set[str]
+) -> set[str]:
+    """Those of the retired packs `worn` without which, all of them gone, something kept would lack an object.
+
+    A backup that had a pack's footer before its note was written may have reused an object of it that nothing
+    needed any more. Where it cannot be told, a pack stays. Reads listings and plans of the snapshots that name it.
+    """
+    stay: set[str] = set()
+    index = Index(archive.backend, archive.scheme)
+    for found in kept:
+        packs = replaced.to_read(notes, found.manifest.packs)
+        mine = worn & set(packs)
+        if not mine - stay:
+            continue
+        index.load_readable(packs)
+        rest = [index.oids(pack) for pack in packs if pack not in worn]
+        try:
+            lacking = set(needed(Reader(index), found, strict=True))
+        except StorageError:
+            stay |= mine
+            continue
+        for held in rest:
+            lacking -= held or frozenset()
+        if lacking:
+            stay |= {pack for pack in mine if (rows := index.oids(pack)) is None or lacking & rows}
+    return stay
+
+
+def protected(tombs: Iterable[Tombstone], held: Set[str], *, now: datetime) -> list[Snapshot]:
+    """Forgotten snapshots whose bytes stay: within their grace, or held since."""
+    return [
+        Snapshot(tomb.id, tomb.manifest)
+        for tomb in tombs
+        if tomb.manifest and (now - tomb.forgotten_at < GRACE or tomb.id in held)
+    ]
+
+
+def kept(archive: Archive, *, now: datetime) -> list[Snapshot]:
+    """Every snapshot whose bytes must stay: live ones and those. Raises where one cannot be read."""
+    held = decisions.held(archive.decisions(damaged=[]), now).keys()
+    return [*archive.snapshots(), *protected(archive.tombstones(), held, now=now)]
+
+
+def refuse_gaps(archive: Archive) -> None:
+    """Raises ObjectMissing where a number is missing from a chain: what it needs is not known."""
+    numbers: dict[ScopeKey, set[int]] = {}
+    for link in archive.links():
+        numbers.setdefault(link.key, set()).add(link.number)
+    for key, there in numbers.items():
+        missing = set(range(1, max(there))) - there
+        if missing:
+            raise ObjectMissing(
+                f"{snapshot.manifest_name(key, min(missing))}: missing, so nothing is freed",
+                hint="bring it back from a copy of the archive: `strongroom repair --from COPY`; if none has it, "
+                "`strongroom repair --give-up` says that it is lost",
+            )
+
+
+def _sightings(archive: Archive) -> dict[str, datetime]:
+    """Packs and when they were first seen unnamed. A note that cannot be read goes: it is written again."""
+    found = {}
+    for name in list(archive.backend.list("unnamed/")):
+        pack = unnamed_digest(name)
+        if pack is None:
+            continue
+        try:
+            found[pack] = read_sighting(archive.backend.get(name), name)
+        except ValueError:
+            archive.backend.delete(name)
+    return found
+
+
+def finish_forgetting(archive: Archive, mine: Lease, key: ScopeKey | None = None) -> None:
+    """Delete manifests beside whole tombstones, which a forgetting that was killed left.
+
+    Never without the lease: whoever brings a snapshot back has manifest and tombstone side by side for a moment.
+    """
+    for link in archive.half_forgotten(key):
+        mine.renew()
+        archive.backend.delete(link.name)
