@@ -27,9 +27,9 @@ from storage.drill import Drilled, pick
 from storage.drill import drill as give_back
 from storage.errors import StorageError
 from storage.planning import Plan
-from storage.prune import Freed, free
 from storage.scrub import Report
 from storage.snapshot import ScopeKey, Snapshot
+from storage.sweeping import Sweep, sweep
 from storage.upkeep import Scrubbed, disagreements, scrub_in_turn
 
 log = logging.getLogger(__name__)
@@ -69,9 +69,9 @@ def forget(archive: Archive, catalog: Catalog, made: Plan, clock: SystemClock) -
 
 
 @task(name="free space", cache_policy=NO_CACHE, persist_result=False)
-def free_space(archive: Archive, clock: SystemClock) -> Freed:
+def free_space(archive: Archive, clock: SystemClock) -> Sweep:
     """Packs that only snapshots forgotten long ago needed."""
-    return free(archive, clock=clock.now)
+    return sweep(archive, now=clock.now())
 
 
 def _name() -> str:
