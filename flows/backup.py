@@ -28,8 +28,10 @@ from flows.export import Status
 from flows.lifecycle import Engine
 from flows.night import Line, Night
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch
+from flows.retaining import lets_go, policies
 from flows.runlog import PROGRESS
 from flows.spool import Spooled
+from flows.upkeep import prune
 from flows.workbench import open_archive, open_catalog, open_engine
 from storage.errors import StorageError
 from storage.jobs import InFlight
@@ -80,7 +82,7 @@ def archive(engine: Engine, job: InFlight, status: Status, spooled: list[Spooled
 
 @task(name="record", task_run_name="record", cache_policy=NO_CACHE, persist_result=False)
 def record(engine: Engine, job: InFlight, found: Snapshot) -> RunRecord:
-    """Record the run, clean up, apply retention."""
+    """Record the run, clean up."""
     return engine.finish(job, found)
 
 
@@ -91,22 +93,32 @@ def _backup_name() -> str:
 
 @flow(name="backup", flow_run_name=_backup_name, persist_result=False)
 def backup(
-    source: str, scope: str, config: str | None = None, at: datetime | None = None, due: datetime | None = None
+    source: str,
+    scope: str,
+    config: str | None = None,
+    at: datetime | None = None,
+    due: datetime | None = None,
+    tags: list[str] | None = None,
 ) -> State[None]:
     """Back up one scope of one source.
 
     `scope`: a configured name, or what the command line takes, such as `group:1234`. `config`: path of
     strongroom.toml; none: $STRONGROOM_CONFIG, then the working directory. `at`: rehearse as if it were then.
-    `due`: a verified snapshot taken since makes this run superfluous, and it is skipped.
+    `due`: a verified snapshot taken since makes this run superfluous, and it is skipped. `tags`: of the snapshot.
+    A run that is no part of a night ends with a `prune` of its scope, as a night does; that has an end of its own.
     Every end, good or bad, is a recorded result; run it again whenever you like: it goes on where it stopped.
     """
     try:
-        with open_engine(config, source, scope, at=_aware(at)) as engine:
-            return _run(engine, _aware(due))
+        with open_engine(config, source, scope, at=_aware(at), tags=tags or ()) as engine:
+            ended = _run(engine, _aware(due))
+            key = engine.key
     except (ConfigError, StorageError) as error:
         # Before there was a run that could be recorded.
         pages.trouble(ScopeKey(source, scope), error)
         return Failed(message=without_traceback(error))
+    if not _by_night():
+        _retain(config, [key], at)
+    return ended
 
 
 def _run(engine: Engine, due: datetime | None) -> State[None]:
@@ -120,8 +132,7 @@ def _run(engine: Engine, due: datetime | None) -> State[None]:
             if due is not None and good is not None and good >= due:
                 return _state(engine.skip(f"a verified snapshot of {good:%Y-%m-%d %H:%M} UTC is there"))
             # Who asks for this very scope by hand wants an export, whatever the system says of changes.
-            by_night = prefect.runtime.flow_run.parent_flow_run_id is not None
-            if by_night and (reason := engine.unchanged()):
+            if _by_night() and (reason := engine.unchanged()):
                 return _state(engine.skip(reason, ended=Ended.UNCHANGED))
             job = start(engine)
             status = wait(engine, job)
@@ -159,13 +170,19 @@ def _nightly_name() -> str:
 
 
 @flow(name="nightly", flow_run_name=_nightly_name, persist_result=False)
-def nightly(source: str | None = None, config: str | None = None, at: datetime | None = None) -> State[Night]:
+def nightly(
+    source: str | None = None,
+    config: str | None = None,
+    at: datetime | None = None,
+    tags: list[str] | None = None,
+) -> State[Night]:
     """Back up every configured scope of one source, or of all; every-scopes stand for whoever is there tonight.
 
     One deployment run per scope where a worker or `strongroom serve` lives; else directly, here. One after
     another per credential in either case. A scheduled run, or a retried one, leaves out scopes that have a
     verified snapshot newer than the time it was due: nights missed while the machine was off are made up for
-    once, and a retry does only what is missing. The state's data tell who started it what became of each scope.
+    once, and a retry does only what is missing. It ends with a `prune` of its scopes, which has an end of its own.
+    The state's data tell who started it what became of each scope.
     """
     try:
         settings = configuration.load(configuration.find(config))
@@ -178,7 +195,7 @@ def nightly(source: str | None = None, config: str | None = None, at: datetime |
     for found in plan.found:
         for remark in found.remarks():
             log.info("%s", remark)
-    ends = _run_all(plan, str(settings.path), at=_aware(at), since=since)
+    ends = _run_all(plan, str(settings.path), at=_aware(at), since=since, tags=tags)
     lines = [Line(a.source, a.scope, Ended.SKIPPED, reason=NEWER, label=plan.labels[a]) for a in plan.fresh]
     lines += _lines(settings, plan, ends)
     lines += [line for found in plan.found for line in found.lines()]
@@ -186,19 +203,38 @@ def nightly(source: str | None = None, config: str | None = None, at: datetime |
     for line in night.bad:
         log.warning("%s: %s: %s", line.shown, line.word, line.reason)
     pages.night(night)
+    _retain(str(settings.path), [ScopeKey(ask.source, ask.scope) for ask in (*plan.asks, *plan.fresh)], at)
     return _night_state(night)
 
 
-def _run_all(plan: NightPlan, config: str, *, at: datetime | None, since: datetime | None) -> list[RunEnd]:
+def _by_night() -> bool:
+    """Whether this run is part of a night."""
+    return prefect.runtime.flow_run.parent_flow_run_id is not None
+
+
+def _retain(config: str | None, keys: Sequence[ScopeKey], at: datetime | None) -> None:
+    """Apply retention to these scopes, as a run of its own; whatever comes of it, the backups stay as they are."""
+    try:
+        policy_of = policies(configuration.load(configuration.find(config)))
+        going = [str(key) for key in keys if lets_go(policy_of(key))]
+        if going:
+            prune(config=config, scopes=going, at=at, free=False, return_state=True)
+    except Exception as error:  # Prefect's own, of every kind: what is kept is kept
+        log.warning("retention did not run, the next night's will: %s", error)
+
+
+def _run_all(
+    plan: NightPlan, config: str, *, at: datetime | None, since: datetime | None, tags: list[str] | None
+) -> list[RunEnd]:
     """Run what is planned; how each run ended, in the plan's order."""
     ends: dict[Ask, RunEnd] = {}
     if plan.asks and deployment_lives():
         attempt = f"{prefect.runtime.flow_run.id}:{prefect.runtime.flow_run.run_count}"
-        dispatched = dispatch(plan.queues, config=config, at=at, due=since, parent=attempt)
+        dispatched = dispatch(plan.queues, config=config, at=at, due=since, tags=tags or (), parent=attempt)
         ends = {end.ask: end for end in dispatched if end.picked_up}
     for ask in plan.asks:
         if ask not in ends:
-            state = backup(ask.source, ask.scope, config, at, since, return_state=True)
+            state = backup(ask.source, ask.scope, config, at, since, tags, return_state=True)
             flow_run = str(state.state_details.flow_run_id or "")
             ends[ask] = RunEnd(ask, flow_run, state.type.value, state.name or "", state.message or "")
     return [ends[ask] for ask in plan.asks]

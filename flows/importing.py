@@ -45,6 +45,7 @@ def import_files(
     *,
     at: datetime | None,
     clock: Clock,
+    tags: tuple[str, ...] = (),
 ) -> list[Imported]:
     """One snapshot per file, oldest first. `at`: when they were exported; None: what each file says of itself.
 
@@ -62,17 +63,17 @@ def import_files(
         raise ConfigError(f"--at {at:%Y-%m-%d %H:%M}: lies in the future")
     key = ScopeKey(source, scope.name)
     dated = sorted((min(at or dialect.made_at(file), clock.now()), file) for file in files)
-    return [_import(archive, catalog, dialect, key, scope, file, made, at, clock) for made, file in dated]
+    return [_import(archive, catalog, dialect, key, scope, file, made, at, clock, tags) for made, file in dated]
 
 
 def _import(
     archive: Archive, catalog: Catalog, dialect: Dialect, key: ScopeKey, scope: Scope, file: Path, made: datetime,
-    at: datetime | None, clock: Clock,
+    at: datetime | None, clock: Clock, tags: tuple[str, ...],
 ) -> Imported:  # fmt: skip
     log = RunLog(archive, catalog, clock, ())
     log.begin(key, dialect.system, scope, trigger="import", flow_run="")
     try:
-        found, failed = _keep(archive, dialect, key, scope, file, made, at, log.run_id, clock)
+        found, failed = _keep(archive, dialect, key, scope, file, made, at, log.run_id, clock, tags)
     except BaseException as exc:
         log.fail(exc)
         raise
@@ -93,7 +94,7 @@ def _import(
 
 def _keep(
     archive: Archive, dialect: Dialect, key: ScopeKey, scope: Scope, file: Path, made: datetime,
-    at: datetime | None, run_id: str, clock: Clock,
+    at: datetime | None, run_id: str, clock: Clock, tags: tuple[str, ...],
 ) -> tuple[Snapshot, list[Check]]:  # fmt: skip
     name = shown(file.name)
     measured = measure(spool.read(file))
@@ -118,5 +119,6 @@ def _keep(
         checks=tuple(fold(checks)),
         notes=("imported from a file; it was not fetched from the system by Strongroom",),
         tool=keeping.tool(),
+        tags=tags,
     )
     return writer.commit(draft, clock=clock.now), [c for c in checks if c.outcome is Outcome.FAILED]

@@ -43,8 +43,6 @@ from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.jobs import InFlight
 from storage.listing import Entry
-from storage.planning import plan_scope
-from storage.prune import forget
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, Snapshot, from_text
 from storage.verify import Check, Outcome, Quality, fold, judge
@@ -252,6 +250,7 @@ class Engine:
             checks=tuple(fold(checks)),
             notes=keeping.notes(self._source.never_holds(intent.scope), (*intent.notes, *intent.omitted)),
             tool=keeping.tool(),
+            tags=self.plan.tags,
         )
         return keeping.write(Writer(self._archive, self.key, proven=proven), draft, spooled, clock=self.clock.now)
 
@@ -279,7 +278,7 @@ class Engine:
     # -- the run ends
 
     def finish(self, job: InFlight, found: Snapshot) -> RunRecord:
-        """Record the run, close the job, clean up here and at the vendor, apply retention. Retry: yes."""
+        """Record the run, close the job, clean up here and at the vendor. Retry: yes."""
         self.log.phase("recording", job.id)
         quality = found.manifest.draft.quality
         omitted = Intent.from_json(job.intent).omitted
@@ -296,7 +295,6 @@ class Engine:
             )
         )
         self._catalog.record_snapshot(found, self._archive.entries)
-        self._retain()
         if job.ref is not None:
             try:
                 self._source.cleanup(JobRef.from_json(job.ref), Receipt(found.id, found.manifest.committed_at))
@@ -328,17 +326,6 @@ class Engine:
     def entries(self, found: Snapshot) -> tuple[Entry, ...]:
         """The files of a snapshot."""
         return self._archive.entries(found)
-
-    def _retain(self) -> None:
-        if not self.plan.policy.rules():
-            return
-        planned = plan_scope(self._archive, self.key, self.plan.policy, now=self.clock.now())
-        if planned.refused:
-            log.warning("%s: %s", self.key, planned.refused)
-            return
-        for tomb in forget(self._archive, planned, now=self.clock.now(), clock=self.clock.now):
-            self._catalog.record_forgotten(tomb)
-            log.info("forgot snapshot %s: %s", tomb.id[:8], tomb.reason)
 
     def _close(self, job_id: str, because: str) -> None:
         because = without_secrets(because, self._secrets)

@@ -142,6 +142,7 @@ def dispatch(
     config: str | None = None,
     at: datetime | None = None,
     due: datetime | None = None,
+    tags: Sequence[str] = (),
     deployment: str = ADHOC,
     parent: str | None = None,
     patience_s: float = PATIENCE_S,
@@ -160,7 +161,7 @@ def dispatch(
     """
     key = parent or prefect.runtime.flow_run.id or str(uuid4())
     instants = {name: value.isoformat() for name, value in (("at", at), ("due", due)) if value}
-    asked = {"config": config, **instants}
+    asked = {"config": config, "tags": list(tags) or None, **instants}
     parameters = {name: value for name, value in asked.items() if value is not None}  # else the deployment's
     waiting = {credential: list(asks) for credential, asks in queues.items()}
     active: dict[str, _Child] = {}
@@ -193,17 +194,18 @@ def run_on_worker(
     scope: str,
     config: str | None,
     *,
+    tags: Sequence[str] = (),
     deployment: str = ADHOC,
     on_change: OnChange | None = None,
     poll_s: float = 1.0,
 ) -> RunEnd:
     """Run one (source, scope) through `deployment` and watch it to its end; Ctrl-C cancels it. See `dispatch`."""
     queues = {source: [Ask(source, scope)]}
-    (end,) = dispatch(queues, config=config, deployment=deployment, on_change=on_change, poll_s=poll_s)
+    (end,) = dispatch(queues, config=config, tags=tags, deployment=deployment, on_change=on_change, poll_s=poll_s)
     return end
 
 
-def _create(deployment: str, ask: Ask, parameters: Mapping[str, str], key: str) -> UUID:
+def _create(deployment: str, ask: Ask, parameters: Mapping[str, str | list[str]], key: str) -> UUID:
     """A flow run of `ask`; inside a flow it is linked to that flow, as a subflow."""
     try:
         run = run_deployment(

@@ -25,10 +25,13 @@ from prefect.artifacts import (
 from flows.errors import without_traceback
 from flows.export import shown
 from flows.night import Line, Night
+from flows.retaining import Carried
 from storage.drill import Drilled
 from storage.listing import Entry
+from storage.planning import Plan
 from storage.records import RunRecord
 from storage.snapshot import ScopeKey, Snapshot, to_text
+from storage.sweeping import Sweep
 from storage.upkeep import Scrubbed
 
 log = logging.getLogger(__name__)
@@ -207,6 +210,49 @@ def drill(done: Drilled) -> None:
         for path, size, problem in done.results[:MAX_ROWS]
     ] or [{"file": "", "size": 0, "outcome": "failed", "problem": masked(p)} for p in done.record.problems]
     create_table_artifact(rows, key="drill", description=done.record.sentence())
+
+
+@_best_effort
+def plan(made: Plan) -> None:
+    """What the policies say of each snapshot: those that go first."""
+    verdicts = [(scope, verdict) for scope in made.scopes for verdict in scope.verdicts]
+    verdicts.sort(key=lambda one: one[1].keep)
+    rows = [
+        {
+            "scope": str(scope.key),
+            "id": verdict.candidate.id[:8],
+            "taken": to_text(verdict.candidate.taken_at),
+            "verdict": "keep" if verdict.keep else "erase" if verdict.must_go else "forget",
+            "reasons": "; ".join(filter(None, (*verdict.reasons, verdict.missed))),
+        }
+        for scope, verdict in verdicts[:MAX_ROWS]
+    ]
+    create_table_artifact(rows, key="plan", description=f"{made.forgetting} of {made.total} snapshots go")
+
+
+@_best_effort
+def pruned(made: Plan, done: Carried, freed: Sweep | None) -> None:
+    """What was done of a plan."""
+    lines = [f"# prune: {pruned_sentence(done, freed)}", ""]
+    lines += [f"**Refused:** {_escape(masked(line))}\n" for line in made.refused]
+    tombs = (*done.forgotten, *done.erased)
+    if tombs:
+        lines += ["| scope | number | id | why | reason |", "|---|---|---|---|---|"]
+        lines += [
+            f"| {_escape(str(t.key))} | {t.number} | {t.id[:8]} | {t.why} | {_escape(t.reason)} |"
+            for t in tombs[:MAX_ROWS]
+        ]
+    create_markdown_artifact("\n".join(lines), key="prune", description=pruned_sentence(done, freed))
+
+
+def pruned_sentence(done: Carried, freed: Sweep | None) -> str:
+    """What was done of a plan, in one line."""
+    parts = [f"{len(done.forgotten)} forgotten"]
+    if done.erased:
+        parts.append(f"{len(done.erased)} erased, {done.bytes_freed:,} bytes")
+    if freed is not None:
+        parts.append(f"{freed.bytes_freed:,} bytes freed")
+    return "; ".join(parts)
 
 
 def masked(text: str) -> str:

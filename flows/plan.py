@@ -21,6 +21,7 @@ class Plan:
     scope: Scope
     policy: Policy
     pace: Pace
+    tags: tuple[str, ...] = ()  # of the snapshot that is to be made
 
     @property
     def key(self) -> ScopeKey:

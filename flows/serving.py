@@ -26,7 +26,13 @@ from prefect.types.entrypoint import EntrypointType
 from flows.server_at_hand import PrefectTrouble
 
 # Flows of `upkeep.py`, and when they run: as in prefect.yaml, and out of the nights.
-MAINTENANCE = {"scrub": "0 12 * * *", "drill": "0 13 * * 6", "upkeep": "30 12 * * 0"}
+# Nights and the weekly upkeep prune by themselves: its own deployment is for whoever starts it by hand.
+MAINTENANCE: dict[str, str | None] = {
+    "scrub": "0 12 * * *",
+    "drill": "0 13 * * 6",
+    "upkeep": "30 12 * * 0",
+    "prune": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,8 @@ def serve(config: str, *, nightly: Sequence[Timetable], timezone: str, limit: in
     ]
     for name, cron in MAINTENANCE.items():
         keeping: Any = getattr(maintenance, name)
-        made.append(keeping.to_deployment(name, schedules=[_schedule(Timetable(cron, timezone))], **options))
+        schedules = [_schedule(Timetable(cron, timezone))] if cron else []
+        made.append(keeping.to_deployment(name, schedules=schedules, **options))
     serve_until_told(made, limit=limit + len(nightly) + len(MAINTENANCE))
 
 

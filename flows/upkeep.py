@@ -1,10 +1,11 @@
-"""The Prefect flows of maintenance: read what is kept, give it back for practice, free what nothing needs."""
+"""The Prefect flows of maintenance: read what is kept, restore it for practice, let go what policies let go."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 import prefect.runtime
@@ -18,14 +19,16 @@ from flows import pages
 from flows.clock import SystemClock, new_id
 from flows.config import Settings
 from flows.errors import ConfigError, without_traceback
+from flows.retaining import Carried, carry_out, plan_for, policies
 from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
 from storage.catalog import Catalog
 from storage.drill import Drilled, pick
 from storage.drill import drill as give_back
 from storage.errors import StorageError
+from storage.planning import Plan
 from storage.scrub import Report
-from storage.snapshot import Snapshot
+from storage.snapshot import ScopeKey, Snapshot
 from storage.sweeping import Sweep, sweep
 from storage.upkeep import Scrubbed, disagreements, scrub_in_turn
 
@@ -53,10 +56,22 @@ def practise(settings: Settings, archive: Archive, catalog: Catalog, found: Snap
     return give_back(archive, catalog, found, settings.scratch, record_id=new_id(clock.now()), clock=clock.now)
 
 
+@task(name="plan what goes", cache_policy=NO_CACHE, persist_result=False)
+def plan_what_goes(settings: Settings, archive: Archive, keys: list[ScopeKey], now: datetime) -> Plan:
+    """What the policies let go of these scopes."""
+    return plan_for(archive, keys, policies(settings), now=now)
+
+
+@task(name="forget", cache_policy=NO_CACHE, persist_result=False)
+def forget(archive: Archive, catalog: Catalog, made: Plan, clock: SystemClock) -> Carried:
+    """What the plan says."""
+    return carry_out(archive, catalog, made, clock=clock.now)
+
+
 @task(name="free space", cache_policy=NO_CACHE, persist_result=False)
-def free_space(archive: Archive) -> Sweep:
+def free_space(archive: Archive, clock: SystemClock) -> Sweep:
     """Packs that only snapshots forgotten long ago needed."""
-    return sweep(archive, now=SystemClock().now())
+    return sweep(archive, now=clock.now())
 
 
 def _name() -> str:
@@ -103,14 +118,51 @@ def drill(config: str | None = None, snapshot: str | None = None) -> State[None]
 
 @flow(name="upkeep", flow_run_name=_name, persist_result=False)
 def upkeep(config: str | None = None) -> State[None]:
-    """Scrub, then free space; nothing is freed while snapshots or packs are damaged."""
+    """Scrub, then prune; nothing is let go while snapshots or packs are damaged."""
     try:
         with _opened(config) as (settings, archive, catalog):
             done = _scrub(settings, archive, catalog)
-        freed = free_space(archive) if _safe(done.report) else None
-        return _damaged(done) or Completed(
-            message=f"{_read(done)}; {freed.bytes_freed if freed else 0:,} bytes freed"
-        )
+    except (ConfigError, StorageError) as error:
+        return Failed(message=without_traceback(error))
+    if not _safe(done.report):
+        return _damaged(done) or Completed(message=_read(done))
+    pruned = prune(config=config, return_state=True)
+    message = f"{_read(done)}; {pruned.message}"
+    return _damaged(done) or (
+        Completed(message=message) if pruned.is_completed() else Failed(name=pruned.name, message=message)
+    )
+
+
+@flow(name="prune", flow_run_name=_name, persist_result=False)
+def prune(
+    config: str | None = None,
+    scopes: list[str] | None = None,
+    at: datetime | None = None,
+    free: bool = True,
+    confirm: int | None = None,
+) -> State[None]:
+    """Forget what the policies let go, of these scopes (such as lab/user) or of all, and free space.
+
+    Ends as *Fuse*, with nothing done, where so many would go at once that a person has to look; `confirm` is the
+    number that this person says. Ends as *Refused* where scopes could not be planned; the others were pruned.
+    `at`: rehearse as if it were then. Run it again whenever you like.
+    """
+    clock = SystemClock(at if at is None or at.tzinfo else at.replace(tzinfo=UTC))
+    try:
+        with _opened(config) as (settings, archive, catalog):
+            keys = archive.scopes() if scopes is None else [ScopeKey(*name.split("/", 1)) for name in scopes]
+            made = plan_what_goes(settings, archive, keys, clock.now())
+            pages.plan(made)
+            if fuse := made.fuse(confirm):
+                hint = f"look at `strongroom forget`; if it is meant, `--apply --confirm {made.forgetting}`"
+                return Failed(name="Fuse", message=f"nothing was forgotten: {fuse}; hint: {hint}")
+            done = forget(archive, catalog, made, clock)
+            freed = free_space(archive, clock) if free and not made.refused else None
+        pages.pruned(made, done, freed)
+        message = pages.pruned_sentence(done, freed)
+        if made.refused:
+            return Failed(name="Refused", message="; ".join([*made.refused, message]))
+        return Completed(message=message)
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))
 

@@ -6,7 +6,7 @@ The one place where settings become open things, for flows and command line alik
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from storage.archive import Archive, Damaged, open_url
 from storage.catalog import Catalog
 from storage.errors import ArchiveMissing, CatalogUnusable
 from storage.rebuild import Rebuilt, rebuild
+from storage.snapshot import check_tags
 
 log = logging.getLogger(__name__)
 ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
@@ -75,6 +76,14 @@ def catalog_as_it_is(settings: Settings, archive: Archive) -> Iterator[Catalog]:
         yield catalog
 
 
+def sound_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Tags as a snapshot has them: sorted, each once. Raises ConfigError for a text that is no tag."""
+    try:
+        return check_tags(tags)
+    except ValueError as exc:
+        raise ConfigError(f"--tag: {exc}") from exc
+
+
 def rebuild_catalog(settings: Settings, archive: Archive, *, now: datetime, damaged: list[Damaged]) -> Rebuilt:
     """Make the catalog anew from its archive. Raises ConfigError for that of another; else as `rebuild` does."""
     path = settings.catalog_path
@@ -101,16 +110,24 @@ def _known_archive(settings: Settings, catalog: Catalog, archive: Archive) -> bo
 
 @contextmanager
 def open_engine(
-    config_path: str | Path | None, source: str, scope: str, *, at: datetime | None = None
+    config_path: str | Path | None,
+    source: str,
+    scope: str,
+    *,
+    at: datetime | None = None,
+    tags: Iterable[str] = (),
 ) -> Iterator[Engine]:
-    """An engine for one run. `at`: rehearse as if it were that instant. Raises ConfigError, StorageError."""
+    """An engine for one run. `at`: rehearse as if it were that instant. `tags`: of the snapshot that it makes.
+
+    Raises ConfigError, StorageError.
+    """
     settings = config.load(config.find(config_path))
     table = settings.source(source)
     wanted = settings.scope(table, scope)
     link = connection(settings, table)
     archive = open_archive(settings)
     with open_catalog(settings, archive) as catalog:
-        plan = Plan(table, wanted, settings.policy(source, wanted.name), table.pace())
+        plan = Plan(table, wanted, settings.policy(source, wanted.name), table.pace(), sound_tags(tags))
         places = Places(archive, catalog, settings.spool, tuple(link.secrets.values()))
         system = table.dialect.connect(link)
         try:

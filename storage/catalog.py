@@ -228,6 +228,15 @@ class Catalog:
             entered += len(batch)
         return entered
 
+    def settle(self) -> None:
+        """Empty SQLite's log, which may hold rows that were deleted. Not done while another process reads."""
+        with _mapped():
+            connection = self._engine.raw_connection()
+            try:
+                connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                connection.close()
+
     def known(self) -> Known:
         """What is entered."""
         with self._read() as session:
@@ -380,5 +389,6 @@ def _prepare_connection(connection: Any, _: object) -> None:
     # Transactions begin by our own BEGIN IMMEDIATE (see `open`): a reader that becomes a writer half-way would
     # meet "database is locked" however long it waits. FULL: an intent must survive a power cut.
     connection.isolation_level = None
+    # secure_delete: what was erased must not stay readable in free pages.
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")

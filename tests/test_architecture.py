@@ -31,7 +31,8 @@ OWNERS = {
     "rich": {"flows.cli"},
     "tenacity": {"flows.sources.client"},
     "psutil": {"storage.holder", "flows.server_at_hand", "flows.health"},
-    "cronsim": {"flows.config"},
+    "cronsim": {"flows.config", "flows.schedule"},
+    "matplotlib": {"flows.cli.calendar"},
 }
 # Rules are functions of values: these modules import nothing that acts.
 PURE = (

@@ -7,7 +7,23 @@ from collections.abc import Sequence
 import typer
 from typer.exceptions import TyperException
 
-from flows.cli import book, browse, compare, demonstrate, give, look, make, mend, prepare, standing, upkeep
+from flows.cli import (
+    book,
+    browse,
+    compare,
+    decide,
+    demonstrate,
+    erase,
+    give,
+    look,
+    make,
+    mend,
+    prepare,
+    prune,
+    retain,
+    standing,
+    upkeep,
+)
 from flows.cli.console import complain
 from flows.errors import EXIT_MEANINGS, ConfigError, Exit, SourceError, verdict
 from flows.server_at_hand import PrefectTrouble
@@ -23,7 +39,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (demonstrate, prepare, make, look, browse, compare, standing, give, upkeep, mend, book):
+for _module in (
+    *(demonstrate, prepare, make, look, browse, compare, standing, give),
+    *(retain, prune, decide, erase, upkeep, mend, book),
+):
     _module.register(app)
 
 

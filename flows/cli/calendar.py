@@ -1,19 +1,27 @@
 """A calendar of kept nights: which days have a snapshot that stays, and by which rule.
 
-The same months are drawn in the terminal and as a picture. Pure until something is printed or written.
+The same months are drawn in the terminal and as a picture; what a schedule leads to, and what is kept at a date.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from flows.cli.console import out
-from flows.errors import ConfigError
+from flows.cli import rules
+from flows.cli.console import day, out, print_json, print_table
+from flows.errors import ConfigError, Exit
+from storage.policy import Policy, Span
+from storage.retention import Verdict
+from storage.snapshot import ScopeKey, to_text
+
+if TYPE_CHECKING:
+    from storage.planning import Nights, Plan
 
 # From the rule that keeps longest to the one that keeps shortest: a day is shown by the first that keeps it.
 RULES = ("yearly", "monthly", "weekly", "daily", "hourly", "last", "within", "tag", "hold", "floor")
@@ -44,7 +52,8 @@ def months(kept: Mapping[date, str], first: date, last: date) -> list[Month]:
 
 def strongest(reasons: tuple[str, ...]) -> str:
     """Of the reasons of a verdict, the rule that a calendar shows."""
-    named = [rule for rule in RULES if any(reason.startswith(rule) for reason in reasons)]
+    begins = {"tag": "has tags", "hold": "held"}
+    named = [rule for rule in RULES if any(reason.startswith(begins.get(rule, rule)) for reason in reasons)]
     return named[0] if named else "floor"
 
 
@@ -71,7 +80,7 @@ def check_picture(path: Path) -> None:
         raise ConfigError(f"{path}: there is no folder {path.absolute().parent}")
 
 
-def picture(rows: list[Month], title: str, path: Path) -> None:
+def write_picture(rows: list[Month], title: str, path: Path) -> None:
     """As a picture; the end of the name says which kind. Over one that is there. Raises ConfigError."""
     check_picture(path)
     from matplotlib.figure import Figure
@@ -86,7 +95,8 @@ def picture(rows: list[Month], title: str, path: Path) -> None:
                 axes.add_patch(Rectangle((x + 0.06, y + 0.06), 0.88, 0.88, facecolor=colour))
                 if rule:  # the letter too: colour alone is not for everybody
                     axes.text(x + 0.5, y + 0.52, _SIGNS[rule], ha="center", va="center", size=6, color="white")
-    axes.set(xlim=(0, 31), ylim=(len(rows), 0), title=title)
+    axes.set(xlim=(0, 31), ylim=(len(rows), 0))
+    axes.set_title(title, size=8)
     axes.set_xticks([day + 0.5 for day in range(31)], [str(day + 1) for day in range(31)], size=6)
     axes.set_yticks([y + 0.5 for y in range(len(rows))], [row.name for row in rows], size=6)
     axes.tick_params(length=0)
@@ -99,3 +109,80 @@ def picture(rows: list[Month], title: str, path: Path) -> None:
         figure.savefig(path, dpi=150)
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror or exc}") from exc
+
+
+def simulated(cron: str, text: str, policy: Policy, *, picture: Path | None, json: bool) -> int:
+    """Print what a schedule leads to after so long a time from now on, all nights verified. Raises ConfigError."""
+    from flows.schedule import for_as_long
+    from storage.forecast import simulate
+
+    try:
+        span = Span.parse(text)
+    except ValueError as exc:
+        raise ConfigError(f"--for {exc}") from exc
+    if picture is not None:
+        check_picture(picture)
+    nights = for_as_long(cron, policy, span, now=datetime.now(UTC))
+    if not nights:
+        raise ConfigError(
+            f"--simulate {cron!r} --for {text}: no night falls into that time", hint="simulate longer"
+        )
+    kept = [verdict for verdict in simulate(policy, nights) if verdict.keep]
+    title = f"{cron} for {span}: {len(kept)} of {len(nights)} nights are kept; {rules.told(policy)}"
+    first, last = (night.astimezone(policy.zone).date() for night in (nights[0], nights[-1]))
+    rows = months(_days(kept, policy), first, last)
+    if json:
+        told = [{"taken_at": to_text(v.candidate.taken_at), "reasons": list(v.reasons)} for v in kept]
+        print_json("simulate", {"cron": cron, "for": str(span), "nights": len(nights), "kept": told})
+    else:
+        out.print(title, markup=False, soft_wrap=True)
+        draw(rows)
+    if picture is not None:
+        write_picture(rows, title, picture)
+    return Exit.DONE
+
+
+def _days(kept: list[Verdict], policy: Policy) -> dict[date, str]:
+    """By which rule each day's snapshot stays; of several of a day, the one that stays longest."""
+    days: dict[date, str] = {}
+    for verdict in kept:
+        found, on = strongest(verdict.reasons), verdict.candidate.taken_at.astimezone(policy.zone).date()
+        days[on] = min(found, days.get(on, found), key=RULES.index)
+    return days
+
+
+def at(made: Plan, when: datetime, nights_of: Callable[[ScopeKey], Nights], *, now: datetime, json: bool) -> int:
+    """Print what of these scopes is kept at `when`, if every night until then goes well. Raises ConfigError."""
+    from storage import forecast
+
+    if when < now:
+        raise ConfigError(
+            f"--at {when:%Y-%m-%d %H:%M} UTC: is past; `strongroom snapshots --gone` tells of the past"
+        )
+    rows = []
+    for scope in made.scopes:
+        there = [verdict.candidate for verdict in scope.verdicts]
+        known = {one.id for one in there}
+        for verdict in forecast.at(there, scope.policy, when, nights_of(scope.key)(), now=now):
+            rows.append((scope.key, verdict, verdict.candidate.id in known))
+    if json:
+        told = [
+            {
+                "id": verdict.candidate.id if here else None,
+                "source": key.source,
+                "scope": key.scope,
+                "taken_at": to_text(verdict.candidate.taken_at),
+                "verdict": "keep",
+                "reasons": list(verdict.reasons),
+            }
+            for key, verdict, here in rows
+        ]
+        print_json("forget", {"at": to_text(when), "snapshots": told, "refused": made.refused})
+    else:
+        cells = [
+            (v.candidate.id[:8] if here else "to come", str(key), day(v.candidate.taken_at), "; ".join(v.reasons))
+            for key, v, here in rows
+        ]
+        out.print(f"kept on {when:%Y-%m-%d %H:%M} UTC, if every night until then goes well: {len(rows)}")
+        print_table("", ("id", "scope", "taken", "reasons"), cells)
+    return Exit.PARTLY if made.refused else Exit.DONE

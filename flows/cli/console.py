@@ -40,9 +40,11 @@ ScopeOption = Annotated[str, typer.Option("--scope", help="Only of this scope.")
 
 _STYLE = {
     "verified": "green",
-    **dict.fromkeys(("partial", "quarantined"), "yellow"),
+    **dict.fromkeys(("partial", "quarantined", "forget"), "yellow"),
     **dict.fromkeys(("skipped", "unchanged"), "dim"),
-    **dict.fromkeys(("failed", "refused", "lost", "expired", "interrupted", "vanished", "crashed"), "red"),
+    **dict.fromkeys(
+        ("failed", "refused", "lost", "expired", "interrupted", "vanished", "crashed", "erase"), "red"
+    ),
     "verification failed": "red",
 }
 MAX_NAMED = 5  # scopes that one hint names
@@ -65,7 +67,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         right = column.endswith(_RIGHT)
-        whole = column not in ("file", "sha256", "got", "promised", "why", "reason", "scope")
+        whole = column not in ("file", "sha256", "got", "promised", "why", "reason", "reasons", "scope")
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*[painted(cell) for cell in row])

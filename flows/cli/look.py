@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import chain, islice
@@ -23,17 +24,28 @@ from flows.cli.console import (
     print_table,
     say,
 )
-from flows.cli.views import gone_json, hit_json, snapshot_json
+from flows.cli.views import (
+    decision_json,
+    gone_json,
+    hit_json,
+    snapshot_json,
+    standing_json,
+    standing_text,
+)
 from flows.errors import Exit
 from flows.proof import Reread, Sheet, facts, follow
 from flows.proofpage import MAX_PROBLEMS, page
+from storage import decisions
 from storage.archive import Archive, Damaged, open_url
 from storage.contents import kept_as
+from storage.decisions import Decision
 from storage.errors import StorageError
 from storage.listing import Entry
 from storage.losses import lost_of
 from storage.reader import Reader
+from storage.seen import seen
 from storage.snapshot import ScopeKey, Snapshot
+from storage.standing import standings
 from storage.verify import Meter
 
 
@@ -75,12 +87,23 @@ def snapshots(
     newest = [islice(store.newest_first(key, damaged=damaged), last) for key in keys]
     found = sorted(chain(*newest), key=lambda s: (s.manifest.draft.taken_at, str(s.key), s.manifest.number))
     hits = store.hits()
+    made = store.decisions(damaged=[])
+    held, judged = decisions.held(made, datetime.now(UTC)), decisions.judged(made)
     if json:
-        rows = [{**snapshot_json(s, _entries(store, s, hits)), "damaged": s.id in hits} for s in found]
+        rows = [
+            {
+                **snapshot_json(s, _entries(store, s, hits)),
+                "damaged": s.id in hits,
+                "held": held.get(s.id, ""),
+                "judged": judged[s.id].kind if s.id in judged else "",
+            }
+            for s in found
+        ]
         print_json("snapshots", {"snapshots": rows, "damaged": [bad.name for bad in damaged]})
     elif found:
+        marks = {s.id: _marks(s, hits, held, judged) for s in found}
         print_table(
-            "", ("id", "source", "scope", "taken", "quality", "files", "size", "stored bytes"), _rows(found, hits)
+            "", ("id", "source", "scope", "taken", "quality", "files", "size", "stored bytes"), _rows(found, marks)
         )
     else:
         out.print("no snapshots")
@@ -131,19 +154,30 @@ def show(
     entries = reader.entries(found)
     kept = [_kept(reader, entry) for entry in entries]
     lost = lost_of(reader, found) if found.id in store.hits() else None
+    now = datetime.now(UTC)
+    made = store.decisions(found.key, damaged=[])
+    others = store.snapshots(found.key, damaged=[])
+    (stands,) = (one for one in standings(map(seen, [*others, found]), made, now=now) if one.id == found.id)
+    held = decisions.held(made, now).get(found.id, "")
+    mine = [one for one in made if one.snapshot == found.id]
     if json:
         shape = snapshot_json(found, entries)
         shape["files"] = [
             {**row, "kept": {"as": way, "parts": parts}}
             for row, (way, parts) in zip(shape["files"], kept, strict=True)
         ]
-        print_json("show", {"snapshot": {**shape, "lost": hit_json([lost] if lost else [])}})
+        told = {"standing": standing_json(stands), "held": held, "decisions": [decision_json(one) for one in mine]}
+        print_json("show", {"snapshot": {**shape, **told, "lost": hit_json([lost] if lost else [])}})
         return Exit.DONE
     manifest, draft = found.manifest, found.manifest.draft
     out.print(f"[bold]snapshot[/] {found.id}")
     facts = [
         ("scope", f"{found.key}, number {manifest.number} of its chain"),
         ("quality", draft.quality.value),
+        ("standing", standing_text(stands)),
+        *([("to settle", stands.ask)] if stands.ask else []),
+        *([("held", held)] if held else []),
+        *([("tags", ", ".join(draft.tags))] if draft.tags else []),
         ("taken", f"{day(draft.taken_at)} (committed {day(manifest.committed_at)})"),
         (
             "system",
@@ -153,11 +187,11 @@ def show(
         ("run", draft.run_id),
     ]
     for name, value in facts:
-        out.print(f"  {name:<8} {painted(value)}")
+        out.print(f"  {name:<9} {painted(value)}", soft_wrap=True)
     for file in lost.files if lost else ():
-        out.print(f"  damaged  {painted(str(file))}: lost; all else can be restored")
+        out.print(f"  damaged   {painted(str(file))}: lost; all else can be restored")
     for note in draft.notes:
-        out.print(f"  note     {painted(note)}")
+        out.print(f"  note      {painted(note)}")
     print_table(
         "",
         ("file", "size", "crc32", "sha256", "kept"),
@@ -238,14 +272,21 @@ def _entries(store: Archive, found: Snapshot, hits: set[str]) -> tuple[Entry, ..
         raise
 
 
-def _rows(found: list[Snapshot], hits: set[str]) -> list[tuple[str, ...]]:
+def _marks(s: Snapshot, hits: set[str], held: Mapping[str, str], judged: Mapping[str, Decision]) -> str:
+    """Its quality, and what was decided about it."""
+    decided = f"{judged[s.id].kind}ed" if s.id in judged else ""
+    marks = (s.manifest.draft.quality.value, "damaged" * (s.id in hits), decided, "held" * (s.id in held))
+    return ", ".join(filter(None, marks))
+
+
+def _rows(found: list[Snapshot], marks: Mapping[str, str]) -> list[tuple[str, ...]]:
     return [
         (
             s.id[:8],
             s.key.source,
             s.key.scope,
             day(s.manifest.draft.taken_at),
-            s.manifest.draft.quality.value + (", damaged" if s.id in hits else ""),
+            marks[s.id],
             number(s.manifest.files),
             number(s.manifest.size),
             number(s.manifest.stored_bytes),

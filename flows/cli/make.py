@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from storage.tables import Run
 
 
+TagOption = Annotated[
+    list[str] | None,
+    typer.Option("--tag", help="A tag of the snapshots; may be given again. See `forget --keep-tag`."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add these verbs to the app."""
     app.command()(run)
@@ -33,6 +39,7 @@ def run(
         str | None,
         typer.Argument(metavar="[SOURCE[/SCOPE]]", help="A source, or one scope such as lab/group:1234."),
     ] = None,
+    tag: TagOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -42,6 +49,7 @@ def run(
     """
     from flows import config as configuration
     from flows.credentials import check
+    from flows.workbench import sound_tags
 
     settings = configuration.load(configuration.find(config))
     source, _, scope = (target or "").partition("/")
@@ -53,12 +61,13 @@ def run(
         )
     for table in [settings.source(source)] if source else settings.sources:
         check(settings, table)  # and so is a secret that is not there
+    tags = list(sound_tags(tag or ()))
     ui = join_prefect(settings).ui_url
     tell_progress()
     if not scope:
-        night, trouble = _run_many(settings, source or None)
+        night, trouble = _run_many(settings, source or None, tags)
         return report(settings, night, trouble=trouble, json=json, ui=ui)
-    flow_run, trouble = _run_one(settings, source, scope)
+    flow_run, trouble = _run_one(settings, source, scope, tags)
     return report_one(settings, flow_run, trouble=trouble, json=json, ui=ui)
 
 
@@ -100,7 +109,7 @@ def leave_prefect() -> None:
     flush()
 
 
-def _run_one(settings: Settings, source: str, scope: str) -> tuple[str, str]:
+def _run_one(settings: Settings, source: str, scope: str, tags: list[str]) -> tuple[str, str]:
     """Run it: its flow run, and what Prefect says where no run of ours could be recorded."""
     from flows.backup import backup
     from flows.orchestration import deployment_lives, run_on_worker
@@ -108,20 +117,22 @@ def _run_one(settings: Settings, source: str, scope: str) -> tuple[str, str]:
     path = str(settings.path)
     if deployment_lives():
         say("a worker lives: it runs the backup")
-        end = run_on_worker(source, scope, path, on_change=lambda now: say(f"{source}/{scope}: {now.state_name}"))
+        end = run_on_worker(
+            source, scope, path, tags=tags, on_change=lambda now: say(f"{source}/{scope}: {now.state_name}")
+        )
         if end.picked_up:
             return end.flow_run_id, end.message
         say("nobody took it: it runs here")
-    state = backup(source, scope, path, return_state=True)
+    state = backup(source, scope, path, tags=tags or None, return_state=True)
     return str(state.state_details.flow_run_id), state.message or ""
 
 
-def _run_many(settings: Settings, source: str | None) -> tuple[Night | None, str]:
+def _run_many(settings: Settings, source: str | None, tags: list[str]) -> tuple[Night | None, str]:
     """Run them: the night, None where it came to nothing; and what Prefect says of it."""
     from flows.backup import nightly
     from flows.night import Night
 
-    state = nightly(source, str(settings.path), return_state=True)
+    state = nightly(source, str(settings.path), tags=tags or None, return_state=True)
     night = getattr(state.data, "result", None)  # as Prefect wraps what a state carries
     return night if isinstance(night, Night) else None, state.message or ""
 
@@ -207,6 +218,7 @@ def import_(
         datetime | None, typer.Option(help="When they were exported (UTC); default: what each file says.")
     ] = None,
     system: Annotated[str, typer.Option(help="The system they are from.")] = "rspace",
+    tag: TagOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -215,7 +227,7 @@ def import_(
     from flows.clock import SystemClock
     from flows.importing import import_files
     from flows.sources import DIALECTS
-    from flows.workbench import open_archive, open_catalog
+    from flows.workbench import open_archive, open_catalog, sound_tags
 
     if system not in DIALECTS:
         raise ConfigError(f"--system {system}: this version knows {', '.join(DIALECTS)}")
@@ -225,12 +237,13 @@ def import_(
         wanted = DIALECTS[system].parse_scope(scope)
     except ValueError as exc:
         raise ConfigError(f"--scope: {exc}") from exc
+    tags = sound_tags(tag or ())
     settings = configuration.load(configuration.find(config))
     archive = open_archive(settings)
     when = at if at is None else at.replace(tzinfo=UTC)
     with open_catalog(settings, archive) as catalog:
         done = import_files(
-            archive, catalog, DIALECTS[system], source, wanted, files, at=when, clock=SystemClock()
+            archive, catalog, DIALECTS[system], source, wanted, files, at=when, clock=SystemClock(), tags=tags
         )
     if json:
         rows = [{"file": str(i.file), "snapshot": i.snapshot.id, "quality": i.record.ended.value} for i in done]

@@ -1,4 +1,4 @@
-"""The verb that says how each scope stands: status. It asks the catalog, and no system."""
+"""The verb that says how each scope stands: status. It asks catalog and archive, and no system."""
 
 from __future__ import annotations
 
@@ -40,14 +40,16 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> int:
     archive = open_archive(settings)
     with open_catalog(settings, archive) as catalog:
         rows = [row for source in settings.sources for row in _rows(source, catalog, now)]
+        marked = _marked(archive, now)
         kept = _kept(archive, catalog, now)
     if json:
-        print_json("status", {"scopes": rows, "upkeep": kept})
+        print_json("status", {"scopes": rows, **marked, "upkeep": kept})
     elif not rows:
         out.print("no scope is configured")
     else:
         _print(rows)
     if not json:
+        _print_marked(marked)
         _print_kept(kept)
     return Exit.STALE if any(row["stale"] for row in rows) else Exit.DONE
 
@@ -105,6 +107,40 @@ def _under_way(run: Run) -> str:
     if Holder.decode(run.holder).dead():
         return f"died: {run.phase}; run again: it goes on with the same export"
     return f"under way: {run.phase}, since {day(from_text(run.started_at))}"
+
+
+def _marked(archive: Archive, now: datetime) -> dict[str, list[dict[str, Any]]]:
+    """What is held, and what waits for a person to settle it, in all scopes of the archive, oldest first."""
+    from storage.decisions import held
+    from storage.seen import seen
+    from storage.standing import standings
+
+    holds: list[dict[str, Any]] = []
+    waiting: list[dict[str, Any]] = []
+    for key in archive.scopes():
+        made = archive.decisions(key, damaged=[])
+        live = archive.snapshots(key, damaged=[])
+        why = held(made, now)
+        shape = {
+            one.id: {"id": one.id, "source": key.source, "scope": key.scope, "number": one.number} for one in live
+        }
+        holds += [{**shape[one.id], "reason": why[one.id]} for one in live if one.id in why]
+        waiting += [
+            {**shape[one.id], "why": one.why_not, "settle": one.ask}
+            for one in standings(map(seen, live), made, now=now)
+            if one.pending
+        ]
+    return {"held": holds, "waiting": waiting}
+
+
+def _print_marked(marked: dict[str, list[dict[str, Any]]]) -> None:
+    for one in marked["held"]:
+        name = f"{one['source']}/{one['scope']} number {one['number']}, {one['id'][:8]}"
+        out.print(f"held: {name}: {one['reason']}", markup=False, soft_wrap=True)
+    for one in marked["waiting"]:
+        name = f"{one['source']}/{one['scope']} number {one['number']}, {one['id'][:8]}"
+        settle = one["settle"]
+        out.print(f"waits for a person: {name}: {one['why']}; `{settle}`", markup=False, soft_wrap=True)
 
 
 def _kept(archive: Archive, catalog: Catalog, now: datetime) -> dict[str, Any]:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -25,16 +22,13 @@ from flows.cli.console import (
     print_json,
     say,
 )
-from flows.cli.look import the_archive
+from flows.cli.opened import opened
 from flows.errors import ConfigError, Exit
-from storage.errors import CatalogUnusable
 from storage.snapshot import to_text
 from storage.turns import WITHIN_DAYS, Budget, Everything, Within, parse_duration, parse_subset
 from storage.upkeep_records import Noted, finding_json, heads_from_json, heads_json
 
 if TYPE_CHECKING:
-    from storage.archive import Archive
-    from storage.catalog import Catalog
     from storage.upkeep import Scrubbed
 
 
@@ -73,14 +67,15 @@ def scrub(
     asked, at_most = _budget(all, read_data_subset, max_duration)
     expected = _expected(expect) if expect else []
     clock = SystemClock()
-    with _opened(archive, config) as place, byte_bar(quiet=json) as bar:
+    with opened(archive, config) as place, byte_bar(quiet=json) as bar:
+        within = place.settings.nightly_scrub if place.settings else Within(WITHIN_DAYS)
         if place.catalog is None and asked is None:
             say("no history is at hand: reads the oldest packs; --all reads all, --read-data-subset n/t a part")
         task = bar.add_task("scrub", total=None)
         done = scrub_in_turn(
             place.archive,
             place.catalog,
-            asked or place.within,
+            asked or within,
             record_id=new_id(clock.now()),
             clock=clock.now,
             at_most=at_most,
@@ -142,8 +137,8 @@ def drill(
     from storage import drill as drills
 
     clock = SystemClock()
-    with _opened(archive, config) as place, byte_bar(quiet=json) as bar:
-        folder = to or place.scratch
+    with opened(archive, config) as place, byte_bar(quiet=json) as bar:
+        folder = to or (place.settings.scratch if place.settings else None)
         if folder is None:
             raise ConfigError("drill --archive: where to restore to?", hint="name a folder with --to")
         found = place.archive.find(snapshot) if snapshot else drills.pick(place.archive, place.catalog)
@@ -180,35 +175,6 @@ def drill(
     if done.unrecorded:
         say(f"no record was left: {done.unrecorded}")
     return Exit.DONE if record.passed else Exit.VERIFICATION
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where upkeep is done: an archive that was named alone, or the configured one with what is known of it."""
-
-    archive: Archive
-    catalog: Catalog | None
-    within: Within  # how much a scrub reads where nothing else is said
-    scratch: Path | None  # where a drill restores to where nothing else is said
-
-
-@contextmanager
-def _opened(archive: str | None, config: Path | None) -> Iterator[_Place]:
-    if archive is not None:
-        yield _Place(the_archive(archive, config), None, Within(WITHIN_DAYS), None)
-        return
-    from flows import config as configuration
-    from flows.workbench import open_archive, open_catalog
-
-    settings = configuration.load(configuration.find(config))
-    store = open_archive(settings)
-    with ExitStack() as stack:
-        catalog = None
-        try:
-            catalog = stack.enter_context(open_catalog(settings, store))
-        except CatalogUnusable as exc:  # the archive can be read without
-            complain(str(exc), exc.hint)
-        yield _Place(store, catalog, settings.nightly_scrub, settings.scratch)
 
 
 def _budget(all: bool, subset: str, duration: str) -> tuple[Budget | None, timedelta | None]:

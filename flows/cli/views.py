@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from storage.contents import Leaf
+from storage.decisions import Decision
 from storage.history import History
 from storage.listing import Entry
 from storage.losses import Hit
 from storage.snapshot import Snapshot, check_json, to_text
+from storage.standing import Standing
 from storage.tombstone import Tombstone
 
 
@@ -46,6 +48,7 @@ def snapshot_json(found: Snapshot, entries: Sequence[Entry]) -> dict[str, Any]:
         "request": dict(draft.request),
         "vendor": dict(draft.vendor),
         "notes": list(draft.notes),
+        "tags": list(draft.tags),
         "checks": [check_json(check) for check in draft.checks],
         "files": [file_json(entry) for entry in entries],
     }
@@ -62,6 +65,41 @@ def gone_json(tomb: Tombstone) -> dict[str, Any]:
         "since": to_text(tomb.forgotten_at),
         "reason": tomb.reason,
     }
+
+
+def decision_json(made: Decision) -> dict[str, Any]:
+    """What a person decided."""
+    return {
+        "kind": made.kind,
+        "source": made.key.source,
+        "scope": made.key.scope,
+        "number": made.number,
+        "snapshot": made.snapshot,
+        "made_at": to_text(made.made_at),
+        "by": made.by,
+        "reason": made.reason,
+        "until": made.until and to_text(made.until),
+    }
+
+
+def standing_json(one: Standing) -> dict[str, Any]:
+    """How a snapshot stands, for machines."""
+    return {
+        "id": one.id,
+        "number": one.number,
+        "counts": one.counts,
+        "why_not": one.why_not,
+        "settled_by": one.settled_by,
+        "ask": one.ask,
+    }
+
+
+def standing_text(one: Standing) -> str:
+    """How a snapshot stands, as a sentence."""
+    if one.counts:
+        return f"counts{f' ({one.settled_by})' if one.settled_by else ''}"
+    parts = dict.fromkeys(filter(None, (one.why_not, one.settled_by)))
+    return f"does not count: {'; settled by '.join(parts)}"
 
 
 def hit_json(hits: Sequence[Hit]) -> list[dict[str, Any]]:

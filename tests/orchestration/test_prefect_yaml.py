@@ -58,7 +58,7 @@ def prefect_yaml() -> Any:
 def test_prefect_yaml_has_only_keys_that_prefect_knows() -> None:
     """A misspelt key would deploy without a word."""
     read = PrefectYaml.model_validate(prefect_yaml())
-    assert [entry.name for entry in read.deployments] == ["nightly", "adhoc", "scrub", "drill", "upkeep"]
+    assert [entry.name for entry in read.deployments] == ["nightly", "adhoc", "scrub", "drill", "upkeep", "prune"]
 
     wrong = prefect_yaml()
     wrong["deployments"][0]["concurrencylimit"] = 1
@@ -80,7 +80,9 @@ def test_prefect_yaml_schedules_keep_out_of_the_hour_that_some_nights_lack() -> 
 def test_maintenance_runs_at_the_same_times_either_way() -> None:
     """`strongroom serve` and prefect.yaml agree."""
     entries = PrefectYaml.model_validate(prefect_yaml()).deployments
-    assert {e.name: e.schedules[0].cron for e in entries if "upkeep" in e.tags} == MAINTENANCE
+    assert {
+        e.name: next((s.cron for s in e.schedules), None) for e in entries if "upkeep" in e.tags
+    } == MAINTENANCE
 
 
 def test_prefect_yaml_entrypoints_are_flows_that_take_the_parameters() -> None:

@@ -1,0 +1,180 @@
+"""Verbs by which a person decides about a snapshot: hold, release, accept, reject. The archive keeps it."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import (
+    ArchiveOption,
+    ConfigOption,
+    JsonOption,
+    SnapshotArgument,
+    day,
+    out,
+    print_json,
+    say,
+)
+from flows.cli.opened import opened
+from flows.cli.views import decision_json, standing_json, standing_text
+from flows.errors import ConfigError, Exit
+from storage.errors import SnapshotUnknown
+from storage.seen import seen
+from storage.standing import Standing, refusal, standings
+
+if TYPE_CHECKING:
+    from storage.archive import Archive
+    from storage.decisions import Decision, Kind
+    from storage.snapshot import ScopeKey, Snapshot
+
+ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the archive keeps it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these verbs to the app."""
+    for verb in (hold, release, accept, reject):
+        app.command()(verb)
+
+
+def hold(
+    snapshot: SnapshotArgument,
+    reason: ReasonOption,
+    until: Annotated[
+        str, typer.Option(metavar="DATE", help="When the hold ends by itself (UTC; a day counts whole).")
+    ] = "",
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Keep a snapshot whatever a policy says, until it is released. Nothing forgets or erases it meanwhile."""
+    end = parse_until("--until", until) if until else None
+    if end is not None and end <= datetime.now(UTC):
+        raise ConfigError(f"--until {until}: is past already")
+    return _decide("hold", snapshot, reason, archive, config, until=end, json=json)
+
+
+def release(
+    snapshot: SnapshotArgument,
+    reason: ReasonOption = "",
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """End every hold of a snapshot; from then on its policy decides again."""
+    return _decide("release", snapshot, reason, archive, config, json=json)
+
+
+def accept(
+    snapshot: SnapshotArgument,
+    reason: ReasonOption,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Say that a quarantined level, or a strange date, is right: the snapshot counts from then on."""
+    return _decide("accept", snapshot, reason, archive, config, json=json)
+
+
+def reject(
+    snapshot: SnapshotArgument,
+    reason: ReasonOption,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Say that a snapshot is wrong: it never counts, and retention lets it go once two good ones are newer."""
+    return _decide("reject", snapshot, reason, archive, config, json=json)
+
+
+def parse_until(option: str, text: str) -> datetime:
+    """An instant, UTC where no zone is given; a day alone means its end. Raises ConfigError."""
+    try:
+        if len(text) <= len("2026-03-01"):
+            return datetime.combine(date.fromisoformat(text) + timedelta(days=1), time(), UTC)
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as exc:
+        raise ConfigError(f"{option} {text!r}: no date; expected such as 2027-03-31 or 2027-03-31T12:00") from exc
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def find_live(store: Archive, ref: str) -> Snapshot:
+    """The snapshot that is meant. Raises SnapshotUnknown, with a way back for one that was forgotten."""
+    try:
+        return store.find(ref)
+    except SnapshotUnknown as exc:
+        gone = [tomb for tomb in store.tombstones(damaged=[]) if tomb.id and tomb.id.startswith(ref.lower())]
+        if len(ref) < 4 or len(gone) != 1:
+            raise
+        tomb = gone[0]
+        way = "; `strongroom undelete` brings it back within the grace time" if tomb.why == "forgotten" else ""
+        raise SnapshotUnknown(
+            f"{ref}: is {tomb.why} since {day(tomb.forgotten_at)}: {tomb.reason}",
+            hint=f"`strongroom snapshots --gone` lists what is gone{way}",
+        ) from exc
+
+
+def _decide(
+    kind: Kind,
+    ref: str,
+    reason: str,
+    archive: str | None,
+    config: Path | None,
+    *,
+    until: datetime | None = None,
+    json: bool,
+) -> int:
+    from flows.retaining import follow, who
+    from storage.decisions import Decision, held
+
+    if kind != "release" and not reason.strip():
+        raise ConfigError(f"{kind} --reason: is empty", hint="say why; whoever looks in years will ask")
+    now = datetime.now(UTC)
+    with opened(archive, config) as place:
+        store = place.archive
+        found = find_live(store, ref)
+        before = _standing(store, found.key, now)
+        _refuse(kind, found, held(store.decisions(found.key, damaged=[]), now))
+        decision = Decision(kind, found.key, found.number, found.id, now, who(), reason.strip(), until)
+        decision = store.decide(decision)
+        if place.catalog is not None:
+            follow(store, place.catalog)
+        after = _standing(store, found.key, now)
+    changed = [after[one] for one in after if before[one].counts != after[one].counts]
+    if json:
+        shape = {**decision_json(decision), "changed": [standing_json(one) for one in changed]}
+        print_json(kind, {"decision": shape, "standing": standing_json(after[found.id])})
+        return Exit.DONE
+    _tell(decision, after[found.id], changed)
+    return Exit.DONE
+
+
+def _standing(store: Archive, key: ScopeKey, now: datetime) -> dict[str, Standing]:
+    live = store.snapshots(key, damaged=[])
+    return {one.id: one for one in standings(map(seen, live), store.decisions(key, damaged=[]), now=now)}
+
+
+def _refuse(kind: Kind, found: Snapshot, held: dict[str, str]) -> None:
+    name = f"{found.key} number {found.number}, {found.id[:8]}"
+    if kind == "accept" and (why := refusal(seen(found))):
+        raise ConfigError(
+            f"{name}: {why}", hint=f"to keep it all the same: `strongroom hold {found.id[:8]} --reason …`"
+        )
+    if kind == "release" and found.id not in held:
+        raise ConfigError(f"{name}: is not held", hint="`strongroom status` names what is held")
+
+
+def _tell(made: Decision, now: Standing, changed: list[Standing]) -> None:
+    word = {"hold": "held", "release": "released"}.get(made.kind, f"{made.kind}ed")
+    end = f" until {day(made.until)}" if made.until else ""
+    out.print(
+        f"{made.key} number {made.number}, {made.snapshot[:8]}: {word} by {made.by}{end}",
+        markup=False,
+        soft_wrap=True,
+    )
+    for one in [now, *(other for other in changed if other.id != now.id)]:
+        out.print(f"  number {one.number} {standing_text(one)}", markup=False, soft_wrap=True)
+    if made.kind in ("accept", "reject") and not changed:
+        say("nothing that counted, or did not, is changed by this")

@@ -1,0 +1,110 @@
+"""The verb that makes content go for good: erase."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, number, out, print_json, say
+from flows.cli.decide import ReasonOption, find_live
+from flows.cli.opened import Opened, opened
+from flows.errors import ConfigError, Exit
+from storage.snapshot import ScopeKey
+
+if TYPE_CHECKING:
+    from storage.erase import ErasePlan
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the app."""
+    app.command()(erase)
+
+
+def erase(
+    target: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT|SOURCE/SCOPE", help="One snapshot, or all that a scope ever had.")
+    ],
+    reason: ReasonOption,
+    confirm: Annotated[
+        str | None,
+        typer.Option("--confirm", metavar="NAME", help="The name, where no terminal is there to type it."),
+    ] = None,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Make content go for good, at once, whatever a policy says; nothing brings it back. Holds stop it.
+
+    What other snapshots need, too, stays, and is told. Copies of the archive are not reached.
+    """
+    from storage.erase import erase as wipe
+
+    from flows.retaining import follow, who
+
+    if not reason.strip():
+        raise ConfigError("erase --reason: is empty", hint="say why; the tombstone tells it")
+    with opened(archive, config) as place:
+        name, plan = _planned(place, target)
+        if not json:
+            _tell(name, plan)
+        if plan.held:
+            held = ", ".join(f"{one[:8]} ({why})" for one, why in plan.held.items())
+            raise ConfigError(
+                f"{name}: held, so nothing is erased: {held}", hint="`strongroom release` them first"
+            )
+        if not _confirmed(name, confirm, json=json):
+            if json:
+                print_json("erase", {"applied": False, **_json(name, plan)})
+            complain(f"{name}: nothing was erased: the name was not confirmed", f"--confirm {name}")
+            return Exit.USAGE
+        done = wipe(place.archive, plan, reason=reason.strip(), by=who(), clock=lambda: datetime.now(UTC))
+        if place.catalog is not None:
+            follow(place.archive, place.catalog, done.tombstones)
+    if json:
+        gone = {"erased": [tomb.id for tomb in done.tombstones], "freed": done.bytes_freed}
+        print_json("erase", {"applied": True, **_json(name, plan), **gone})
+    else:
+        out.print(f"{len(done.tombstones)} erased, {number(done.bytes_freed)} bytes freed")
+        say("hint: copies of the archive still hold it; `rsync --delete`, or erase there, too")
+    return Exit.DONE
+
+
+def _planned(place: Opened, target: str) -> tuple[str, ErasePlan]:
+    """What is to be typed, and the plan."""
+    from storage.erase import plan_erase
+
+    now = datetime.now(UTC)
+    source, slash, scope = target.partition("/")
+    if not slash:
+        found = find_live(place.archive, target)
+        return found.id[:8], plan_erase(place.archive, snapshots=[found.id], now=now)
+    key = ScopeKey(source, scope)
+    if key not in place.archive.scopes():
+        raise ConfigError(f"{target}: no snapshot of it was ever kept")
+    return str(key), plan_erase(place.archive, key=key, now=now)
+
+
+def _confirmed(name: str, confirm: str | None, *, json: bool) -> bool:
+    if confirm is None and sys.stdin.isatty() and not json:
+        confirm = typer.prompt(f"It cannot be brought back. Type {name} to erase it")
+    return confirm == name
+
+
+def _json(name: str, plan: ErasePlan) -> dict[str, object]:
+    return {
+        "name": name,
+        "snapshots": list(plan.names),
+        "bytes_freed": plan.bytes_freed,
+        "stays": list(plan.stays),
+    }
+
+
+def _tell(name: str, plan: ErasePlan) -> None:
+    out.print(f"{name}: {len(plan.names)} to be erased, about {number(plan.bytes_freed)} bytes", markup=False)
+    for one in plan.names:
+        out.print(f"  {one}", markup=False, soft_wrap=True)
+    for one in plan.stays:
+        out.print(f"  stays: {one}", markup=False, soft_wrap=True)

@@ -1,0 +1,115 @@
+"""The verb that forgets what the policies let go and frees space: prune, a plan until `--apply`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, number, out, print_json, say
+from flows.cli.opened import opened
+from flows.cli.retain import (
+    ApplyOption,
+    ConfirmOption,
+    exit_code,
+    plan_json,
+    print_done,
+    print_scope,
+    verdict_json,
+)
+from flows.errors import ConfigError
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from storage.prune import Freed, FreePlan
+
+
+def register(app: typer.Typer) -> None:
+    """Add this verb to the app."""
+    app.command()(prune)
+
+
+def prune(
+    apply: ApplyOption = False,
+    confirm: ConfirmOption = None,
+    max_duration: Annotated[str, typer.Option(help="Begin no further step after so long: 30m, 1h30m.")] = "",
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Forget what the policies let go, and free the space of what was forgotten more than seven days ago.
+
+    Shows the plan and the space to be won; with --apply, does both. May be killed and run again.
+    """
+    from flows.retaining import carry_out, plan_for, policies
+    from storage.prune import free, plan_free
+
+    at_most = _duration(max_duration)
+    now = datetime.now(UTC)
+    with opened(archive, config) as place:
+        made = plan_for(place.archive, place.archive.scopes(), policies(place.settings), now=now)
+        fuse = made.fuse(confirm)
+        space, done, freed = plan_free(place.archive, now=now), None, None
+        if apply and not fuse:
+            clock = lambda: datetime.now(UTC)  # noqa: E731
+            done = carry_out(place.archive, place.catalog, made, clock=clock)
+            freed = free(place.archive, clock=clock, max_duration=at_most)
+    if json:
+        going = [verdict_json(s, v) for s in made.scopes for v in (*s.forgets, *s.erases)]
+        shape = {"going": going, **plan_json(made, fuse, done)}
+        print_json("prune", {**shape, "space": space_json(space), "freed": freed and freed_json(freed)})
+        return exit_code(made, fuse, apply=apply)
+    for scope in made.scopes:
+        if scope.forgets or scope.erases:
+            print_scope(scope, only_going=True)
+    print_done(made, fuse, done, apply=apply)
+    _print_space(space, freed)
+    return exit_code(made, fuse, apply=apply)
+
+
+def space_json(space: FreePlan) -> dict[str, Any]:
+    """What can be freed, for machines."""
+    return {
+        "now_packs": space.now_packs,
+        "now_bytes": space.now_bytes,
+        "later_bytes": space.later_bytes,
+        "rewrites": len(space.rewrites),
+    }
+
+
+def freed_json(freed: Freed) -> dict[str, Any]:
+    """What was freed, for machines."""
+    return {
+        "packs": freed.packs,
+        "bytes": freed.bytes_freed,
+        "rewritten": freed.rewritten,
+        "later_bytes": freed.later_bytes,
+        "unfinished": freed.unfinished,
+    }
+
+
+def _print_space(space: FreePlan, freed: Freed | None) -> None:
+    if freed is None:
+        mostly = f"; {len(space.rewrites)} packs are mostly dead and would be rewritten" if space.rewrites else ""
+        out.print(
+            f"to be freed now: {number(space.now_bytes)} bytes in {space.now_packs} packs; "
+            f"later, after the grace time: {number(space.later_bytes)} bytes{mostly}"
+        )
+        return
+    out.print(
+        f"freed: {number(freed.bytes_freed)} bytes in {freed.packs} packs; rewritten: {freed.rewritten}; "
+        f"later, after the grace time: {number(freed.later_bytes)} bytes"
+    )
+    if freed.unfinished:
+        say("the time was up before all was done: the next prune goes on")
+
+
+def _duration(text: str) -> timedelta | None:
+    from storage.turns import parse_duration
+
+    try:
+        return parse_duration(text) if text else None
+    except ValueError as exc:
+        raise ConfigError(f"--max-duration {exc}") from exc

@@ -1,0 +1,124 @@
+"""Retention at work: what the policies say of an archive's snapshots, carried out, with the catalog following.
+
+The same for a night's end, for the weekly upkeep, and for the command line.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from flows.config import Settings
+from storage import prune
+from storage.archive import Archive, Damaged
+from storage.catalog import Catalog
+from storage.errors import StorageError
+from storage.planning import Nights, Plan, ScopePlan, plan
+from storage.policy import Policy
+from storage.snapshot import ScopeKey
+from storage.tombstone import Tombstone
+
+log = logging.getLogger(__name__)
+
+PolicyOf = Callable[[ScopeKey], Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What was done of a plan."""
+
+    forgotten: tuple[Tombstone, ...] = ()
+    erased: tuple[Tombstone, ...] = ()
+    bytes_freed: int = 0  # by erasing; what is forgotten is freed later
+
+
+def policies(settings: Settings | None) -> PolicyOf:
+    """The policy of each scope; without a configuration everything is kept."""
+    if settings is None:
+        return lambda _: Policy()
+    return lambda key: settings.policy(key.source, key.scope)
+
+
+def lets_go(policy: Policy) -> bool:
+    """Whether a policy ever lets a snapshot go."""
+    return not policy.keeps_all() or policy.keep_at_most is not None
+
+
+def plan_for(
+    archive: Archive,
+    keys: Iterable[ScopeKey],
+    policy_of: PolicyOf,
+    *,
+    now: datetime,
+    nights_of: Callable[[ScopeKey], Nights | None] = lambda _: None,
+) -> Plan:
+    """What would go of those scopes that the archive knows."""
+    known = set(archive.scopes())
+    return plan(archive, [key for key in keys if key in known], policy_of, nights_of, now=now)
+
+
+def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: Callable[[], datetime]) -> Carried:
+    """Forget and erase what the plan says; whoever calls has asked the fuse. Retry: yes, with a plan made anew.
+
+    Scopes that are refused are passed over. Raises StorageError, with what was done before it done.
+    """
+    forgotten: list[Tombstone] = []
+    erased: list[Tombstone] = []
+    freed = 0
+    try:
+        for scope in made.scopes:
+            if scope.forgets:
+                forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
+            for reason, ids in _must_go(scope).items():
+                from storage import erase
+
+                going = erase.plan_erase(archive, snapshots=ids, now=clock())
+                done = erase.erase(archive, going, reason=reason, by=who(), clock=clock)
+                erased += done.tombstones
+                freed += done.bytes_freed
+    finally:
+        for tomb in (*forgotten, *erased):
+            log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
+        if catalog is not None:
+            follow(archive, catalog, erased)
+    return Carried(tuple(forgotten), tuple(erased), freed)
+
+
+def _must_go(scope: ScopePlan) -> dict[str, list[str]]:
+    """Ids of what must go, by the reason."""
+    going: dict[str, list[str]] = {}
+    for verdict in scope.erases:
+        going.setdefault("; ".join(verdict.reasons), []).append(verdict.candidate.id)
+    return going
+
+
+def follow(archive: Archive, catalog: Catalog, erased: Iterable[Tombstone] = ()) -> None:
+    """Enter in the catalog what was done to the archive, and what one that was killed had not entered. Retry: yes.
+
+    A catalog that cannot be written is told: the archive is the truth, and `catalog rebuild` makes a new one.
+    """
+    damaged: list[Damaged] = []
+    try:
+        for tomb in erased:
+            catalog.record_forgotten(tomb)
+        catalog.reindex(archive, damaged=damaged)
+        if erased:
+            catalog.settle()
+    except StorageError as exc:
+        log.warning("the archive was changed, and the catalog does not know yet: %s; `strongroom doctor`", exc)
+    for bad in damaged:
+        log.warning("%s: %s; `strongroom scrub --all` says whom it hits", bad.name, bad.problem)
+
+
+def who() -> str:
+    """Who decides: the user of this process, at this host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

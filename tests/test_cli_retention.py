@@ -1,0 +1,363 @@
+"""`forget`, `undelete`, `hold`, `release`, `accept`, `reject` and what `status`, `show`, `snapshots` say of them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli import decide
+from storage.archive import Archive
+from storage.backend import LocalDisk
+from storage.errors import CatalogUnusable
+from storage.seen import LEVEL
+from storage.snapshot import Level, ScopeKey, Snapshot
+from storage.verify import Check, Outcome, Promise, Quality
+from storage.writer import Writer
+from tests.doubles import NIGHT, draft, new_archive, noise
+from tests.test_cli_upkeep import Shell
+
+USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
+POLICY = '[policy]\ntimezone = "UTC"\nkeep_daily = 3\n'
+EMPTY = Check(LEVEL, Outcome.FAILED, got="0", promised="12", reason="empty: nothing is in it")
+TODAY = datetime.now(UTC).replace(hour=0, minute=30, second=0, microsecond=0)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Six nights of one scope and three of another; the policy keeps three of each."""
+    (tmp_path / "strongroom.toml").write_text(POLICY)
+    new_archive(LocalDisk(tmp_path / "archive"))
+    monkeypatch.chdir(tmp_path)
+    made = Shell(tmp_path, capsys)
+    for ago in range(6, 0, -1):
+        keep(made, USER, ago)
+    for ago in range(3, 0, -1):
+        keep(made, GROUP, ago)
+    return made
+
+
+def store(shell: Shell) -> Archive:
+    return Archive.open(LocalDisk(shell.folder / "archive"))
+
+
+def keep(shell: Shell, key: ScopeKey, ago: int, **other: Any) -> Snapshot:
+    """A snapshot of so many nights ago."""
+    at = TODAY - ago * NIGHT
+    writer = Writer(store(shell), key)
+    writer.add("a.bin", BytesIO(noise(1000, ago)), promised=Promise())
+    return writer.commit(draft(key, at, **other), clock=lambda: at)
+
+
+def live(shell: Shell, key: ScopeKey = USER) -> list[int]:
+    return [found.number for found in store(shell).snapshots(key)]
+
+
+def ident(shell: Shell, number: int, key: ScopeKey = USER) -> str:
+    return next(found.id for found in store(shell).snapshots(key) if found.number == number)
+
+
+def test_forget_shows_every_verdict_and_changes_nothing(shell: Shell) -> None:
+    """For machines: id, instant, verdict, reasons, and the night on which each goes; for people a table."""
+    told = shell.json("forget")
+    rows = {(row["scope"], row["number"]): row for row in told["snapshots"]}
+
+    assert len(rows) == 9
+    assert [n for (scope, n), row in sorted(rows.items()) if row["verdict"] == "forget"] == [1, 2, 3]
+    newest, oldest = rows["user", 6], rows["user", 1]
+    assert newest["reasons"][0] == "daily 1 of 3"
+    assert newest["id"] == ident(shell, 6)
+    assert datetime.fromisoformat(newest["goes_on"]) > datetime.now(UTC)
+    assert oldest["missed"].endswith("daily 3 of 3 are newer")
+    assert (told["forgetting"], told["refused"], told["fuse"], told["applied"]) == (3, [], "", False)
+    assert told["nights_assumed"] == ["lab"]
+    said = shell.run("forget", "lab/user")
+    assert "lab/user: 6 snapshots, 3 stay, 3 go; keep daily 3 (UTC)" in said.stdout
+    assert "group:7" not in said.stdout
+    assert "assumed" in said.stderr
+    assert live(shell) == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_configured_schedule_says_when_they_go(shell: Shell) -> None:
+    """The source's own cron line, and nothing assumed."""
+    (shell.folder / "strongroom.toml").write_text(
+        POLICY + '[[source]]\nname = "lab"\nsystem = "rspace"\nurl = "http://127.0.0.1:9"\n'
+        'api_key = { env = "NONE" }\nschedule = { cron = "15 4 * * 0" }\n[[source.scope]]\nkind = "user"\n'
+    )
+
+    told = shell.json("forget", "lab/user")
+
+    night = datetime.fromisoformat(next(row["goes_on"] for row in told["snapshots"] if row["number"] == 4))
+    assert (night.hour, night.minute, night.weekday()) == (4, 15, 6)
+    assert told["nights_assumed"] == []
+
+
+def test_forget_applies_and_the_catalog_follows(shell: Shell) -> None:
+    """What went is listed as gone, in the archive and in the catalog, and a second time changes nothing."""
+    done = shell.run("forget", "--apply")
+
+    assert (done.returncode, live(shell)) == (0, [4, 5, 6])
+    assert "3 forgotten" in done.stdout
+    assert {row["number"] for row in shell.json("snapshots", "--gone")["gone"]} == {1, 2, 3}
+    assert shell.run("catalog", "check").returncode == 0
+    assert shell.json("forget", "--apply")["forgotten"] == []
+
+
+def test_the_fuse_stops_a_forgetting_until_the_exact_number_is_said(shell: Shell) -> None:
+    """Five of nine are more than three: exit code 3, nothing done; only 5 confirms it."""
+    (shell.folder / "strongroom.toml").write_text("[policy]\nkeep_last = 1\n")
+
+    blown = shell.run("forget", "--apply")
+    wrong = shell.run("forget", "--apply", "--confirm", "4")
+    assert (blown.returncode, wrong.returncode, live(shell)) == (3, 3, [1, 2, 3, 4, 5, 6])
+    assert "5 of 9 snapshots" in blown.stderr
+    assert "--confirm 5" in blown.stderr
+    assert shell.run("forget").returncode == 0
+
+    assert shell.run("forget", "--apply", "--confirm", "5").returncode == 0
+    assert live(shell) == [5, 6]
+
+
+def test_rules_of_the_command_line_are_applied_only_with_the_number(shell: Shell) -> None:
+    """They replace the policy's; a plan is free, doing it wants the number, whatever the fuse."""
+    plan = shell.json("forget", "lab/user", "--keep-last", "5")
+    assert plan["forgetting"] == 1
+
+    assert shell.run("forget", "lab/user", "--keep-last", "5", "--apply").returncode == 2
+    assert shell.run("forget", "lab/user", "--keep-last", "5", "--apply", "--confirm", "2").returncode == 2
+    assert live(shell) == [1, 2, 3, 4, 5, 6]
+    assert shell.run("forget", "lab/user", "--keep-last", "5", "--apply", "--confirm", "1").returncode == 0
+    assert live(shell) == [2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("rules", "kept"),
+    [
+        (["--keep-last", "2", "--keep-within", "4d"], [3, 4, 5, 6]),
+        (["--keep-daily", "-1"], [1, 2, 3, 4, 5, 6]),
+        (["--keep-last", "2", "--keep-tag", "audit,signed", "--keep-tag", "year-end"], [5, 6, 7, 8]),
+    ],
+)
+def test_rules_in_restics_words(shell: Shell, rules: list[str], kept: list[int]) -> None:
+    """Counts, spans and sets of tags, of an archive that is named alone."""
+    if "--keep-tag" in rules:
+        keep(shell, USER, 9, tags=("audit", "signed", "x"))
+        keep(shell, USER, 8, tags=("year-end",))
+        keep(shell, USER, 7, tags=("audit",))
+
+    told = shell.json("forget", "lab/user", *rules, "--archive", "archive")
+
+    # Numbers 8 and 9 are floors by number: what was committed last stays.
+    numbers = {row["number"] for row in told["snapshots"] if row["verdict"] == "keep"}
+    assert numbers == {*kept, *({9} if "--keep-tag" in rules else ())}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["forget", "nope"], "nope: no snapshot of it was ever kept; there are: lab/group:7, lab/user"),
+        (["forget", "--keep-within", "14d"], "spans and tags only add to a count"),
+        (["forget", "--keep-within", "2 weeks", "--keep-last", "1"], "--keep-within '2 weeks' is no span"),
+        (["forget", "--timezone", "Mars/Base"], "no IANA time zone"),
+        (["forget", "--apply", "--at", "2030-01-01"], "--apply and --at ask for different things"),
+        (["forget", "--at", "2020-01-01"], "is past"),
+        (["forget", "--at", "soon"], "--at 'soon': no date"),
+        (["forget", "--simulate", "30 3 * *"], "is no cron line"),
+        (["forget", "--simulate", "30 3 * * *", "--for", "soon"], "--for 'soon' is no span"),
+        (["forget", "--simulate", "30 3 * * *", "--picture", "a.txt"], "a picture is one of"),
+        (["forget", "--picture", "a.png"], "add --simulate"),
+        (["hold", "nope", "--reason", "x"], "no snapshot has an id that begins so"),
+        (["hold", "latest", "--reason", " "], "--reason: is empty"),
+        (["hold", "latest", "--reason", "x", "--until", "2020-01-01"], "is past already"),
+        (["release", "latest"], "is not held"),
+        (["undelete", "00000000", "--reason", "x"], "00000000"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_changes_nothing(shell: Shell, arguments: list[str], said: str) -> None:
+    """Exit code 2, with the option or the name that is wrong."""
+    done = shell.run(*arguments)
+
+    assert done.returncode == 2, done
+    assert said in done.stderr
+    assert live(shell) == [1, 2, 3, 4, 5, 6]
+    assert store(shell).decisions() == []
+
+
+def test_explain_tells_everything_about_one(shell: Shell) -> None:
+    """Standing, rules met or missed, floors, holds, what came after, when it goes, who decided what."""
+    shell.run("hold", ident(shell, 2)[:8], "--reason", "the audit", "--until", "2099-12-31")
+
+    said = shell.run("forget", "--explain", ident(shell, 2)[:8]).stdout
+    for words in ("lab/user, number 2", "counts", "keep daily 3", "the audit", "4 snapshots, 4 of them count",
+                  "goes on  stays", "hold by "):  # fmt: skip
+        assert words in said, (words, said)
+    told = shell.json("forget", "--explain", ident(shell, 1))["snapshot"]
+    assert told["verdict"] == "forget"
+    assert told["missed"].startswith("daily: ")
+    assert (told["newer"], told["standing"]["counts"], told["decisions"]) == (5, True, [])
+    newest = shell.run("forget", "--explain", ident(shell, 6)).stdout
+    assert "floor    verified copy 1 of the newest 2" in newest
+
+
+def test_what_is_kept_at_a_date(shell: Shell) -> None:
+    """If every night goes well, three nights to come have taken the places."""
+    day = f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"
+
+    told = shell.json("forget", "lab/user", "--at", day)
+
+    assert [row["id"] for row in told["snapshots"]] == [None] * 3
+    assert told["snapshots"][0]["taken_at"].startswith(f"{day}T03:30")
+    assert "to come" in shell.run("forget", "lab/user", "--at", day).stdout
+
+
+def test_a_schedule_is_simulated_without_an_archive(shell: Shell, tmp_path: Path) -> None:
+    """A calendar in the terminal, and as a picture."""
+    (shell.folder / "strongroom.toml").unlink()
+    picture = tmp_path / "calendar.png"
+    arguments = ("forget", "--simulate", "30 3 * * *", "--keep-daily", "7", "--keep-monthly", "12", "--for", "2y")
+
+    done = shell.run(*arguments, "--picture", str(picture))
+    told = shell.json(*arguments)
+
+    assert done.returncode == 0, done
+    assert re.search(r"for 2y: 18 of 73[01] nights are kept; keep daily 7, monthly 12 \(UTC\)", done.stdout)
+    assert "M monthly, D daily, · forgotten or none" in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert len(told["kept"]) == 18
+
+
+def test_a_hold_outlives_policy_and_catalog_until_it_is_released(shell: Shell) -> None:
+    """Nothing forgets it; status, snapshots and show say so; losing the catalog releases nothing."""
+    first = ident(shell, 1)
+    shell.run("status")
+    assert shell.run("hold", first[:8], "--reason", "the audit").returncode == 0
+    assert shell.run("catalog", "check").returncode == 0
+    (shell.folder / "state" / "catalog.db").unlink()
+
+    assert shell.run("forget", "--apply").returncode == 0
+    assert live(shell) == [1, 4, 5, 6]
+    assert [row["reason"] for row in shell.json("status")["held"]] == ["the audit"]
+    assert f"held: lab/user number 1, {first[:8]}: the audit" in shell.run("status").stdout
+    assert "verified, held" in shell.run("snapshots").stdout
+    assert re.search(r"held +the audit", shell.run("show", first).stdout)
+    shown = shell.json("show", first)["snapshot"]
+    assert (shown["held"], [one["kind"] for one in shown["decisions"]]) == ("the audit", ["hold"])
+
+    assert shell.run("release", first[:8]).returncode == 0
+    shell.run("forget", "--apply")
+    assert live(shell) == [4, 5, 6]
+
+
+def test_a_hold_ends_by_itself(shell: Shell) -> None:
+    """A day counts whole, in UTC."""
+    end = decide.parse_until("--until", "2027-03-31")
+    assert end == datetime(2027, 4, 1, tzinfo=UTC)
+    assert decide.parse_until("--until", "2027-03-31T12:00") == datetime(2027, 3, 31, 12, tzinfo=UTC)
+
+    told = shell.json("hold", ident(shell, 1), "--reason", "x", "--until", "2099-01-01")
+    assert told["decision"]["until"].startswith("2099-01-02T00:00")
+
+
+def test_what_waits_for_a_person_is_told_with_the_command_that_settles_it(shell: Shell) -> None:
+    """An empty night stays quarantined until somebody accepts it; then it counts."""
+    empty = keep(shell, USER, 0, quality=Quality.QUARANTINED, checks=(EMPTY,), level=Level(0))
+    (waiting,) = shell.json("status")["waiting"]
+    assert (waiting["id"], waiting["settle"]) == (empty.id, f"strongroom accept {empty.id[:8]} --reason …")
+    assert "waits for a person: lab/user number 7" in shell.run("status").stdout
+    assert "does not count: " in shell.run("show", empty.id).stdout
+    before = shell.json("forget", "lab/user")
+
+    done = shell.run("accept", empty.id[:8], "--reason", "we moved out")
+
+    assert done.returncode == 0, done
+    assert "number 7 counts (accepted by " in done.stdout
+    assert shell.json("status")["waiting"] == []
+    assert "quarantined, accepted" in shell.run("snapshots").stdout
+    after = shell.json("forget", "lab/user")
+    assert (before["forgetting"], after["forgetting"]) == (3, 4)
+
+
+def test_who_rejects_one_takes_it_out_of_the_count(shell: Shell) -> None:
+    """It serves no rule any more: an older one stays instead."""
+    done = shell.json("reject", ident(shell, 5), "--reason", "the wrong lab")
+
+    assert [one["number"] for one in done["decision"]["changed"]] == [5]
+    kept = {row["number"] for row in shell.json("forget", "lab/user")["snapshots"] if row["verdict"] == "keep"}
+    assert {3, 4, 6} <= kept
+    again = shell.run("reject", ident(shell, 5), "--reason", "sure")
+    assert "nothing that counted, or did not, is changed" in again.stderr
+
+
+def test_what_failed_its_checks_is_not_accepted(shell: Shell) -> None:
+    """Accepting mends nothing; a person who needs it holds it."""
+    torn = Check("zip structure", Outcome.FAILED, reason="cut short")
+    bad = keep(shell, USER, 0, quality=Quality.QUARANTINED, checks=(torn,))
+
+    done = shell.run("accept", bad.id[:8], "--reason", "please")
+
+    assert done.returncode == 2
+    assert "checks failed: zip structure" in done.stderr
+    assert f"strongroom hold {bad.id[:8]}" in done.stderr
+    assert store(shell).decisions() == []
+
+
+def test_what_was_forgotten_comes_back_whole_and_held(shell: Shell) -> None:
+    """By the beginning of its id; the next forgetting leaves it alone; the catalog knows it again."""
+    first = ident(shell, 1)
+    shell.run("forget", "--apply")
+    lost = shell.run("show", first[:8])
+    assert lost.returncode == 2
+    told = shell.run("forget", "--explain", first[:8])
+    assert "`strongroom undelete` brings it back" in told.stderr
+
+    done = shell.run("undelete", first[:8], "--reason", "the audit")
+
+    assert done.returncode == 0, done
+    assert live(shell) == [1, 4, 5, 6]
+    assert shell.run("restore", first, "--to", "back").returncode == 0
+    assert shell.run("catalog", "check").returncode == 0
+    shell.run("forget", "--apply")
+    assert live(shell) == [1, 4, 5, 6]
+
+
+def test_a_damaged_scope_is_refused_and_the_others_are_pruned(shell: Shell) -> None:
+    """Exit code 3; the damaged file is named; the other scope's plan is carried out."""
+    keep(shell, GROUP, 0)
+    path = shell.folder / "archive" / store(shell).snapshots(USER)[0].name
+    path.chmod(0o600)
+    path.write_bytes(b"{}")
+
+    done = shell.run("forget", "--apply")
+
+    assert done.returncode == 3, done
+    assert "lab/user: snapshots/" in done.stderr
+    assert len(store(shell).links(USER)) == 6
+    assert live(shell, GROUP) == [2, 3, 4]
+
+
+def test_a_decision_stands_where_the_catalog_cannot_take_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archive is the truth: a catalog that is no database is told, and the hold is there."""
+    (shell.folder / "state").mkdir(exist_ok=True)
+    (shell.folder / "state" / "catalog.db").write_bytes(b"no database at all, but long enough to be read" * 9)
+
+    done = shell.run("hold", ident(shell, 1), "--reason", "the audit")
+
+    assert done.returncode == 0, done
+    assert "catalog.db" in done.stderr
+    assert [one.reason for one in store(shell).decisions()] == ["the audit"]
+    assert CatalogUnusable.__name__ not in done.stderr
+
+
+def test_tags_are_shown_and_wrong_ones_refused(shell: Shell) -> None:
+    """By `show` and `snapshots --json`; a tag that is none stops a run before anything is started."""
+    tagged = keep(shell, USER, 0, tags=("audit", "year-end"))
+
+    assert re.search(r"tags +audit, year-end", shell.run("show", tagged.id).stdout)
+    assert shell.json("snapshots", "--last", "1")["snapshots"][-1]["tags"] == ["audit", "year-end"]
+    done = shell.run("import", "a.zip", "--source", "lab", "--scope", "user:1", "--tag", "two words")
+    assert done.returncode == 2
+    assert "--tag: tag 'two words'" in done.stderr
