@@ -127,8 +127,6 @@ class _Edge:
             if not self._extend():
                 return NEVER
         number = max(first, bisect_left(self._furthest, taken))
-        if number >= NEVER:
-            return NEVER
         while True:
             while number >= len(self._edges):
                 if not self._extend():
@@ -149,14 +147,12 @@ class _Edge:
 
 def _beyond(edges: Sequence[_Edge], taken: datetime, first: int) -> int:
     """The first night, from `first` on, on which none of the spans reaches back to `taken`."""
-    number, agreed = first, 0
-    while agreed < len(edges) and number < NEVER:
-        for edge in edges:
-            night = edge.night(taken, number)
-            agreed = agreed + 1 if night == number else 1
-            number = night
-            if agreed >= len(edges) or number >= NEVER:
-                break
+    number = first
+    while number < NEVER:
+        later = max((edge.night(taken, number) for edge in edges), default=number)
+        if later == number:
+            break
+        number = later
     return number
 
 

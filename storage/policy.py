@@ -55,8 +55,7 @@ class Span:
         months = local.year * 12 + local.month - 1 - self.years * 12 - self.months
         try:
             day = date(months // 12, months % 12 + 1, 1) + timedelta(days=local.day - 1 - self.days)
-            # A span of nothing but hours must not move through a wall clock that says an hour twice.
-            back = local if day == local.date() else datetime.combine(day, local.time(), zone)
+            back = datetime.combine(day, local.timetz())  # its fold, too: which one, of an hour that comes twice
             return back.astimezone(UTC) - timedelta(hours=self.hours)
         except (ValueError, OverflowError):
             return EVER

@@ -151,15 +151,18 @@ def check(there: list[Candidate], policy: Policy, now: datetime, rng: random.Ran
         else:
             assert stay == without, "without a forgotten one nothing changes"
     counted = sorted((c for c in there if c.counts and c.taken_at <= now), key=lambda c: (c.taken_at, c.number))
-    floors = counted[-FLOOR_VERIFIED:] + sorted(counted, key=lambda c: c.number)[-FLOOR_VERIFIED:]
+    by_number = sorted(counted, key=lambda c: c.number)
+    floors = counted[-FLOOR_VERIFIED:] + by_number[-FLOOR_VERIFIED:]
     floors += [c for c in there if c.held or (c.counts and c.taken_at > now)]
     if len(counted) < FLOOR_VERIFIED:
         floors += there
     else:
+        second = counted[-FLOOR_VERIFIED]
         floors += [
             c
             for c in there
-            if not c.counts and (c.taken_at, c.number) > (counted[-2].taken_at, counted[-2].number)
+            if not c.counts
+            and ((c.taken_at, c.number) > (second.taken_at, second.number) or c.number > by_number[-2].number)
         ]
         since = policy.keep_at_least.before(counted[-1].taken_at, policy.zone)
         floors += [c for c in there if policy.keep_at_least and c.taken_at > since]

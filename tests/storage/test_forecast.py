@@ -102,6 +102,22 @@ def test_worked_nights(policy: Policy, id: str, after: int) -> None:
     assert told[id] == START + (29 + after) * NIGHT
 
 
+def test_an_edge_that_steps_back_reaches_a_night_again() -> None:
+    """A month before 31 March is 3 March (31 February), a month before 1 April is 1 March.
+
+    On 31 March the night of the 3rd is the last of 29; on 1 April that is over, but the span reaches it again,
+    until 3 April.
+    """
+    night = datetime(2026, 3, 30, 2, tzinfo=UTC)
+    march = [Candidate(f"{n} March", n, night + (n - 30) * NIGHT, True) for n in range(2, 31)]
+    policy, coming = Policy(keep_last=29, keep_within=Span.parse("1m")), [night + n * NIGHT for n in range(1, 40)]
+
+    told = goes_on(decide(march, policy, now=night), policy, iter(coming), now=night)
+
+    assert told == played(march, policy, coming)
+    assert told["3 March"] == datetime(2026, 4, 3, 2, tzinfo=UTC)
+
+
 def test_never_is_told_as_none() -> None:
     """Without a limit, without a rule, held, or later than the nights that are given."""
     now = START + 29 * NIGHT

@@ -132,6 +132,33 @@ def test_a_forgotten_one_is_told_which_rule_came_nearest(policy: Policy, missed:
     assert (verdicts["7"].keep, verdicts["7"].missed) == (False, missed)
 
 
+def test_one_that_does_not_count_waits_whatever_its_date() -> None:
+    """Dated years back by a wrong clock, it is still the newest that came: it goes once two verified ones came."""
+    policy = Policy(keep_last=1)
+    for came, keep in ((9, True), (8, False)):
+        odd = but(TEN, str(came), counts=False, taken_at=datetime(2020, 1, 1, tzinfo=UTC))
+        verdicts = {v.candidate.id: v.keep for v in decide(odd, policy, now=NOW)}
+        assert verdicts[str(came)] is keep
+
+
+def test_a_hold_keeps_a_copy_in_its_place() -> None:
+    """Past keep_at_most as well: it counts, serves rules and is one of the last two."""
+    there = but(TEN, "4 5", held="court order")
+    verdicts = {
+        v.candidate.id: v for v in decide(there, Policy(keep_last=1, keep_at_most=Span.parse("100d")), now=NOW)
+    }
+
+    assert verdicts["5"].reasons == (
+        "last 1 of 1",
+        "floor: verified copy 1 of the newest 2",
+        "floor: the newest of all",
+        "floor: younger than 1d",
+        "held: court order",
+    )
+    assert verdicts["4"].reasons == ("floor: verified copy 2 of the newest 2", "held: court order")
+    assert verdicts["10"].reasons == ("older than keep_at_most, 100d",)
+
+
 def test_a_clock_that_runs_behind_forgets_nothing() -> None:
     """At a `now` before all of them, none counts yet."""
     assert all(v.keep for v in decide(TEN, Policy(keep_last=1), now=datetime(1970, 1, 1, tzinfo=UTC)))
