@@ -46,10 +46,10 @@ class Rewrite:
     wanted: frozenset[Oid] = field(default=frozenset(), repr=False)  # the needed objects
 
 
-def plan_rewrite(archive: Archive, *, now: datetime, worth: int = WORTH) -> list[Rewrite]:
+def plan_rewrite(archive: Archive, *, now: datetime) -> list[Rewrite]:
     """The packs to rewrite, those that win most in front. Changes nothing.
 
-    More than half of such a pack is dead, and more than `worth` bytes. The newest snapshot of no scope names it:
+    More than half of such a pack is dead, and more than WORTH bytes. The newest snapshot of no scope names it:
     writers reuse objects of those. Raises where something that may need an object cannot be read. Memory: the
     index of the packs in question, and the oids of their needed objects.
     """
@@ -58,11 +58,11 @@ def plan_rewrite(archive: Archive, *, now: datetime, worth: int = WORTH) -> list
     heads = filter(None, (archive.newest(key) for key in archive.scopes()))
     fresh = {pack for head in heads for pack in replaced.current(notes, head.manifest.packs)}
     named = {pack for found in stay for pack in replaced.current(notes, found.manifest.packs)} - fresh
-    sizes = {pack: size for pack in named if (size := archive.backend.size(pack_name(pack))) and size > worth}
+    sizes = {pack: size for pack in named if (size := archive.backend.size(pack_name(pack))) and size > WORTH}
     index = Index(archive.backend, archive.scheme)
     wanted = wanted_of(index, stay, notes, sizes)
     found = [_rewrite(index, pack, sizes[pack], frozenset(wanted[pack])) for pack in sizes]
-    worthy = [one for one in found if one.dead_bytes > max(one.live_bytes, worth)]
+    worthy = [one for one in found if one.dead_bytes > max(one.live_bytes, WORTH)]
     return sorted(worthy, key=lambda one: (-one.dead_bytes, one.pack))
 
 
