@@ -38,6 +38,7 @@ from flows.runlog import End, RunLog
 from flows.sources.base import Kept, Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
+from storage import secondlook
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.jobs import InFlight
@@ -267,7 +268,12 @@ class Engine:
         if self._starting.started_here:
             return None
         links = self._archive.newest_first(self.key, damaged=[])  # one damaged night must not stop the others
-        return next((found for found in links if found.manifest.draft.job_id == job.id), None)
+        done = next((found for found in links if found.manifest.draft.job_id == job.id), None)
+        # Its run may have died before it looked once more.
+        if done is not None and secondlook.lacks(self._archive, done):
+            secondlook.give_up(self._archive, done, now=self.clock.now())
+            return None
+        return done
 
     # -- the run ends
 

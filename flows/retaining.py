@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flows.config import Settings
-from storage import prune
+from storage import erase, prune
 from storage.archive import Archive, Damaged
 from storage.catalog import Catalog
 from storage.errors import StorageError
 from storage.planning import Nights, Plan, ScopePlan, plan
 from storage.policy import Policy
-from storage.snapshot import ScopeKey
+from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
 log = logging.getLogger(__name__)
@@ -74,10 +74,8 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
         for scope in made.scopes:
             if scope.forgets:
                 forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
-            for reason, ids in _must_go(scope).items():
-                from storage import erase
-
-                going = erase.plan_erase(archive, snapshots=ids, now=clock())
+            for reason, expired in _must_go(scope).items():
+                going = erase.plan_erase(archive, snapshots=expired, now=clock())
                 done = erase.erase(archive, going, reason=reason, by=who(), clock=clock)
                 erased += done.tombstones
                 freed += done.bytes_freed
@@ -89,11 +87,11 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
     return Carried(tuple(forgotten), tuple(erased), freed)
 
 
-def _must_go(scope: ScopePlan) -> dict[str, list[str]]:
-    """Ids of what must go, by the reason."""
-    going: dict[str, list[str]] = {}
+def _must_go(scope: ScopePlan) -> dict[str, list[Snapshot]]:
+    """What must go, by the reason."""
+    going: dict[str, list[Snapshot]] = {}
     for verdict in scope.erases:
-        going.setdefault("; ".join(verdict.reasons), []).append(verdict.candidate.id)
+        going.setdefault("; ".join(verdict.reasons), []).append(scope.snapshots[verdict.candidate.id])
     return going
 
 

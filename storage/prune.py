@@ -1,4 +1,4 @@
-"""Carries retention's verdicts out, and takes them back: tombstone, then manifest; and the other way round.
+"""Carries retention's verdicts out, takes them back, and frees what nothing needs any more.
 
 Deciding is pure (`planning.py`); acting is a few lines that may be killed anywhere and run again.
 """
@@ -6,14 +6,17 @@ Deciding is pure (`planning.py`); acting is a few lines that may be killed anywh
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from storage import decisions, lease, snapshot, tombstone
+from storage import decisions, erase, lease, secondlook, snapshot, sweeping, tombstone
+from storage import rewrite as rewriting
 from storage.archive import MIN_PREFIX, Archive
 from storage.decisions import Decision
 from storage.errors import ObjectCorrupt, ObjectMissing, SnapshotUnknown, StorageError
 from storage.losses import needed
 from storage.planning import ScopePlan
+from storage.rewrite import Rewrite, plan_rewrite
 from storage.snapshot import Snapshot
 from storage.sweeping import finish_forgetting
 from storage.tombstone import Tombstone
@@ -124,4 +127,68 @@ def _all_there(archive: Archive, found: Snapshot) -> None:
         raise ObjectMissing(
             f"snapshot {found.id[:8]}: {lacking} of its objects were freed; it cannot be brought back whole",
             hint="a copy of the archive may have it: `strongroom undelete --archive COPY`",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FreePlan:
+    """What freeing space would win now, and what later."""
+
+    now_packs: tuple[str, ...]  # digests
+    now_bytes: int
+    later_bytes: int  # of packs that no live snapshot needs, and whose time is not over
+    rewrites: list[Rewrite]  # their dead bytes go a grace time after they were rewritten
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What freeing space did."""
+
+    packs: tuple[str, ...]  # deleted, digests
+    bytes_freed: int
+    rewritten: tuple[str, ...]  # digests of packs whose needed objects are elsewhere now
+    later_bytes: int  # of packs that no live snapshot needs any more: they go when their time is over
+    unfinished: bool  # the time or the budget was up: run again
+
+
+def plan_free(archive: Archive, *, now: datetime) -> FreePlan:
+    """What `free` would do. Changes nothing. Raises as `free`, but for Busy."""
+    present = sweeping.packs_present(archive)
+    plan = sweeping.look(archive, present, sweeping.sightings(archive, delete=False), now=now)
+    left = {pack: size for pack, size in present.items() if pack not in plan.packs}
+    return FreePlan(plan.packs, plan.bytes_freed, sweeping.later(archive, left), plan_rewrite(archive, now=now))
+
+
+def free(
+    archive: Archive,
+    *,
+    clock: Callable[[], datetime],
+    max_duration: timedelta | None = None,
+    rewrite: bool = True,
+    budget_bytes: int | None = None,
+) -> Freed:
+    """Free the packs that nothing needs, and rewrite those of which little is; goes on with what erasing left.
+
+    `max_duration`: begin nothing new after that; `budget_bytes`: read so many for rewriting. Raises Busy; and
+    where a manifest, tombstone or note cannot be read, or a number is missing: then nothing is freed. Retry: yes.
+    """
+    begun = clock()
+
+    def time_is_up() -> bool:
+        return max_duration is not None and clock() - begun >= max_duration
+
+    with lease.held(archive.backend, clock) as mine:
+        erased = erase.finish(archive, mine, clock=clock)
+        secondlook.give_up_late(archive, archive.snapshots(), now=clock())
+        swept = sweeping.sweep_held(archive, mine, now=clock(), time_is_up=time_is_up)
+        plan = plan_rewrite(archive, now=clock()) if rewrite and not time_is_up() else []
+        done = rewriting.rewrite(
+            archive, plan, mine, clock=clock, time_is_up=time_is_up, budget_bytes=budget_bytes
+        )
+        return Freed(
+            (*sorted(erased), *swept.packs),
+            sum(erased.values()) + swept.bytes_freed,
+            tuple(one.pack for one in done),
+            sweeping.later(archive, sweeping.packs_present(archive)),
+            swept.unfinished or len(done) < len(plan) or (rewrite and time_is_up()),
         )

@@ -83,9 +83,7 @@ def links(
         chains.setdefault(found.key, {})[found.number] = (found.id, found.previous)
     here = {(link.key, link.number) for link in archive.links()}
     wanted = [link for link in copy.links() if link.name in damaged or (link.key, link.number) not in here]
-    wanted.sort(
-        key=lambda link: (str(link.key), link.number, not link.erased, not link.forgotten)
-    )  # a tombstone comes first
+    wanted.sort(key=lambda link: (str(link.key), link.number, not link.erased, not link.forgotten))
     chosen = []
     for link in wanted:
         chain = chains.setdefault(link.key, {})

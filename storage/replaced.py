@@ -127,7 +127,8 @@ def followed(notes: Mapping[str, Replaced], packs: Iterable[str]) -> set[str]:
 def to_protect(notes: Mapping[str, Replaced], packs: Iterable[str], *, now: datetime) -> set[str]:
     """The packs to keep where `packs` are named: they, what replaced them, and damaged ones as evidence.
 
-    Without erased ones, and the retired ones whose time is over: those may go, if nothing needs them (`prune.sweep` looks).
+    Without erased ones, and the retired ones whose time is over: those may go, if nothing needs them
+    (`sweeping.py` looks).
     """
     found = followed(notes, packs)
     return {pack for pack in found if pack not in notes or not _over(notes[pack], now)}

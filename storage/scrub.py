@@ -30,16 +30,8 @@ from storage.wholeness import not_whole
 PIECE = 1 << 20  # bytes of a pack read at a time
 THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
 _MISSING = "missing"
-_RECORDLESS = [
-    "archive",
-    "snapshot",
-    "tombstone",
-    "unnamed",
-    "replaced",
-    "evidence",
-    "decision",
-    "lease",
-]  # kinds of other files
+# Kinds of files that are no records.
+_RECORDLESS = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision", "lease")
 
 Choice = Callable[[Sequence[Kept]], Sequence[str]]  # of the packs that are there: digests to read, in order
 

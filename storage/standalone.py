@@ -290,12 +290,11 @@ def link(path: Path) -> tuple[Any, dict[str, Any]]:
 
 def chain(folder: Path, mark: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Section 6: the live snapshots of one scope. Tells of numbers that are missing and of what is misplaced."""
-    links = (re.fullmatch(r"([0-9]{8,})(\.forgotten|\.erased)?\.json", path.name) for path in folder.iterdir())
-    numbers = {int(found[1]) for found in links if found}
+    links = (re.fullmatch(r"([0-9]{8,})(\.[a-z]+)?\.json", path.name) for path in folder.iterdir())
     before = None
-    for last, number in pairwise([0, *sorted(numbers)]):
-        path, tomb, over = (folder / f"{number:08d}{kind}.json" for kind in ("", ".forgotten", ".erased"))
-        tomb = over if over.exists() else tomb
+    for last, number in pairwise([0, *sorted({int(found[1]) for found in links if found})]):
+        path, *tombs = (folder / f"{number:08d}{kind}.json" for kind in ("", ".forgotten", ".erased"))
+        tomb = tombs[tombs[1].exists()]
         with surviving(folder):
             check(number == last + 1, f"of {last + 1} to {number - 1} there is neither manifest nor tombstone")
         followed, before = before, None

@@ -94,22 +94,15 @@ def sweep_held(
 ) -> Sweep:
     """As `sweep`, with the lease in hand. When the time is up, what is not deleted yet stays for the next one."""
     finish_forgetting(archive, mine)
-    refuse_gaps(archive)
     backend = archive.backend
-    digests = [digest for digest in map(pack_digest, backend.list("packs/")) if digest]
-    present = [(digest, backend.size(pack_name(digest)) or 0) for digest in digests]
-    live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
-    held = decisions.held(archive.decisions(damaged=[]), now).keys()
-    asked = partial(_still_needed, archive, [*live, *protected(tombs, held, now=now)], notes)
-    plan = plan_sweep(
-        present, live, tombs, _sightings(archive), now=now, notes=notes, held=held, still_needed=asked
-    )
-    gone = []
+    present = packs_present(archive)
+    plan = look(archive, present, sightings(archive), now=now)
+    gone: list[str] = []
     for pack in plan.sighted:
         backend.put_new(unnamed_name(pack), [sighting(pack, now)])
     for pack in plan.packs:
         if time_is_up():
-            freed = sum(size for pack, size in present if pack in set(gone))
+            freed = sum(present[pack] for pack in gone)
             return replace(plan, packs=tuple(gone), bytes_freed=freed, settled=(), unreplaced=(), unfinished=True)
         mine.renew()
         backend.delete(pack_name(pack))
@@ -121,6 +114,28 @@ def sweep_held(
         if note and note[0] in plan.unreplaced:
             backend.delete(name)
     return plan
+
+
+def look(archive: Archive, present: Mapping[str, int], seen: Mapping[str, datetime], *, now: datetime) -> Sweep:
+    """What a sweep would do; `seen`: `sightings`. Changes nothing. Raises as `sweep`."""
+    refuse_gaps(archive)
+    live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
+    held = decisions.held(archive.decisions(damaged=[]), now).keys()
+    asked = partial(_still_needed, archive, [*live, *protected(tombs, held, now=now)], notes)
+    return plan_sweep(present.items(), live, tombs, seen, now=now, notes=notes, held=held, still_needed=asked)
+
+
+def packs_present(archive: Archive) -> dict[str, int]:
+    """The packs that are there, by digest, and their bytes."""
+    digests = [digest for digest in map(pack_digest, archive.backend.list("packs/")) if digest]
+    return {digest: archive.backend.size(pack_name(digest)) or 0 for digest in digests}
+
+
+def later(archive: Archive, present: Mapping[str, int]) -> int:
+    """Bytes of packs that no live snapshot needs: they go when their time is over."""
+    notes = archive.replacements(damaged=[])
+    packs = {pack for found in archive.snapshots(damaged=[]) for pack in found.manifest.packs}
+    return sum(present.values()) - sum(present.get(pack, 0) for pack in replaced.current(notes, packs))
 
 
 def _still_needed(
@@ -182,7 +197,7 @@ def refuse_gaps(archive: Archive) -> None:
             )
 
 
-def _sightings(archive: Archive) -> dict[str, datetime]:
+def sightings(archive: Archive, *, delete: bool = True) -> dict[str, datetime]:
     """Packs and when they were first seen unnamed. A note that cannot be read goes: it is written again."""
     found = {}
     for name in list(archive.backend.list("unnamed/")):
@@ -192,7 +207,8 @@ def _sightings(archive: Archive) -> dict[str, datetime]:
         try:
             found[pack] = read_sighting(archive.backend.get(name), name)
         except ValueError:
-            archive.backend.delete(name)
+            if delete:
+                archive.backend.delete(name)
     return found
 
 

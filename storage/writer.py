@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from typing import BinaryIO
 
-from storage import listing, snapshot
+from storage import listing, secondlook, snapshot
 from storage.about import describe
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
@@ -98,7 +98,8 @@ class Writer:
     def commit(self, draft: Draft, *, clock: Callable[[], datetime], prove: bool = True) -> Snapshot:
         """Prove what was added by rebuilding it from the archive, then make the snapshot exist.
 
-        Two writers of one scope: one gets the number, the other the next one. `prove=False` leaves the proof of
+        Two writers of one scope: one gets the number, the other the next one. Where something that it reuses was
+        erased meanwhile, it is given up again: ObjectMissing. `prove=False` leaves the proof of
         the files out, for measuring what it costs; a backup never does. Raises BackendFailed, ObjectCorrupt (what
         was rebuilt differs; nothing was committed). Retry: with a new Writer.
         """
@@ -137,6 +138,7 @@ class Writer:
             found = snapshot.decode(encoded, name)
             self._look_for_packs()
             if self._claim(name, encoded):
+                self._look_again(found, clock)
                 return found
         raise StorageError(f"{draft.key}: {_CLAIMS} numbers of its chain were taken by others")
 
@@ -145,6 +147,11 @@ class Writer:
         for pack in self._packing.used:
             if self._archive.backend.size(pack_name(pack)) is None:
                 raise ObjectMissing(f"{pack_name(pack)}: freed since this backup began", hint="run again")
+
+    def _look_again(self, found: Snapshot, clock: Callable[[], datetime]) -> None:
+        if secondlook.lacks(self._archive, found):
+            secondlook.give_up(self._archive, found, now=clock())
+            raise ObjectMissing(f"{found.name}: content that it shares was erased just now", hint="run again")
 
     def _claim(self, name: str, encoded: bytes) -> bool:
         # A retrying backend may answer False about the very bytes that its first try put there.

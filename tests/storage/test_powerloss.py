@@ -14,6 +14,7 @@ from storage.archive import Archive
 from storage.backend import LocalDisk
 from storage.decisions import Decision, Kind
 from storage.errors import StorageError
+from storage.lease import TTL
 from storage.scrub import scrub
 from storage.sweeping import GRACE, sweep
 from tests.doubles import LAB, NIGHT, START, drop, new_archive, noise, read, write
@@ -139,8 +140,8 @@ def test_what_is_left_is_written_to_again(tmp_path: Path, monkeypatch: pytest.Mo
         leave(events[:done], root, left, 0.5, random.Random(done))
         archive = Archive.open(LocalDisk(left))
         found = write(archive, {"x": noise(100, done)}, night=9)
-        sweep(archive, now=NOW)
-        sweep(archive, now=NOW + GRACE)
+        sweep(archive, now=NOW + TTL)  # the lease of who lost power has run out
+        sweep(archive, now=NOW + TTL + GRACE)
         named = {p for s in archive.snapshots() for p in s.manifest.packs}
         named |= {p for t in archive.tombstones() for p in t.packs}
 

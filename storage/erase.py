@@ -1,0 +1,264 @@
+"""Takes content out of an archive for good, though rules, floors and the grace time would keep it. Not held ones.
+
+The order, each step of which may be the last before a kill (FORMAT.md section 11): a tombstone of its own name for
+each snapshot; new packs with what others need, and notes that the old packs were erased; then the manifests are
+listed once more, and what was committed meanwhile is served; the old packs are deleted; last what told of them:
+evidence, manifests, older tombstones. While one of those lies below such a tombstone, `finish` goes on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from storage import decisions, evidence, lease, replaced, secondlook, snapshot, tombstone
+from storage.archive import Archive
+from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
+from storage.index import Index, pack_digest, pack_name
+from storage.lease import Lease
+from storage.losses import needed
+from storage.objects import Oid
+from storage.reader import Reader
+from storage.rewrite import Salt, moved, new_salt, put_note, wanted_of
+from storage.snapshot import Link, ScopeKey, Snapshot
+from storage.sweeping import kept, refuse_gaps
+from storage.tombstone import Tombstone
+
+Place = tuple[ScopeKey, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ErasePlan:
+    """What erasing would do. `stays` is to be read before it is agreed to."""
+
+    targets: tuple[Snapshot, ...]
+    key: ScopeKey | None  # all of a scope: those, too, that are committed until it is done
+    names: tuple[str, ...]  # of the targets
+    held: tuple[str, ...]  # why it is refused, a sentence for each that a person holds
+    bytes_freed: int  # about
+    stays: tuple[str, ...]  # what can still be read afterwards, in sentences
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was erased."""
+
+    tombstones: tuple[Tombstone, ...]
+    bytes_freed: int
+    packs: tuple[str, ...]  # deleted, digests
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A pack that holds what must go."""
+
+    pack: str
+    noted: bool  # as erased, or damaged: what others need of it is elsewhere
+    moves: frozenset[Oid] = field(repr=False)  # what others need and have nowhere else yet
+
+
+def plan_erase(
+    archive: Archive,
+    *,
+    snapshots: Sequence[Snapshot | Tombstone] = (),
+    key: ScopeKey | None = None,
+    now: datetime,
+) -> ErasePlan:
+    """What it takes to erase these, or all that a scope ever held. Changes nothing.
+
+    Forgotten ones go as their tombstones. Raises StorageError where anything cannot be read that may need what
+    must go. Memory: the oids of all that must go, and the index of every pack.
+    """
+    targets = _of_scope(archive, key) if key else tuple(filter(None, map(_snapshot, snapshots)))
+    going = {(one.key, one.number) for one in targets}
+    made = decisions.held(archive.decisions(damaged=[]), now)
+    held = tuple(f"{_name(one)} is held: {made[one.id]}" for one in targets if one.id in made)
+    refuse_gaps(archive)
+    others = [found for found in kept(archive, now=now) if (found.key, found.number) not in going]
+    index = Index(archive.backend, archive.scheme)
+    work, shared = _look(archive, index, targets, others)
+    freed = sum(_share(archive, index, one) for one in work)
+    return ErasePlan(targets, key, tuple(map(_name, targets)), held, freed, tuple(_stays(shared, others)))
+
+
+def erase(
+    archive: Archive,
+    plan: ErasePlan,
+    *,
+    reason: str,
+    by: str,
+    clock: Callable[[], datetime],
+    salt: Salt = new_salt,
+) -> Erased:
+    """Carry a plan out, and whatever an earlier one left undone.
+
+    When it returns, no pack lists an object that only the erased ones needed. Raises ValueError without a reason,
+    Busy, StorageError where one is held or where it cannot be told what others need: then nothing was done, or
+    `finish` has something to go on with. Retry: yes; so does the next `prune.free`.
+    """
+    if not reason.strip():
+        raise ValueError("to erase takes a reason")
+    with lease.held(archive.backend, clock) as mine:
+        targets = _of_scope(archive, plan.key) if plan.key else plan.targets
+        now = clock()
+        held = decisions.held(archive.decisions(damaged=[]), now)
+        for one in targets:
+            if one.id in held:
+                raise StorageError(
+                    f"{_name(one)} is held: {held[one.id]}; nothing was erased",
+                    hint=f"`strongroom release {one.id[:8]} --reason …`, if it may go",
+                )
+        refuse_gaps(archive)
+        kept(archive, now=now)  # raises where one cannot be read, before anything is done
+        tombs = [tombstone.erased(one, at=now, reason=f"{reason} ({by})") for one in targets]
+        for tomb in tombs:
+            mine.renew()
+            archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
+        if plan.key:
+            _drop_evidence(archive, lambda file: file.startswith(snapshot.chain_folder(plan.key or tombs[0].key)))
+        gone = finish(archive, mine, clock=clock, salt=salt)
+        return Erased(tuple(tombs), sum(gone.values()), tuple(sorted(gone)))
+
+
+def finish(
+    archive: Archive, mine: Lease, *, clock: Callable[[], datetime], salt: Salt = new_salt
+) -> dict[str, int]:
+    """Go on with whatever was to be erased and is not yet; the packs that were deleted, and their bytes.
+
+    Cheap where there is nothing. Raises as `erase`. Killed anywhere: run again.
+    """
+    halves = archive.half_erased()
+    gone: dict[str, int] = {}
+    if not halves:
+        return gone
+    dead = list(filter(None, (_read(archive, link) for link in halves)))
+    index = Index(archive.backend, archive.scheme)
+    while True:
+        others = kept(archive, now=clock())  # once more after each note: some may be committed meanwhile
+        work, _ = _look(archive, index, dead, others, mine.renew)
+        if not work:
+            break
+        moving = [one for one in work if not one.noted]
+        for one in moving:
+            by = moved(archive, index, one.moves, salt)
+            mine.renew()
+            put_note(archive, one.pack, by, "erased", clock(), "content of it had to go")
+        for one in () if moving else work:
+            mine.renew()
+            gone[one.pack] = archive.backend.size(pack_name(one.pack)) or 0
+            archive.backend.delete(pack_name(one.pack))
+    secondlook.give_up_late(archive, archive.snapshots(), now=clock())
+    places = {(link.key, link.number) for link in halves}
+    files = {link(*place) for place in places for link in (snapshot.manifest_name, snapshot.tombstone_name)}
+    _drop_evidence(archive, files.__contains__)
+    for link in halves:
+        mine.renew()
+        archive.backend.delete(link.name)
+    return gone
+
+
+def _look(
+    archive: Archive,
+    index: Index,
+    dead: Sequence[Snapshot],
+    others: Sequence[Snapshot],
+    on_each: Callable[[], None] = lambda: None,
+) -> tuple[list[_Work], set[Oid]]:
+    """The packs that hold what only the dead needed, and what of theirs `others` need, too."""
+    notes = archive.replacements()
+    there = {pack for pack in map(pack_digest, archive.backend.list("packs/")) if pack}
+    index.load_readable(there)
+    theirs = {pack for one in dead for pack in replaced.followed(notes, one.manifest.packs)} & there
+    evident = {pack for pack in theirs if pack in notes and notes[pack].old != "retired"}
+    unread = [pack for pack in sorted(theirs - evident) if index.oids(pack) is None]
+    if unread:
+        raise ObjectCorrupt(f"{pack_name(unread[0])}: damaged, so it cannot be told what others need of it")
+    must, sure = _needed(index, dead)
+    held = {pack: oids for pack in there if (oids := index.oids(pack)) and (pack in theirs or oids & must)}
+    wanted = wanted_of(index, others, notes, held.keys() | evident, on_each)
+    work = []
+    for pack in sorted(held.keys() | evident):
+        oids, alive = held.get(pack, frozenset()), frozenset(wanted[pack])
+        note = notes.get(pack)
+        if note is not None and note.old != "retired":
+            elsewhere = [index.oids(by) or frozenset() for by in replaced.to_read(notes, [pack])]
+            moves = alive.difference(*elsewhere) if note.old == "erased" else frozenset[Oid]()
+            work.append(_Work(pack, not moves, moves))
+        elif oids - alive if pack in theirs and not sure else (oids & must) - alive:
+            work.append(_Work(pack, False, alive))
+    shared = {oid for oids in wanted.values() for oid in oids & must}
+    return work, shared
+
+
+def _needed(index: Index, dead: Iterable[Snapshot]) -> tuple[set[Oid], bool]:
+    """The objects that these need, from whatever pack; and whether that are all."""
+    reader, sure = Reader(index), True
+    found: set[Oid] = set()
+    for one in dead:
+        try:
+            found.update(needed(reader, one, strict=True))
+        except StorageError:
+            sure = False
+            found.update(needed(reader, one))
+    return found, sure
+
+
+def _snapshot(one: Snapshot | Tombstone) -> Snapshot | None:
+    """None for a tombstone that holds nothing any more."""
+    if isinstance(one, Snapshot):
+        return one
+    return Snapshot(one.id, one.manifest) if one.manifest else None
+
+
+def _of_scope(archive: Archive, key: ScopeKey) -> tuple[Snapshot, ...]:
+    every: list[Snapshot | Tombstone] = [*archive.snapshots(key), *archive.tombstones(key)]
+    return tuple(sorted(filter(None, map(_snapshot, every)), key=lambda one: one.number))
+
+
+def _read(archive: Archive, link: Link) -> Snapshot | None:
+    try:
+        data = archive.backend.get(link.name)
+    except ObjectMissing:
+        return None
+    return _snapshot((tombstone.decode if link.forgotten else snapshot.decode)(data, link.name))
+
+
+def _drop_evidence(archive: Archive, is_theirs: Callable[[str], bool]) -> None:
+    """Delete damaged bytes that were kept of these files; those that another file had, too, only lose a note."""
+    notes: dict[str, list[tuple[str, bool]]] = {}
+    for name in list(archive.backend.list(evidence.FOLDER)):
+        if name.endswith(".json") and evidence.is_evidence(name):
+            try:
+                found = evidence.decode(archive.backend.get(name), name)
+            except (ValueError, ObjectMissing):
+                continue
+            notes.setdefault(found.sha256, []).append((name, is_theirs(found.file)))
+    for digest, files in notes.items():
+        if all(theirs for _, theirs in files):  # the bytes first: a note without bytes leads here again
+            archive.backend.delete(f"{evidence.FOLDER}{digest}.bin")
+        for name, theirs in files:
+            if theirs:
+                archive.backend.delete(name)
+
+
+def _share(archive: Archive, index: Index, one: _Work) -> int:
+    """Bytes of a pack but for those that move, about."""
+    size = archive.backend.size(pack_name(one.pack)) or 0
+    footer = index.footer(one.pack)
+    total = sum(placed.length for placed in footer.objects) if footer else 0
+    moving = sum(placed.length for placed in footer.objects if placed.oid in one.moves) if footer else 0
+    return size - size * moving // total if total else size
+
+
+def _stays(shared: Collection[Oid], others: Sequence[Snapshot]) -> Iterable[str]:
+    if shared:
+        scopes = ", ".join(sorted({str(one.key) for one in others})[:5])
+        yield f"{len(shared)} objects of it stay, because snapshots that are kept need them, too ({scopes})"
+        yield "names of files and members stay where listings of kept snapshots follow from these, step by step"
+    yield "tombstones, decisions and records of runs stay: when each was made, by which run, and why it went"
+    yield "copies of the archive, and files that were restored from it, are not touched"
+
+
+def _name(one: Snapshot) -> str:
+    return f"{one.key} number {one.number} ({one.id[:8]})"
