@@ -83,7 +83,7 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
         for tomb in (*forgotten, *erased):
             log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
         if catalog is not None:
-            follow(archive, catalog, erased)
+            follow(archive, catalog, erased=bool(erased))
     return Carried(tuple(forgotten), tuple(erased), freed)
 
 
@@ -95,15 +95,13 @@ def _must_go(scope: ScopePlan) -> dict[str, list[Snapshot]]:
     return going
 
 
-def follow(archive: Archive, catalog: Catalog, erased: Iterable[Tombstone] = ()) -> None:
+def follow(archive: Archive, catalog: Catalog, *, erased: bool = False) -> None:
     """Enter in the catalog what was done to the archive, and what one that was killed had not entered. Retry: yes.
 
     A catalog that cannot be written is told: the archive is the truth, and `catalog rebuild` makes a new one.
     """
     damaged: list[Damaged] = []
     try:
-        for tomb in erased:
-            catalog.record_forgotten(tomb)
         catalog.reindex(archive, damaged=damaged)
         if erased:
             catalog.settle()

@@ -98,8 +98,9 @@ def _print_space(space: FreePlan, freed: Freed | None) -> None:
             f"later, after the grace time: {number(space.later_bytes)} bytes{mostly}"
         )
         return
+    rewritten = f"; {len(freed.rewritten)} mostly dead packs rewritten" if freed.rewritten else ""
     out.print(
-        f"freed: {number(freed.bytes_freed)} bytes in {len(freed.packs)} packs; rewritten: {len(freed.rewritten)}; "
+        f"freed: {number(freed.bytes_freed)} bytes in {len(freed.packs)} packs{rewritten}; "
         f"later, after the grace time: {number(freed.later_bytes)} bytes"
     )
     if freed.unfinished:
