@@ -29,9 +29,9 @@ from flows.retaining import Carried
 from storage.drill import Drilled
 from storage.listing import Entry
 from storage.planning import Plan
+from storage.prune import Freed
 from storage.records import RunRecord
 from storage.snapshot import ScopeKey, Snapshot, to_text
-from storage.sweeping import Sweep
 from storage.upkeep import Scrubbed
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,7 @@ def plan(made: Plan) -> None:
 
 
 @_best_effort
-def pruned(made: Plan, done: Carried, freed: Sweep | None) -> None:
+def pruned(made: Plan, done: Carried, freed: Freed | None) -> None:
     """What was done of a plan."""
     lines = [f"# prune: {pruned_sentence(done, freed)}", ""]
     lines += [f"**Refused:** {_escape(masked(line))}\n" for line in made.refused]
@@ -245,13 +245,13 @@ def pruned(made: Plan, done: Carried, freed: Sweep | None) -> None:
     create_markdown_artifact("\n".join(lines), key="prune", description=pruned_sentence(done, freed))
 
 
-def pruned_sentence(done: Carried, freed: Sweep | None) -> str:
+def pruned_sentence(done: Carried, freed: Freed | None) -> str:
     """What was done of a plan, in one line."""
     parts = [f"{len(done.forgotten)} forgotten"]
     if done.erased:
         parts.append(f"{len(done.erased)} erased, {done.bytes_freed:,} bytes")
     if freed is not None:
-        parts.append(f"{freed.bytes_freed:,} bytes freed")
+        parts.append(f"{freed.bytes_freed:,} bytes freed, {freed.later_bytes:,} later")
     return "; ".join(parts)
 
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flows.config import Settings
-from storage import prune
+from storage import erase, prune
 from storage.archive import Archive, Damaged
 from storage.catalog import Catalog
 from storage.errors import StorageError
 from storage.planning import Nights, Plan, ScopePlan, plan
 from storage.policy import Policy
-from storage.snapshot import ScopeKey
+from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
 log = logging.getLogger(__name__)
@@ -74,10 +74,8 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
         for scope in made.scopes:
             if scope.forgets:
                 forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
-            for reason, ids in _must_go(scope).items():
-                from storage import erase
-
-                going = erase.plan_erase(archive, snapshots=ids, now=clock())
+            for reason, expired in _must_go(scope).items():
+                going = erase.plan_erase(archive, snapshots=expired, now=clock())
                 done = erase.erase(archive, going, reason=reason, by=who(), clock=clock)
                 erased += done.tombstones
                 freed += done.bytes_freed
@@ -85,27 +83,25 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
         for tomb in (*forgotten, *erased):
             log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
         if catalog is not None:
-            follow(archive, catalog, erased)
+            follow(archive, catalog, erased=bool(erased))
     return Carried(tuple(forgotten), tuple(erased), freed)
 
 
-def _must_go(scope: ScopePlan) -> dict[str, list[str]]:
-    """Ids of what must go, by the reason."""
-    going: dict[str, list[str]] = {}
+def _must_go(scope: ScopePlan) -> dict[str, list[Snapshot]]:
+    """What must go, by the reason."""
+    going: dict[str, list[Snapshot]] = {}
     for verdict in scope.erases:
-        going.setdefault("; ".join(verdict.reasons), []).append(verdict.candidate.id)
+        going.setdefault("; ".join(verdict.reasons), []).append(scope.snapshots[verdict.candidate.id])
     return going
 
 
-def follow(archive: Archive, catalog: Catalog, erased: Iterable[Tombstone] = ()) -> None:
+def follow(archive: Archive, catalog: Catalog, *, erased: bool = False) -> None:
     """Enter in the catalog what was done to the archive, and what one that was killed had not entered. Retry: yes.
 
     A catalog that cannot be written is told: the archive is the truth, and `catalog rebuild` makes a new one.
     """
     damaged: list[Damaged] = []
     try:
-        for tomb in erased:
-            catalog.record_forgotten(tomb)
         catalog.reindex(archive, damaged=damaged)
         if erased:
             catalog.settle()

@@ -27,9 +27,10 @@ from storage.drill import Drilled, pick
 from storage.drill import drill as give_back
 from storage.errors import StorageError
 from storage.planning import Plan
+from storage.prune import Freed
+from storage.prune import free as free_packs
 from storage.scrub import Report
 from storage.snapshot import ScopeKey, Snapshot
-from storage.sweeping import Sweep, sweep
 from storage.upkeep import Scrubbed, disagreements, scrub_in_turn
 
 log = logging.getLogger(__name__)
@@ -69,9 +70,9 @@ def forget(archive: Archive, catalog: Catalog, made: Plan, clock: SystemClock) -
 
 
 @task(name="free space", cache_policy=NO_CACHE, persist_result=False)
-def free_space(archive: Archive, clock: SystemClock) -> Sweep:
+def free_space(archive: Archive, clock: SystemClock) -> Freed:
     """Packs that only snapshots forgotten long ago needed."""
-    return sweep(archive, now=clock.now())
+    return free_packs(archive, clock=clock.now)
 
 
 def _name() -> str:

@@ -49,20 +49,22 @@ class Known:
 
     runs: frozenset[str]  # ids
     live: frozenset[tuple[ScopeKey, int]]  # numbers in chains
-    forgotten: frozenset[tuple[ScopeKey, int]]
+    forgotten: frozenset[tuple[ScopeKey, int]]  # or gone in another way
     upkeep: frozenset[str]  # ids of scrubs and drills
     decisions: frozenset[tuple[ScopeKey, int, int]] = frozenset()  # numbers in chains, and places
+    erased: frozenset[tuple[ScopeKey, int]] = frozenset()  # of those that are gone
 
 
 def known(session: Session) -> Known:
     """What is entered already."""
-    rows = session.exec(
-        select(SnapshotRow.source, SnapshotRow.scope, SnapshotRow.number, SnapshotRow.forgotten_at)
-    ).all()
+    rows = session.exec(select(SnapshotRow.source, SnapshotRow.scope, SnapshotRow.number, SnapshotRow.gone)).all()
     return Known(
         runs=frozenset(session.exec(select(Run.id).where(Run.ended_at != ""))),
         live=frozenset((ScopeKey(source, scope), number) for source, scope, number, gone in rows if not gone),
         forgotten=frozenset((ScopeKey(source, scope), number) for source, scope, number, gone in rows if gone),
+        erased=frozenset(
+            (ScopeKey(source, scope), number) for source, scope, number, gone in rows if gone == "erased"
+        ),
         upkeep=frozenset(session.exec(select(ScrubRow.id))) | frozenset(session.exec(select(DrillRow.id))),
         decisions=frozenset(
             (ScopeKey(source, scope), number, n)
@@ -125,7 +127,10 @@ def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> It
         with _tolerant(found.name, damaged):
             entries = archive.entries(found) if has_file_rows(found) else ()
             yield partial(enter_snapshot, found=found, entries=entries)
-    gone = [link for link in archive.links() if (link.key, link.number) not in known.forgotten]
+    links = archive.links()
+    gone = [
+        link for link in links if (link.key, link.number) not in (known.erased if link.erased else known.forgotten)
+    ]
     for tomb in archive.forgotten(gone, damaged=damaged):
         yield partial(enter_forgotten, tomb=tomb)
     for name, (key, number, n) in _decided(archive):

@@ -1,4 +1,4 @@
-"""`forget`, `undelete`, `hold`, `release`, `accept`, `reject` and what `status`, `show`, `snapshots` say of them."""
+"""`forget`, `undelete`, `hold`, `release`, `accept`, `reject`, and what `status` and `show` say of them."""
 
 from __future__ import annotations
 

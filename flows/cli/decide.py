@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from storage.archive import Archive
     from storage.decisions import Decision, Kind
     from storage.snapshot import ScopeKey, Snapshot
+    from storage.tombstone import Tombstone
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the archive keeps it.")]
 
@@ -105,15 +106,30 @@ def find_live(store: Archive, ref: str) -> Snapshot:
     try:
         return store.find(ref)
     except SnapshotUnknown as exc:
-        gone = [tomb for tomb in store.tombstones(damaged=[]) if tomb.id and tomb.id.startswith(ref.lower())]
-        if len(ref) < 4 or len(gone) != 1:
+        gone = _gone(store, ref)
+        if len(gone) != 1:
             raise
-        tomb = gone[0]
+        (tomb,) = gone
         way = "; `strongroom undelete` brings it back within the grace time" if tomb.why == "forgotten" else ""
         raise SnapshotUnknown(
             f"{ref}: is {tomb.why} since {day(tomb.forgotten_at)}: {tomb.reason}",
             hint=f"`strongroom snapshots --gone` lists what is gone{way}",
         ) from exc
+
+
+def find_any(store: Archive, ref: str) -> Snapshot | Tombstone:
+    """The snapshot that is meant, forgotten ones among them. Raises SnapshotUnknown."""
+    try:
+        return store.find(ref)
+    except SnapshotUnknown:
+        tombs = [tomb for tomb in _gone(store, ref) if tomb.why == "forgotten"]
+        if len(tombs) != 1:
+            raise
+        return tombs[0]
+
+
+def _gone(store: Archive, ref: str) -> list[Tombstone]:
+    return [tomb for tomb in store.tombstones(damaged=[]) if len(ref) >= 4 and tomb.id.startswith(ref.lower())]
 
 
 def _decide(

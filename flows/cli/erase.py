@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, number, out, print_json, say
-from flows.cli.decide import ReasonOption, find_live
+from flows.cli.decide import ReasonOption, find_any
 from flows.cli.opened import Opened, opened
 from flows.errors import ConfigError, Exit
 from storage.snapshot import ScopeKey
@@ -40,9 +40,8 @@ def erase(
 
     What other snapshots need, too, stays, and is told. Copies of the archive are not reached.
     """
-    from storage.erase import erase as wipe
-
     from flows.retaining import follow, who
+    from storage.erase import erase as wipe
 
     if not reason.strip():
         raise ConfigError("erase --reason: is empty", hint="say why; the tombstone tells it")
@@ -51,9 +50,8 @@ def erase(
         if not json:
             _tell(name, plan)
         if plan.held:
-            held = ", ".join(f"{one[:8]} ({why})" for one, why in plan.held.items())
             raise ConfigError(
-                f"{name}: held, so nothing is erased: {held}", hint="`strongroom release` them first"
+                f"{name}: nothing is erased: {'; '.join(plan.held)}", hint="`strongroom release` what may go"
             )
         if not _confirmed(name, confirm, json=json):
             if json:
@@ -62,7 +60,7 @@ def erase(
             return Exit.USAGE
         done = wipe(place.archive, plan, reason=reason.strip(), by=who(), clock=lambda: datetime.now(UTC))
         if place.catalog is not None:
-            follow(place.archive, place.catalog, done.tombstones)
+            follow(place.archive, place.catalog, erased=True)
     if json:
         gone = {"erased": [tomb.id for tomb in done.tombstones], "freed": done.bytes_freed}
         print_json("erase", {"applied": True, **_json(name, plan), **gone})
@@ -79,8 +77,8 @@ def _planned(place: Opened, target: str) -> tuple[str, ErasePlan]:
     now = datetime.now(UTC)
     source, slash, scope = target.partition("/")
     if not slash:
-        found = find_live(place.archive, target)
-        return found.id[:8], plan_erase(place.archive, snapshots=[found.id], now=now)
+        found = find_any(place.archive, target)
+        return found.id[:8], plan_erase(place.archive, snapshots=[found], now=now)
     key = ScopeKey(source, scope)
     if key not in place.archive.scopes():
         raise ConfigError(f"{target}: no snapshot of it was ever kept")

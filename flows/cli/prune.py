@@ -72,7 +72,7 @@ def prune(
 def space_json(space: FreePlan) -> dict[str, Any]:
     """What can be freed, for machines."""
     return {
-        "now_packs": space.now_packs,
+        "now_packs": len(space.now_packs),
         "now_bytes": space.now_bytes,
         "later_bytes": space.later_bytes,
         "rewrites": len(space.rewrites),
@@ -82,9 +82,9 @@ def space_json(space: FreePlan) -> dict[str, Any]:
 def freed_json(freed: Freed) -> dict[str, Any]:
     """What was freed, for machines."""
     return {
-        "packs": freed.packs,
+        "packs": len(freed.packs),
         "bytes": freed.bytes_freed,
-        "rewritten": freed.rewritten,
+        "rewritten": len(freed.rewritten),
         "later_bytes": freed.later_bytes,
         "unfinished": freed.unfinished,
     }
@@ -94,12 +94,13 @@ def _print_space(space: FreePlan, freed: Freed | None) -> None:
     if freed is None:
         mostly = f"; {len(space.rewrites)} packs are mostly dead and would be rewritten" if space.rewrites else ""
         out.print(
-            f"to be freed now: {number(space.now_bytes)} bytes in {space.now_packs} packs; "
+            f"to be freed now: {number(space.now_bytes)} bytes in {len(space.now_packs)} packs; "
             f"later, after the grace time: {number(space.later_bytes)} bytes{mostly}"
         )
         return
+    rewritten = f"; {len(freed.rewritten)} mostly dead packs rewritten" if freed.rewritten else ""
     out.print(
-        f"freed: {number(freed.bytes_freed)} bytes in {freed.packs} packs; rewritten: {freed.rewritten}; "
+        f"freed: {number(freed.bytes_freed)} bytes in {len(freed.packs)} packs{rewritten}; "
         f"later, after the grace time: {number(freed.later_bytes)} bytes"
     )
     if freed.unfinished:

@@ -1,0 +1,166 @@
+"""`prune` and `erase` as a user meets them: space that is freed, content that goes for good."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from storage.archive import Archive
+from storage.backend import LocalDisk
+from storage.planning import plan_scope
+from storage.policy import Policy
+from storage.prune import forget
+from storage.snapshot import ScopeKey, Snapshot
+from storage.verify import Promise
+from storage.writer import Writer
+from tests.doubles import draft, new_archive, noise
+from tests.test_cli_upkeep import Shell
+
+USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    """Three nights of one scope and one of another, each with content of its own; the policy keeps two."""
+    (tmp_path / "strongroom.toml").write_text("[policy]\nkeep_last = 2\n")
+    new_archive(LocalDisk(tmp_path / "archive"))
+    monkeypatch.chdir(tmp_path)
+    made = Shell(tmp_path, capsys)
+    for ago in (33, 32, 31):
+        keep(made, USER, ago)
+    keep(made, GROUP, 30)
+    return made
+
+
+def keep(shell: Shell, key: ScopeKey, ago: int) -> Snapshot:
+    at = NOW - timedelta(days=ago)
+    writer = Writer(store(shell), key)
+    writer.add(f"secret-{ago}.bin", BytesIO(noise(100_000, ago)), promised=Promise())
+    return writer.commit(draft(key, at), clock=lambda: at)
+
+
+def store(shell: Shell) -> Archive:
+    return Archive.open(LocalDisk(shell.folder / "archive"))
+
+
+def live(shell: Shell, key: ScopeKey = USER) -> list[int]:
+    return [found.number for found in store(shell).snapshots(key)]
+
+
+def test_prune_shows_what_goes_and_what_is_won(shell: Shell) -> None:
+    """Nothing is changed without `--apply`; with it one is forgotten, and its bytes wait for seven days."""
+    plan = shell.json("prune")
+    assert [row["number"] for row in plan["going"]] == [1]
+    assert (plan["applied"], plan["freed"], live(shell)) == (False, None, [1, 2, 3])
+    assert "to be freed now: 0 bytes" in shell.run("prune").stdout
+
+    done = shell.json("prune", "--apply")
+
+    assert (len(done["forgotten"]), live(shell)) == (1, [2, 3])
+    assert (done["freed"]["bytes"], done["freed"]["unfinished"]) == (0, False)
+    assert done["freed"]["later_bytes"] > 100_000
+    assert shell.run("catalog", "check").returncode == 0
+
+
+def test_prune_frees_what_was_forgotten_long_ago(shell: Shell) -> None:
+    """After the grace time; an archive that is named alone has no policy, so nothing more is forgotten."""
+    long_ago = NOW - timedelta(days=8)
+    forget(store(shell), plan_scope(store(shell), USER, Policy(keep_last=2), now=long_ago), now=long_ago)
+
+    done = shell.run("prune", "--apply", "--archive", "archive")
+
+    assert done.returncode == 0, done
+    assert "0 forgotten" in done.stdout
+    assert "freed: 10" in done.stdout
+    assert live(shell) == [2, 3]
+    assert shell.run("scrub", "--all").returncode == 0
+
+
+@pytest.mark.parametrize("duration", ["soon", "5 minutes"])
+def test_a_wrong_duration_is_refused(shell: Shell, duration: str) -> None:
+    """Exit code 2, before anything is planned."""
+    done = shell.run("prune", "--apply", "--max-duration", duration)
+
+    assert (done.returncode, live(shell)) == (2, [1, 2, 3])
+    assert "--max-duration" in done.stderr
+
+
+def test_what_must_go_by_the_policy_is_erased(shell: Shell) -> None:
+    """`keep_at_most` overrides rules and floors: its content goes at once, and the fuse looks at it, too."""
+    (shell.folder / "strongroom.toml").write_text('[policy]\nkeep_at_most = "32d"\n')
+    plan = shell.json("forget")
+    assert {row["number"]: row["verdict"] for row in plan["snapshots"] if row["scope"] == "user"} == {
+        1: "erase", 2: "erase", 3: "keep",
+    }  # fmt: skip
+
+    done = shell.json("forget", "--apply")
+
+    assert len(done["erased"]) == 2
+    assert live(shell) == [3]
+    assert {row["why"] for row in shell.json("snapshots", "--gone")["gone"]} == {"erased"}
+    assert shell.run("catalog", "check").returncode == 0
+
+
+def test_erase_wants_the_name(shell: Shell) -> None:
+    """Without a terminal `--confirm` says it; another name, or none, is exit code 2, and nothing is done."""
+    for confirm in ([], ["--confirm", "lab"], ["--confirm", ""]):
+        done = shell.run("erase", "lab/user", "--reason", "the person asked", *confirm)
+        assert done.returncode == 2, done
+        assert "--confirm lab/user" in done.stderr
+        assert "stays: " in done.stdout
+    assert shell.json("erase", "lab/user", "--reason", "x")["applied"] is False
+    assert shell.run("erase", "lab/user", "--reason", " ", "--confirm", "lab/user").returncode == 2
+    assert shell.run("erase", "lab/nobody", "--reason", "x", "--confirm", "lab/nobody").returncode == 2
+    assert live(shell) == [1, 2, 3]
+
+
+def test_what_is_erased_is_gone_from_archive_and_catalog(shell: Shell) -> None:
+    """The file's name is nowhere in either, the tombstone tells why; the other scope is as it was."""
+    shell.run("status")
+    assert b"secret-31" in (shell.folder / "state" / "catalog.db").read_bytes()
+
+    done = shell.run("erase", "lab/user", "--reason", "the person asked", "--confirm", "lab/user")
+
+    assert done.returncode == 0, done
+    assert "3 erased" in done.stdout
+    assert live(shell) == []
+    for path in (shell.folder / "state").glob("catalog.db*"):
+        assert b"secret-31" not in path.read_bytes(), path
+    with sqlite3.connect(shell.folder / "state" / "catalog.db") as rows:
+        assert rows.execute("select distinct gone from snapshot where scope = 'user'").fetchall() == [("erased",)]
+    (reason,) = {row["reason"].partition(" (")[0] for row in shell.json("snapshots", "--gone")["gone"]}
+    assert reason == "the person asked"
+    assert shell.run("catalog", "check").returncode == 0
+    assert shell.run("restore", "latest", "--to", "back").returncode == 0
+    assert shell.run("scrub", "--all").returncode == 0
+
+
+def test_a_forgotten_one_is_erased_by_its_id(shell: Shell) -> None:
+    """It cannot be brought back then."""
+    first = store(shell).snapshots(USER)[0].id
+    shell.run("forget", "--apply")
+
+    done = shell.run("erase", first[:8], "--reason", "x", "--confirm", first[:8])
+
+    assert done.returncode == 0, done
+    assert live(shell) == [2, 3]
+    assert shell.run("undelete", first[:8], "--reason", "no").returncode == 2
+    assert shell.run("catalog", "check").returncode == 0
+
+
+def test_a_hold_stops_erasing(shell: Shell) -> None:
+    """The one that is held is named, and nothing of the scope goes."""
+    second = store(shell).snapshots(USER)[1].id
+    shell.run("hold", second, "--reason", "the audit")
+
+    done = shell.run("erase", "lab/user", "--reason", "x", "--confirm", "lab/user")
+
+    assert done.returncode == 2
+    assert "number 2" in done.stderr
+    assert "the audit" in done.stderr
+    assert live(shell) == [1, 2, 3]
