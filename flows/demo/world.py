@@ -33,7 +33,8 @@ class World:
     """Thread-safe. Content depends on the arguments before `queue_s` and on what is done to it, on nothing else.
 
     `users` are those besides the sysadmin, `never_logged_in` more who have no home folder. Whatever is asked
-    for beyond the defaults is added: the first three users' records of night 0 stay the same.
+    for beyond the defaults is added: the first three users' records of night 0 stay the same. `start` is the time
+    there at first: a backup by another clock is misdated.
     Raises ValueError on fewer than three users or more groups than there are people to lead them.
     """
 
@@ -47,17 +48,18 @@ class World:
         groups: int = 1,
         never_logged_in: int = 0,
         system_folders: bool = False,
+        start: datetime = START,
         queue_s: float = 0.05,
         run_s: float = 0.15,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seed = seed
-        self.clock = WorldClock(START, ticks)
-        self.lab = lab.build(seed, START, documents_per_user)
+        self.clock = WorldClock(start, ticks)
+        self.lab = lab.build(seed, start, documents_per_user)
         self._system_folders = system_folders
-        roster.extend(self.lab, START, documents_per_user, users=users, groups=groups)
+        roster.extend(self.lab, start, documents_per_user, users=users, groups=groups)
         for _ in range(never_logged_in):
-            roster.add_person(self.lab, START, logged_in=False)
+            roster.add_person(self.lab, start, logged_in=False)
         for user in self.lab.users.values() if system_folders else ():
             roster.add_system_folders(self.lab, user)
         self.faults = Faults()
