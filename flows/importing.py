@@ -48,9 +48,9 @@ def import_files(
 ) -> list[Imported]:
     """One snapshot per file, oldest first. `at`: when they were exported; None: what each file says of itself.
 
-    Raises ConfigError before anything is kept where a file cannot be read. A file whose checks fail, or whose level
-    is not that of its date, is kept, quarantined. Retry: yes; importing a file again makes another snapshot that
-    shares every byte.
+    Raises ConfigError before anything is kept where a file cannot be read. A file whose checks fail, or that is
+    unlike those of about its date, is kept, quarantined. Retry: yes; importing a file again makes another snapshot
+    that shares every byte.
     """
     for file in files:
         if not file.is_file():

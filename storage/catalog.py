@@ -34,7 +34,7 @@ from storage.readings import Readings
 from storage.records import KnownScope, RunRecord
 from storage.rows import MAX_FILES, has_file_rows, to_json
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
-from storage.tables import DECISIONS, UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow
+from storage.tables import DECISIONS, UPKEEP, DecisionRow, Fact, File, Lease, Run, Scope, SnapshotRow
 from storage.tombstone import Tombstone
 
 BUSY_S = 30  # how long a write waits for another process's
@@ -298,12 +298,25 @@ class Catalog:
             return session.exec(query.order_by(text("ended_at desc, id desc"))).first()
 
     def last_good(self, key: ScopeKey, *, now: datetime) -> datetime | None:
-        """When the newest verified, live snapshot of the scope was taken; one dated after `now` tells nothing."""
+        """When the newest good snapshot of the scope was taken: a live one, verified and not rejected, or accepted.
+
+        One dated after `now` tells nothing.
+        """
         with self._read() as session:
+            made = session.exec(
+                select(DecisionRow.snapshot, DecisionRow.kind)
+                .where(DecisionRow.source == key.source, DecisionRow.scope == key.scope)
+                .where(col(DecisionRow.kind).in_(("accept", "reject")))
+                .order_by(col(DecisionRow.n))
+            ).all()
+            kinds = dict(made)  # of each, what was decided last
+            accepted = [found for found, kind in kinds.items() if kind == "accept"]
+            rejected = [found for found, kind in kinds.items() if kind == "reject"]
             row = session.exec(
                 select(SnapshotRow.taken_at)
                 .where(SnapshotRow.source == key.source, SnapshotRow.scope == key.scope)
-                .where(SnapshotRow.quality == "verified", SnapshotRow.forgotten_at == "")
+                .where((SnapshotRow.quality == "verified") | col(SnapshotRow.id).in_(accepted))
+                .where(SnapshotRow.forgotten_at == "", col(SnapshotRow.id).not_in(rejected))
                 .where(SnapshotRow.taken_at <= to_text(now))
                 .order_by(text("taken_at desc"))
             ).first()

@@ -55,7 +55,10 @@ ids = {records}
 
 
 def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) -> int:
-    """Show it; the first night is at `start`. Exit code of the worst night; VERIFICATION where the restored file differs."""
+    """Show it; the first night is at `start`.
+
+    Exit code of the worst night; VERIFICATION where the restored file differs.
+    """
     from flows import config as configuration
     from flows.server_at_hand import stop_server
     from flows.workbench import open_archive

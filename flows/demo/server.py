@@ -118,7 +118,8 @@ def serve_forever(
 ) -> None:
     """Print one JSON line (see `announce`), then serve until SIGTERM or SIGINT. Call from the main thread.
 
-    `start` is the time in its world at first. With `poll_free` a job is finished by the time of the first poll; the others are the world's.
+    With `poll_free` a job is finished by the time of the first poll; the others are the world's, as `start` is,
+    the time there at first.
     """
     stop = threading.Event()
 

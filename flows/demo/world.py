@@ -125,6 +125,17 @@ class World:
             roster.remove_document(changed, document_id)
         self._log_document("DELETE", document, self.now(), by)
 
+    def delete_work(self, username: str, *, keep: int = 0) -> None:
+        """Somebody deletes all documents but the first `keep`, and the gallery files that those do not show."""
+        owner = self.user(username).id
+        for document in self.lab.documents_of(owner)[keep:]:
+            self.delete_document(document.id)
+        with self._changing() as changed:
+            shown = {file for document in changed.documents_of(owner) for file in document.file_ids}
+            gone = [i for i, file in changed.files.items() if file.owner_id == owner and i not in shown]
+            for file in gone:
+                del changed.files[file]
+
     def witness(self, document_id: int, *, by: str) -> None:
         """Somebody else confirms a document. Raises KeyError on an unknown id."""
         self._log_document("WITNESSED", self.lab.documents[document_id], self.now(), by)
