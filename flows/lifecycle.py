@@ -35,6 +35,7 @@ from flows.export import (
 from flows.patience import patiently
 from flows.plan import Places, Plan
 from flows.runlog import End, RunLog
+from flows.sources import record_of
 from flows.sources.base import Kept, Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
@@ -250,8 +251,8 @@ class Engine:
             notes=keeping.notes(self._source.never_holds(intent.scope), (*intent.notes, *intent.omitted)),
             tool=keeping.tool(),
         )
-        now, record_of = self.clock.now, self.plan.table.dialect.record_of
-        complete = levels.beside_history(self._archive, record_of, now)
+        now = self.clock.now
+        complete = levels.beside_history(self._archive, record_of(self.plan.table.system), now)
         writer = Writer(self._archive, self.key, proven=proven)
         return keeping.write(writer, draft, spooled, clock=now, complete=complete)
 

@@ -185,8 +185,9 @@ class Archive:
     def find(self, ref: str, *, source: str = "", scope: str = "") -> Snapshot:
         """The snapshot that `ref` names, of that source and scope: an id, a unique beginning of one, or `latest`.
 
-        `latest` is the newest that is verified and not rejected, or accepted; where there is none, the newest at all. Damage elsewhere does not
-        matter; a newest manifest that is damaged does, for `latest`. Raises SnapshotUnknown, ObjectCorrupt.
+        `latest` is the newest that is verified and not rejected, or accepted; where there is none, the newest at
+        all. Damage elsewhere does not matter; a newest manifest that is damaged does, for `latest`. Raises
+        SnapshotUnknown, ObjectCorrupt.
         """
         links = self.links()
         gone = {(link.key, link.number) for link in links if link.forgotten}
@@ -219,9 +220,7 @@ class Archive:
             raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
         return found
 
-    def _claim(
-        self, link: Link, decided: Mapping[tuple[ScopeKey, int], bool]
-    ) -> tuple[bool, str, str, int]:
+    def _claim(self, link: Link, decided: Mapping[tuple[ScopeKey, int], bool]) -> tuple[bool, str, str, int]:
         """How good and how new a manifest says it is, unproven: to choose in which order they are read."""
         try:
             value = canonical.mapping(canonical.decode(self.backend.get(link.name)))

@@ -298,7 +298,7 @@ class Catalog:
             return session.exec(query.order_by(text("ended_at desc, id desc"))).first()
 
     def last_good(self, key: ScopeKey, *, now: datetime) -> datetime | None:
-        """When the newest good snapshot of the scope was taken: a live one, verified and not rejected, or accepted.
+        """When the newest live snapshot was taken that is verified and not rejected, or accepted.
 
         One dated after `now` tells nothing.
         """
