@@ -56,7 +56,7 @@ EXIT_MEANINGS = {
     Exit.BUSY: "busy: the credential is in use",
     Exit.AUTHENTICATION: "credential or permission refused",
     Exit.VENDOR: "the system did not deliver the export",
-    Exit.QUARANTINED: "kept, but quarantined: a check failed",
+    Exit.QUARANTINED: "kept, but quarantined: a check failed, or it is unlike those before",
     Exit.INTERRUPTED: "interrupted",
 }
 

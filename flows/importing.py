@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from flows import keeping, spool
+from flows import keeping, levels, spool
 from flows.clock import Clock
 from flows.errors import ConfigError, Exit
 from flows.export import Scope, shown
@@ -20,7 +20,7 @@ from storage.archive import Archive
 from storage.catalog import Catalog
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, ScopeKey, Snapshot
-from storage.verify import Check, Outcome, Promise, Quality, compare, fold, judge, measure
+from storage.verify import Outcome, Promise, Quality, compare, fold, judge, measure
 from storage.writer import Writer
 
 SILENT = "imported: nobody promised anything about this file"
@@ -49,8 +49,9 @@ def import_files(
 ) -> list[Imported]:
     """One snapshot per file, oldest first. `at`: when they were exported; None: what each file says of itself.
 
-    Raises ConfigError before anything is kept where a file cannot be read. A file whose checks fail is kept,
-    quarantined. Retry: yes; importing a file again makes another snapshot that shares every byte.
+    Raises ConfigError before anything is kept where a file cannot be read. A file whose checks fail, or that is
+    unlike those of about its date, is kept, quarantined. Retry: yes; importing a file again makes another snapshot
+    that shares every byte.
     """
     for file in files:
         if not file.is_file():
@@ -73,17 +74,18 @@ def _import(
     log = RunLog(archive, catalog, clock, ())
     log.begin(key, dialect.system, scope, trigger="import", flow_run="")
     try:
-        found, failed = _keep(archive, dialect, key, scope, file, made, at, log.run_id, clock, tags)
+        found = _keep(archive, dialect, key, scope, file, made, at, log.run_id, clock, tags)
     except BaseException as exc:
         log.fail(exc)
         raise
     quality = found.manifest.draft.quality
+    failed = [check for check in found.manifest.draft.checks if check.outcome is Outcome.FAILED]
     record = log.end(
         End(
             Ended(quality.value),
             Exit.QUARANTINED if quality is Quality.QUARANTINED else Exit.DONE,
             reason="; ".join(check.sentence() for check in failed[:3]),
-            hint="it is kept, and does not count as a backup: see `strongroom show`" if failed else "",
+            hint=levels.hint(archive, found, now=clock.now()) if failed else "",
             snapshot=found.id,
             checks=found.manifest.draft.checks,
         )
@@ -95,7 +97,7 @@ def _import(
 def _keep(
     archive: Archive, dialect: Dialect, key: ScopeKey, scope: Scope, file: Path, made: datetime,
     at: datetime | None, run_id: str, clock: Clock, tags: tuple[str, ...],
-) -> tuple[Snapshot, list[Check]]:  # fmt: skip
+) -> Snapshot:  # fmt: skip
     name = shown(file.name)
     measured = measure(spool.read(file))
     checks = compare(Promise(), measured, file=name, silent=SILENT)
@@ -121,4 +123,5 @@ def _keep(
         tool=keeping.tool(),
         tags=tags,
     )
-    return writer.commit(draft, clock=clock.now), [c for c in checks if c.outcome is Outcome.FAILED]
+    complete = levels.beside_history(archive, dialect.record_of, clock.now)
+    return writer.commit(draft, clock=clock.now, complete=complete)

@@ -18,7 +18,7 @@ from flows.spool import Spooled
 from storage.errors import ObjectCorrupt, StorageError
 from storage.snapshot import Draft, Snapshot
 from storage.verify import Check, Outcome, measure
-from storage.writer import Writer
+from storage.writer import Complete, Writer
 
 
 def checks_of(
@@ -49,8 +49,13 @@ def read_back(*, fetched: int, held: int = 0) -> list[Check]:
     return checks
 
 
-def write(writer: Writer, draft: Draft, spooled: Sequence[Spooled], *, clock: Callable[[], datetime]) -> Snapshot:
-    """Put the files into the archive and commit. Raises StorageError; retry: yes, with a new writer."""
+def write(
+    writer: Writer, draft: Draft, spooled: Sequence[Spooled], *, clock: Callable[[], datetime], complete: Complete
+) -> Snapshot:
+    """Put the files into the archive and commit; `complete` is the writer's. Raises StorageError.
+
+    Retry: yes, with a new writer.
+    """
     for item in spooled:
         file = item.file
         if item.held is not None:
@@ -66,7 +71,7 @@ def write(writer: Writer, draft: Draft, spooled: Sequence[Spooled], *, clock: Ca
                 measured=item.measured,  # by the download: rebuilding proves these very bytes
             )
     try:
-        return writer.commit(draft, clock=clock)
+        return writer.commit(draft, clock=clock, complete=complete)
     except ObjectCorrupt:
         for item in spooled:
             if item.held is None and measure(spool.read(item.path)) != item.measured:

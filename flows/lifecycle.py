@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from urllib.parse import urlsplit
 
-from flows import keeping, lease, spool, waiting
+from flows import keeping, lease, levels, spool, waiting
 from flows.clock import Clock, new_id
 from flows.errors import (
     Exit,
@@ -35,6 +35,7 @@ from flows.export import (
 from flows.patience import patiently
 from flows.plan import Places, Plan
 from flows.runlog import End, RunLog
+from flows.sources import record_of
 from flows.sources.base import Kept, Receipt, Source
 from flows.spool import Progress, Spooled
 from flows.starting import Starting
@@ -86,7 +87,7 @@ class Engine:
         return self.account
 
     def unchanged(self) -> str:
-        """Why this run is not needed: the system shows no change since the newest verified snapshot; "" else.
+        """Why this run is not needed: the system shows no change since the newest snapshot that counts; "" else.
 
         Never trusts silence for longer than `skip_unchanged_days`, and never where a job is open.
         """
@@ -94,11 +95,9 @@ class Engine:
         days = timedelta(days=self.plan.table.skip_unchanged_days)
         if not days or self._catalog.jobs.open(self.key) is not None:
             return ""
-        # An old export that was taken in since only makes this ask too early. One dated after now was taken while
-        # a clock was wrong, and says nothing.
-        drafts = ((s, s.manifest.draft) for s in self._archive.newest_first(self.key, damaged=[]))
-        good = (s for s, d in drafts if d.quality is Quality.VERIFIED and d.taken_at <= self.clock.now())
-        newest = next(good, None)
+        # An old export that was taken in since only makes this ask too early. One that was taken while a clock was
+        # wrong does not count, and says nothing.
+        newest = levels.newest_counted(self._archive, self.key, now=self.clock.now())
         if newest is None or newest.manifest.draft.request != self.plan.scope.to_json():
             return ""
         draft = newest.manifest.draft
@@ -252,7 +251,10 @@ class Engine:
             tool=keeping.tool(),
             tags=self.plan.tags,
         )
-        return keeping.write(Writer(self._archive, self.key, proven=proven), draft, spooled, clock=self.clock.now)
+        now = self.clock.now
+        complete = levels.beside_history(self._archive, record_of(self.plan.table.system), now)
+        writer = Writer(self._archive, self.key, proven=proven)
+        return keeping.write(writer, draft, spooled, clock=now, complete=complete)
 
     def _witness(self, intent: Intent, ref: JobRef, status: Status, spooled: list[Spooled]) -> list[Check]:
         """What the system says of the whole. A file in hand is not given up because nobody answers."""
@@ -289,7 +291,7 @@ class Engine:
                 Ended(quality.value),
                 code,
                 reason="; ".join([*(check.sentence() for check in failed[:3]), *omitted[:3]]),
-                hint="it is kept, and does not count as a backup: see `strongroom show`" if failed else "",
+                hint=levels.hint(self._archive, found, now=self.clock.now()) if failed else "",
                 snapshot=found.id,
                 checks=found.manifest.draft.checks,
             )

@@ -196,8 +196,8 @@ class Archive:
     def find(self, ref: str, *, source: str = "", scope: str = "") -> Snapshot:
         """The snapshot that `ref` names, of that source and scope: an id, a unique beginning of one, or `latest`.
 
-        `latest` is the newest verified one; where there is none, the newest at all. Damage elsewhere does not
-        matter; a newest manifest that is damaged does, for `latest`. Raises SnapshotUnknown, ObjectCorrupt.
+        `latest` is the newest that is verified and not rejected, or accepted; else the newest at all. Damage
+        elsewhere does not matter; that of a newest manifest does, for `latest`. Raises SnapshotUnknown, ObjectCorrupt.
         """
         links = self.links()
         gone = {(link.key, link.number) for link in links if link.forgotten}
@@ -215,7 +215,7 @@ class Archive:
         return hits[0]
 
     def _latest(self, chosen: list[Link], heads: Mapping[ScopeKey, int], among: str) -> Snapshot:
-        """The newest verified of these, else the newest. Only the newest of each chain and the best is proven."""
+        """The newest good one of these, else the newest. Only the newest of each chain and the best is proven."""
         try:
             list(self.live(link for link in chosen if link.number == heads[link.key]))
         except (ObjectCorrupt, FormatUnknown) as exc:
@@ -223,18 +223,21 @@ class Archive:
                 f"latest: {exc}",
                 hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",
             ) from exc
-        found = next(self.live(sorted(chosen, key=self._claim, reverse=True), damaged=[]), None)
+        decided = decisions.counting(self.decisions(damaged=[]))
+        best_first = sorted(chosen, key=lambda link: self._claim(link, decided), reverse=True)
+        found = next(self.live(best_first, damaged=[]), None)
         if found is None:
             raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
         return found
 
-    def _claim(self, link: Link) -> tuple[bool, str, str, int]:
+    def _claim(self, link: Link, decided: Mapping[tuple[ScopeKey, int], bool]) -> tuple[bool, str, str, int]:
         """How good and how new a manifest says it is, unproven: to choose in which order they are read."""
         try:
             value = canonical.mapping(canonical.decode(self.backend.get(link.name)))
         except (ValueError, ObjectMissing):
             value = {}
-        return value.get("quality") == "verified", str(value.get("taken_at")), str(link.key), link.number
+        good = decided.get((link.key, link.number), value.get("quality") == "verified")
+        return good, str(value.get("taken_at")), str(link.key), link.number
 
     def _digest(self, link: Link) -> str:
         try:

@@ -33,7 +33,7 @@ from storage.listing import Entry
 from storage.readings import Readings
 from storage.records import KnownScope, RunRecord
 from storage.rows import MAX_FILES, has_file_rows, to_json
-from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
+from storage.snapshot import ScopeKey, Snapshot, to_text
 from storage.tables import DECISIONS, UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow
 from storage.tombstone import Tombstone
 
@@ -307,16 +307,12 @@ class Catalog:
             return session.exec(query.order_by(text("ended_at desc, id desc"))).first()
 
     def last_good(self, key: ScopeKey, *, now: datetime) -> datetime | None:
-        """When the newest verified, live snapshot of the scope was taken; one dated after `now` tells nothing."""
+        """When the newest live snapshot was taken that is verified and not rejected, or accepted.
+
+        One dated after `now` tells nothing.
+        """
         with self._read() as session:
-            row = session.exec(
-                select(SnapshotRow.taken_at)
-                .where(SnapshotRow.source == key.source, SnapshotRow.scope == key.scope)
-                .where(SnapshotRow.quality == "verified", SnapshotRow.forgotten_at == "")
-                .where(SnapshotRow.taken_at <= to_text(now))
-                .order_by(text("taken_at desc"))
-            ).first()
-            return None if row is None else from_text(row)
+            return finished.last_good(session, key, now)
 
     # -- inside
 

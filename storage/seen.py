@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from storage import canonical
-from storage.snapshot import Compared, Snapshot
+from storage.snapshot import Compared, Draft, Snapshot
 from storage.verify import Check, Outcome, Quality
 
 LEVEL = "level"  # the name of the check that a judgement becomes
@@ -76,29 +76,43 @@ class Reason(NamedTuple):
 
 def seen(snapshot: Snapshot) -> Seen:
     """What of a snapshot is judged. Total: what an older format does not tell is None."""
-    manifest, draft = snapshot.manifest, snapshot.manifest.draft
-    level = draft.level
-    begun = _stamp(draft.run_id)
-    failed = [check for check in draft.checks if check.outcome is Outcome.FAILED]
-    return Seen(
+    manifest = snapshot.manifest
+    return of_draft(
+        manifest.draft,
         id=snapshot.id,
         number=manifest.number,
-        taken_at=draft.taken_at,
         committed_at=manifest.committed_at,
-        request=asked(draft.request),
-        quality=draft.quality,
         size=manifest.size,
         files=manifest.files,
         members=manifest.members,
-        records=None if level is None else level.records,
-        compared=() if level is None else tuple(level.compared),
+    )
+
+
+def of_draft(
+    draft: Draft, *, id: str, number: int, committed_at: datetime, size: int, files: int, members: int
+) -> Seen:
+    """The same of one that is about to be committed; `id` is then any text that is not another one's."""
+    begun = _stamp(draft.run_id)
+    failed = [check for check in draft.checks if check.outcome is Outcome.FAILED]
+    return Seen(
+        id=id,
+        number=number,
+        taken_at=draft.taken_at,
+        committed_at=committed_at,
+        request=asked(draft.request),
+        quality=draft.quality,
+        size=size,
+        files=files,
+        members=members,
+        records=None if draft.level is None else draft.level.records,
+        compared=() if draft.level is None else tuple(draft.level.compared),
         fetched=bool(draft.vendor or draft.job),
         server_time=_instant(draft.vendor.get("server_time")),
         begun_at=begun if begun is not None and (_stamp(draft.job_id) or begun) >= begun else None,
         failed=tuple(dict.fromkeys(check.name for check in failed if check.name != LEVEL)),
         finding=_finding(draft.checks),
         said="; ".join(check.sentence() for check in failed if check.name == LEVEL),
-    )  # fmt: skip
+    )
 
 
 def asked(request: Mapping[str, Any]) -> str:

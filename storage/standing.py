@@ -15,7 +15,7 @@ kept all the same, until retention finds two that count newer. What a level's qu
 
 Accepting ends a quarantine of levels and dates. It mends nothing: a snapshot whose checks failed, and one that the
 system itself calls partial, never count, since to count is to displace a whole one. A person who needs one holds
-it.
+it. Nor does one count about which a decision cannot be read: it may say that it should not.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ class _Walk:
     """The standing of each, in the making."""
 
     decided: dict[str, Decision]
+    unread: dict[str, str]  # ids about which a decision cannot be read, and why
     wrong: dict[str, str]
     order: list[Seen]
     lanes: dict[str, _Lane] = field(default_factory=dict)
@@ -167,6 +168,8 @@ class _Walk:
         who = "" if decision is None else _who(decision)
         if decision is not None and decision.kind == "reject":
             self._no(one, who, settled_by=who)
+        elif one.id in self.unread:
+            self._no(one, self.unread[one.id])
         elif refusal(one):
             self._no(one, refusal(one) if accepted else _unsound(one))
         elif accepted:
@@ -229,7 +232,9 @@ class _Walk:
 
 def _walk(seen: Iterable[Seen], decisions: Iterable[Decision], *, now: datetime) -> _Walk:
     order = sorted({one.id: one for one in seen}.values(), key=by_number)
-    walk = _Walk(judged(decisions), wrong_dates(order, now=now), order)
+    made = list(decisions)
+    unread = {one.snapshot: one.reason for one in made if one.unreadable}
+    walk = _Walk(judged(made), unread, wrong_dates(order, now=now), order)
     for one in order:
         walk.see(one)
     return walk

@@ -32,6 +32,13 @@ READ = 1 << 20  # bytes of a file read at a time, where it has to be measured
 _CLAIMS = 1000  # more writers than this on one scope at once is a loop, not a race
 
 
+Complete = Callable[[Draft, Reader, tuple[Entry, ...]], Draft]
+
+
+def _as_it_is(draft: Draft, _reader: Reader, _files: tuple[Entry, ...]) -> Draft:
+    return draft
+
+
 def _new_salt() -> bytes:
     return secrets.token_bytes(SALT_SIZE)
 
@@ -95,13 +102,21 @@ class Writer:
             self._members += self._reader.plan(entry).count
         self._entries[entry.path] = entry
 
-    def commit(self, draft: Draft, *, clock: Callable[[], datetime], prove: bool = True) -> Snapshot:
+    def commit(
+        self,
+        draft: Draft,
+        *,
+        clock: Callable[[], datetime],
+        prove: bool = True,
+        complete: Complete = _as_it_is,
+    ) -> Snapshot:
         """Prove what was added by rebuilding it from the archive, then make the snapshot exist.
 
         Two writers of one scope: one gets the number, the other the next one. Where something that it reuses was
-        erased meanwhile, it is given up again: ObjectMissing. `prove=False` leaves the proof of
-        the files out, for measuring what it costs; a backup never does. Raises BackendFailed, ObjectCorrupt (what
-        was rebuilt differs; nothing was committed). Retry: with a new Writer.
+        erased meanwhile, it is given up again: ObjectMissing. `prove=False` leaves the proof of the files out, for
+        measuring what it costs; a backup never does. `complete` is asked once, when all is proven: of the draft, a
+        reader and the files it makes the draft that is committed. Raises BackendFailed, ObjectCorrupt (what was
+        rebuilt differs; nothing was committed). Retry: with a new Writer.
         """
         if draft.key != self._key:
             raise ValueError(f"a draft of {draft.key}, this writer is for {self._key}")
@@ -114,6 +129,7 @@ class Writer:
             raise ValueError(f"{draft.key}: its listing does not read as what was kept")
         for entry in self._fresh if prove else ():
             self._reader.prove(entry)
+        draft = complete(draft, self._reader, tuple(self._entries.values()))
         describe(self._archive.backend)
         for _ in range(_CLAIMS):
             number, previous = self._archive.head(draft.key)

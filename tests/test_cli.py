@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def export(tmp_path: Path) -> Iterator[Path]:
     """An export file that somebody has already: a selection of two records, xml."""
     import httpx
 
-    with DemoServer(World(seed=1, queue_s=0, run_s=0)) as server:
+    with DemoServer(World(seed=1, start=datetime.now(UTC), queue_s=0, run_s=0)) as server:
         facts = announce(server)["rspace"]
         ids = ",".join(str(number) for number in facts["record_ids"][:2])
         with httpx.Client(base_url=server.url, headers={"apiKey": facts["api_key"]}) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,12 @@ import typer
 from flows.cli.console import JsonOption
 from flows.errors import ConfigError, Exit
 
+StartOption = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M"], help="When it is there at first, in UTC; by default, now."
+    ),
+]
 MARK = ".strongroom-demo"  # only a folder that holds it is ever emptied
 
 
@@ -26,6 +33,7 @@ def demo(
     ),
     nights: Annotated[int, typer.Option(min=1, max=60, help="How many nights pass.")] = 4,
     stay: Annotated[bool, typer.Option("--stay", help="Keep server and Prefect UI up until Ctrl-C.")] = False,
+    start: StartOption = None,
     json: JsonOption = False,
 ) -> int:
     """Back up a made-up lab for some nights, prove it, restore it. Needs nothing but this machine."""
@@ -38,18 +46,25 @@ def demo(
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
-    return tell(folder, nights=nights, stay=stay, json=json)
+    # By default its last night is this one: snapshots of days to come would count nowhere.
+    first = _utc(start) if start else datetime.now(UTC) - timedelta(days=nights - 1)
+    return tell(folder, nights=nights, start=first, stay=stay, json=json)
 
 
 def demo_server(
     port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
     seed: Annotated[int, typer.Option(help="Which lab is made up.")] = 1,
+    start: StartOption = None,
 ) -> int:
     """Serve a made-up lab in RSpace's dialect on loopback, until Ctrl-C. Prints one JSON line about it."""
     from flows.demo import serve_forever
 
     try:
-        serve_forever(port, seed)
+        serve_forever(port, seed, start=_utc(start) if start else datetime.now(UTC))
     except OSError as exc:
         raise ConfigError(f"--port {port}: {exc.strerror}", hint="take another one") from exc
     return Exit.DONE
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.replace(tzinfo=UTC)

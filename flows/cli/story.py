@@ -54,15 +54,18 @@ ids = {records}
 """
 
 
-def tell(folder: Path, *, nights: int, stay: bool, json: bool) -> int:
-    """Show it. Exit code of the worst night; VERIFICATION where the restored file differs."""
+def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) -> int:
+    """Show it; the first night is at `start`.
+
+    Exit code of the worst night; VERIFICATION where the restored file differs.
+    """
     from flows import config as configuration
     from flows.server_at_hand import stop_server
     from flows.workbench import open_archive
 
     began = time.monotonic()
     out.quiet = json
-    with DemoServer(World(seed=1)) as server:
+    with DemoServer(World(seed=1, start=start)) as server:
         facts = announce(server)["rspace"]
         os.environ[KEY] = facts["api_key"]
         path = folder / configuration.FILE_NAME

@@ -4,6 +4,7 @@ It does not configure or start any backup.
 """
 
 import argparse
+from datetime import UTC, datetime
 
 from flows.demo.roster import SMALLEST
 from flows.demo.server import serve_forever
@@ -19,5 +20,8 @@ if __name__ == "__main__":
     parser.add_argument(
         "--system-folders", action="store_true", help="Templates, Examples and Shared in each home"
     )
+    parser.add_argument("--start", type=datetime.fromisoformat, help="when it is there, in UTC; now by default")
     given = vars(parser.parse_args())
+    at = given.pop("start")
+    given["start"] = datetime.now(UTC) if at is None else at.replace(tzinfo=at.tzinfo or UTC)
     serve_forever(given.pop("port"), given.pop("seed"), **given)

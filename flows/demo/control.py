@@ -5,7 +5,8 @@ It speaks plain JSON of its own, not the dialect of any real system. POST /demo/
 resets, aimed ones too), `faults_for` (target -> switches for its exports alone; null for one target or for all
 clears), `bulk_bytes` (added to each later export), `serve_file` (path the next completed export serves),
 `queue_s` and `run_s` (seconds of a job's life), `wipe_jobs` (true forgets the history), `close_zombies` (true: an
-administrator sets them to FAILED), `rotate_log` (true: what is older is no longer in the activity log).
+administrator sets them to FAILED), `rotate_log` (true: what is older is no longer in the activity log),
+`delete_work` (username -> how many documents stay: somebody deletes the others, and the files that they showed).
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ def _faults_for(world: World, value: Any) -> None:
             world.faults.aim(target, **switches)
 
 
+def _delete_work(world: World, value: Any) -> None:
+    try:
+        for username, keep in value.items():
+            world.delete_work(username, keep=int(keep))
+    except StopIteration:
+        raise ValueError(f"delete_work: no such user among {', '.join(value)}") from None
+
+
 def _serve_file(world: World, value: Any) -> None:
     world.serve_file = _readable(value)
 
@@ -97,6 +106,7 @@ _KEYS: dict[str, Callable[[World, Any], None]] = {
     "wipe_jobs": _if_true(World.wipe_jobs),
     "close_zombies": _if_true(World.close_zombies),
     "rotate_log": _if_true(World.rotate_log),
+    "delete_work": _delete_work,
 }
 
 

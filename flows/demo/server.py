@@ -23,6 +23,7 @@ from flows.demo.message import Request, Response
 from flows.demo.roster import SMALLEST
 from flows.demo.rspace import RSpace
 from flows.demo.world import World
+from flows.demo.worldclock import START
 
 _HOST = "127.0.0.1"
 _CHUNK = 1 << 20
@@ -113,10 +114,12 @@ def serve_forever(
     groups: int = 1,
     never_logged_in: int = 0,
     system_folders: bool = False,
+    start: datetime = START,
 ) -> None:
     """Print one JSON line (see `announce`), then serve until SIGTERM or SIGINT. Call from the main thread.
 
-    With `poll_free` a job is finished by the time of the first poll; the others are the world's.
+    With `poll_free` a job is finished by the time of the first poll; the others are the world's, as `start` is,
+    the time there at first.
     """
     stop = threading.Event()
 
@@ -125,7 +128,14 @@ def serve_forever(
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    world = World(seed, users=users, groups=groups, never_logged_in=never_logged_in, system_folders=system_folders)
+    world = World(
+        seed,
+        users=users,
+        groups=groups,
+        never_logged_in=never_logged_in,
+        system_folders=system_folders,
+        start=start,
+    )
     if poll_free:
         world.queue_s = world.run_s = 0.0
     with DemoServer(world, port) as server:

@@ -33,7 +33,8 @@ class World:
     """Thread-safe. Content depends on the arguments before `queue_s` and on what is done to it, on nothing else.
 
     `users` are those besides the sysadmin, `never_logged_in` more who have no home folder. Whatever is asked
-    for beyond the defaults is added: the first three users' records of night 0 stay the same.
+    for beyond the defaults is added: the first three users' records of night 0 stay the same. `start` is the time
+    there at first: a backup by another clock is misdated.
     Raises ValueError on fewer than three users or more groups than there are people to lead them.
     """
 
@@ -47,17 +48,18 @@ class World:
         groups: int = 1,
         never_logged_in: int = 0,
         system_folders: bool = False,
+        start: datetime = START,
         queue_s: float = 0.05,
         run_s: float = 0.15,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.seed = seed
-        self.clock = WorldClock(START, ticks)
-        self.lab = lab.build(seed, START, documents_per_user)
+        self.clock = WorldClock(start, ticks)
+        self.lab = lab.build(seed, start, documents_per_user)
         self._system_folders = system_folders
-        roster.extend(self.lab, START, documents_per_user, users=users, groups=groups)
+        roster.extend(self.lab, start, documents_per_user, users=users, groups=groups)
         for _ in range(never_logged_in):
-            roster.add_person(self.lab, START, logged_in=False)
+            roster.add_person(self.lab, start, logged_in=False)
         for user in self.lab.users.values() if system_folders else ():
             roster.add_system_folders(self.lab, user)
         self.faults = Faults()
@@ -122,6 +124,17 @@ class World:
         with self._changing() as changed:
             roster.remove_document(changed, document_id)
         self._log_document("DELETE", document, self.now(), by)
+
+    def delete_work(self, username: str, *, keep: int = 0) -> None:
+        """Somebody deletes all documents but the first `keep`, and the gallery files that those do not show."""
+        owner = self.user(username).id
+        for document in self.lab.documents_of(owner)[keep:]:
+            self.delete_document(document.id)
+        with self._changing() as changed:
+            shown = {file for document in changed.documents_of(owner) for file in document.file_ids}
+            gone = [i for i, file in changed.files.items() if file.owner_id == owner and i not in shown]
+            for file in gone:
+                del changed.files[file]
 
     def witness(self, document_id: int, *, by: str) -> None:
         """Somebody else confirms a document. Raises KeyError on an unknown id."""

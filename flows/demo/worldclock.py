@@ -1,6 +1,7 @@
-"""The demo world's own clock: starts at a fixed date, runs in real time, and jumps when told to.
+"""The demo world's own clock: starts at a given instant, runs in real time, and jumps when told to.
 
-It never reads the computer's date, so a demo run today and one run next year show the same dates.
+It never reads the computer's date: who starts a world says when it is there. By default that is a fixed date, so
+tests see the same dates every year.
 """
 
 from __future__ import annotations

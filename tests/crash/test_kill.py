@@ -78,7 +78,7 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
-    with DemoServer(World(seed=1, queue_s=0.02, run_s=0.05)) as server:
+    with DemoServer(World(seed=1, start=datetime.now(UTC), queue_s=0.02, run_s=0.05)) as server:
         yield Lab(tmp_path, server)
 
 

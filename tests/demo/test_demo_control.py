@@ -58,6 +58,22 @@ def test_control_moves_time_and_nights(lab: Lab) -> None:
     assert lab.server.requests == []
 
 
+def test_control_deletes_somebody_s_work(lab: Lab) -> None:
+    """All documents but the first ones and the files that only the others showed; an unknown user is refused."""
+    world = lab.world
+    owner = world.user("mrossi").id
+    first = world.lab.documents_of(owner)[0]
+    others = [document for document in world.lab.documents.values() if document.owner_id != owner]
+
+    assert lab.control(delete_work={"mrossi": 1}).status_code == 200
+
+    left = world.lab
+    assert left.documents_of(owner) == [first]
+    assert {file.id for file in left.files.values() if file.owner_id == owner} == set(first.file_ids)
+    assert [document for document in left.documents.values() if document.owner_id != owner] == others
+    assert lab.control(delete_work={"nobody": 0}).status_code == 400
+
+
 def test_control_sets_and_resets_faults(lab: Lab) -> None:
     """Switches can be set with or without a count, are shown, and null clears them."""
     shown = lab.control(faults={"zombie": True, "truncate_after": {"value": 9, "times": 2}}).json()["faults"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -39,7 +40,7 @@ def api(prefect_server: ServerAtHand) -> Iterator[httpx.Client]:
 @pytest.fixture
 def server() -> Iterator[DemoServer]:
     """A made-up lab."""
-    with DemoServer(World(seed=1)) as demo:
+    with DemoServer(World(seed=1, start=datetime.now(UTC))) as demo:
         yield demo
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -23,7 +24,8 @@ USERS = "/api/v1/sysadmin/users"
 def server(request: pytest.FixtureRequest) -> Iterator[DemoServer]:
     """A made-up lab, as large as the test says."""
     size = getattr(request, "param", {})
-    with DemoServer(World(seed=1, documents_per_user=2, queue_s=0.0, run_s=0.0, **size)) as demo:
+    now = datetime.now(UTC)
+    with DemoServer(World(seed=1, documents_per_user=2, start=now, queue_s=0.0, run_s=0.0, **size)) as demo:
         yield demo
 
 

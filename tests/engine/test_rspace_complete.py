@@ -305,15 +305,17 @@ def test_a_list_refused_with_a_web_page_is_told_as_well(bench: Bench) -> None:
     assert (record.ended, check(record, IN_FILE).outcome) == (Ended.VERIFIED, Outcome.NOT_AVAILABLE)
 
 
-def test_an_empty_account_is_verified_with_nothing_expected(bench: Bench) -> None:
-    """There is nothing to miss."""
+def test_an_empty_account_misses_nothing(bench: Bench) -> None:
+    """It waits for a person all the same: nothing here tells it from an account that may read nothing."""
     newcomer = bench.world.add_user("Nina Empty")
 
     record = bench.run("user", user=newcomer.username)
 
-    assert record.ended is Ended.VERIFIED
     assert check(record, IN_FILE).outcome is Outcome.PASSED
     assert check(record, IN_FILE).promised.startswith("0 listed")
+    assert (record.ended, record.reason) == (
+        Ended.QUARANTINED, "level 0 records (empty: there is nothing in it)",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("times", ["always", "after"])

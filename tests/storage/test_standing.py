@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from storage.decisions import stand_in
 from storage.seen import Finding
 from storage.standing import refusal, standings
 from storage.verify import Quality
-from tests.storage.levels_stories import NIGHT, START, YEAR, Came, Life, live, shown
+from tests.storage.levels_stories import KEY, NIGHT, START, YEAR, Came, Life, live, shown
 
 # count x what    judged     stands at the end
 STORIES = {
@@ -356,3 +357,21 @@ def test_clocks_that_differ_by_minutes_are_right(odd: tuple[int, ...]) -> None:
         early = START - timedelta(minutes=minutes)
         near = [replace(one, committed_at=early if one.number in odd else START) for one in bare]
         assert all(one.counts for one in standings(near, [], now=START + NIGHT)) is (minutes == 9)
+
+
+def test_a_snapshot_about_which_a_decision_cannot_be_read_does_not_count() -> None:
+    """It may say that it should not: whatever else was decided. The others stand as before."""
+    life = live("4 x 1000 normal counts\n 500 shrunken waits").life
+    one, waiting = life.seen[1], life.seen[4]
+    for about in (one, waiting):
+        life.decide("accept", about.number)
+        lost = stand_in(KEY, about.number, 2, about.id, at=START, problem="not JSON")
+        life.decisions.append(lost)
+
+    stands = life.standings()
+
+    assert [s.counts for s in stands] == [True, False, True, True, False]
+    for standing in (stands[1], stands[4]):
+        assert (standing.why_not, standing.pending) == (
+            "decision 2 about it cannot be read, so it is held: not JSON", False,
+        )  # fmt: skip
