@@ -196,8 +196,8 @@ class Archive:
     def find(self, ref: str, *, source: str = "", scope: str = "") -> Snapshot:
         """The snapshot that `ref` names, of that source and scope: an id, a unique beginning of one, or `latest`.
 
-        `latest` is the newest that is verified and not rejected, or accepted; else the newest at all. Damage matters
-        where it hits that snapshot, and for `latest` a newest one. Raises SnapshotUnknown, ObjectCorrupt.
+        `latest` is the newest that is verified and not rejected, or accepted; else the newest at all. Damage
+        matters where it hits that snapshot, and for `latest` a newest one. Raises SnapshotUnknown, ObjectCorrupt.
         """
         links = self.links()
         gone = {(link.key, link.number) for link in links if link.forgotten}
