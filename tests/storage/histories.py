@@ -223,10 +223,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="its number; a failure names one")
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
     start, size = time.perf_counter(), 1000
-    chunks = [(given.seed, at, min(size, given.count - at)) for at in range(0, given.count, size)]
+    end = given.first + given.count
+    chunks = [(given.seed, at, min(size, end - at)) for at in range(given.first, end, size)]
     walked = nights = gone = 0
     with multiprocessing.Pool(given.jobs) as pool:
         for chunk, seen, lost in pool.imap_unordered(_chunk, chunks):
