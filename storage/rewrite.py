@@ -51,7 +51,8 @@ def plan_rewrite(archive: Archive, *, now: datetime) -> list[Rewrite]:
 
     More than half of such a pack is dead, and more than WORTH bytes. The newest snapshot of no scope names it:
     writers reuse objects of those. None while a pack or listing in question is damaged: a scrub tells it. Raises
-    where a manifest, tombstone or note cannot be read. Memory: the index of the packs in question, and the oids of their needed objects.
+    where a manifest, tombstone or note cannot be read. Memory: the index of the packs in question, and the oids of
+    their needed objects.
     """
     notes = archive.replacements()
     stay = kept(archive, now=now)
