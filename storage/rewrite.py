@@ -14,7 +14,7 @@ from itertools import count
 
 from storage import replaced
 from storage.archive import Archive
-from storage.errors import ObjectCorrupt
+from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.index import Index, pack_name
 from storage.lease import Lease
 from storage.losses import needed
@@ -46,23 +46,27 @@ class Rewrite:
     wanted: frozenset[Oid] = field(default=frozenset(), repr=False)  # the needed objects
 
 
-def plan_rewrite(archive: Archive, *, now: datetime, worth: int = WORTH) -> list[Rewrite]:
+def plan_rewrite(archive: Archive, *, now: datetime) -> list[Rewrite]:
     """The packs to rewrite, those that win most in front. Changes nothing.
 
-    More than half of such a pack is dead, and more than `worth` bytes. The newest snapshot of no scope names it:
-    writers reuse objects of those. Raises where something that may need an object cannot be read. Memory: the
-    index of the packs in question, and the oids of their needed objects.
+    More than half of such a pack is dead, and more than WORTH bytes. The newest snapshot of no scope names it:
+    writers reuse objects of those. None while a pack or listing in question is damaged: a scrub tells it. Raises
+    where a manifest, tombstone or note cannot be read. Memory: the index of the packs in question, and the oids of
+    their needed objects.
     """
     notes = archive.replacements()
     stay = kept(archive, now=now)
     heads = filter(None, (archive.newest(key) for key in archive.scopes()))
     fresh = {pack for head in heads for pack in replaced.current(notes, head.manifest.packs)}
     named = {pack for found in stay for pack in replaced.current(notes, found.manifest.packs)} - fresh
-    sizes = {pack: size for pack in named if (size := archive.backend.size(pack_name(pack))) and size > worth}
+    sizes = {pack: size for pack in named if (size := archive.backend.size(pack_name(pack))) and size > WORTH}
     index = Index(archive.backend, archive.scheme)
-    wanted = wanted_of(index, stay, notes, sizes)
+    try:
+        wanted = wanted_of(index, stay, notes, sizes)
+    except (ObjectMissing, ObjectCorrupt, FormatUnknown):
+        return []
     found = [_rewrite(index, pack, sizes[pack], frozenset(wanted[pack])) for pack in sizes]
-    worthy = [one for one in found if one.dead_bytes > max(one.live_bytes, worth)]
+    worthy = [one for one in found if one.dead_bytes > max(one.live_bytes, WORTH)]
     return sorted(worthy, key=lambda one: (-one.dead_bytes, one.pack))
 
 
@@ -78,7 +82,7 @@ def rewrite(
 ) -> list[Rewrite]:
     """Carry a plan out, one pack after another, until the time is up or `budget_bytes` were read; those done.
 
-    Raises ObjectMissing, ObjectCorrupt (something needed is damaged: repair first), Busy. Killed anywhere: nothing
+    One of which something needed is damaged is passed over. Raises Busy, BackendFailed. Killed anywhere: nothing
     is lost, and new packs that no note names go like those of a backup that died. Retry: yes, with a new plan.
     """
     index, spent = Index(archive.backend, archive.scheme), 0
@@ -86,8 +90,12 @@ def rewrite(
     for one in plan:
         if time_is_up() or (budget_bytes is not None and spent + one.live_bytes > budget_bytes):
             break
-        index.load([one.pack])
-        by = moved(archive, index, one.wanted, salt)
+        mine.renew()
+        try:
+            index.load([one.pack])
+            by = moved(archive, index, one.wanted, salt)
+        except (ObjectMissing, ObjectCorrupt, FormatUnknown):
+            continue
         mine.renew()
         won = f"{one.dead_bytes} of {one.size} bytes were needed no more"
         put_note(archive, one.pack, by, "retired", clock(), won)

@@ -315,7 +315,7 @@ def replaced(root: Path) -> dict[str, dict[str, Any]]:
         with surviving(path):
             note = sealed(path, "replaced")
             check(path.stem == f"{note['pack']}.{note['number']}", "the note about another pack")
-            check(note.setdefault("old", "damaged") in ("damaged", "retired"), "a note of another sort")
+            check(note.setdefault("old", "damaged") in ("damaged", "retired", "erased"), "a note of another sort")
             found[note["pack"]] = max(note, found.get(note["pack"], note), key=lambda one: int(one["number"]))
     return found
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from storage import evidence, secondlook
 from storage.archive import Archive
-from storage.backend import Backend, Memory
+from storage.backend import Backend, LocalDisk, Memory
 from storage.decisions import Decision
 from storage.erase import erase, plan_erase
 from storage.errors import SnapshotUnknown, StorageError
@@ -270,7 +273,6 @@ def test_a_writer_that_dies_before_its_second_look_is_found() -> None:
     """Its manifest lacks what was erased; the next freeing gives it up, and the chain goes on."""
     memory, second = history()
     run = Interrupting(memory, lambda: go(Archive.open(memory), second), die)
-    writer = Runner(run, LAB, {"a": SHARED, "secret": SECRET}, NOW)
     drop(Archive.open(memory), Archive.open(memory).snapshots(LAB)[-1], now=NOW)  # the one with the word is newest
     writer = Runner(run, LAB, {"a": SHARED, "secret": SECRET}, NOW)
     with pytest.raises(Died):
@@ -309,3 +311,17 @@ def test_an_erasing_between_any_two_calls_of_a_writer_costs_it_a_second_try_at_m
         if beside.calls < at:
             break
     assert again > 5
+
+
+def test_the_standalone_reader_knows_an_erased_number(tmp_path: Path) -> None:
+    """It reads the others, and misses nothing."""
+    disk = LocalDisk(tmp_path)
+    memory, second = history()
+    for name, data in memory._files.items():
+        disk.put_new(name, [data])
+    go(Archive.open(disk), second)
+    reader = [sys.executable, str(Path(evidence.__file__).with_name("standalone.py")), str(tmp_path)]
+    done = subprocess.run(reader, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert second.id[:8] not in done.stdout

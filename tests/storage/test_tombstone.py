@@ -16,6 +16,7 @@ from storage.decisions import Decision
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.facts import differences
 from storage.index import pack_digest
+from storage.prune import free
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
 from storage.sweeping import GRACE, sweep
@@ -149,14 +150,14 @@ def test_a_head_whose_id_nobody_knows_is_not_noted() -> None:
 
 
 def test_the_manifest_beside_an_erasure_that_was_killed_goes() -> None:
-    """As beside any tombstone: at the next sweep, and it is gone before."""
+    """At the next freeing, which goes on with it; and it is gone before."""
     archive = new_archive()
     found = write(archive, {"a": b"1"})
     tomb = of_each_kind(found)[1]
     archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
 
     assert archive.snapshots() == []
-    sweep(archive, now=LATER)
+    free(archive, clock=lambda: LATER)
     assert archive.backend.size(found.name) is None
     sweep(archive, now=LATER + GRACE)
     assert list(archive.backend.list("packs/")) == []
