@@ -22,8 +22,9 @@ SCHEMA = 1  # of every JSON object; a field may be added without raising it
 
 WIDE = 200  # columns where nobody looks: what is piped must not be broken into lines
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False)
+# No emoji: the name of a scope such as lab/group:1234 would become a picture where a colon follows it.
+out = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 ConfigOption = Annotated[
     Path | None,

@@ -313,6 +313,7 @@ def undelete(
 ) -> int:
     """Bring a forgotten snapshot back within seven days; it is held from then on, until you release it."""
     from flows.retaining import follow, who
+    from storage.decisions import held
     from storage.prune import undelete as bring_back
 
     if not reason.strip():
@@ -323,10 +324,19 @@ def undelete(
         )
         if place.catalog is not None:
             follow(place.archive, place.catalog)
+        kept = held(place.archive.decisions(found.key, damaged=[]), datetime.now(UTC)).get(found.id, "")
     if json:
-        shape = {"id": found.id, "source": found.key.source, "scope": found.key.scope, "number": found.number}
+        shape = {
+            "id": found.id,
+            "source": found.key.source,
+            "scope": found.key.scope,
+            "number": found.number,
+            "held": kept,
+        }
         print_json("undelete", {"snapshot": shape})
         return Exit.DONE
-    out.print(f"{found.key} number {found.number}, {found.id[:8]}: is back, and held", markup=False)
-    say(f"hint: `strongroom release {found.id[:8]}` lets its policy decide again")
+    state = "is back, and held" if kept else "is there, and was not forgotten"
+    out.print(f"{found.key} number {found.number}, {found.id[:8]}: {state}", markup=False)
+    if kept:
+        say(f"hint: `strongroom release {found.id[:8]}` lets its policy decide again")
     return Exit.DONE

@@ -24,7 +24,9 @@ USER = ScopeKey("lab", "user")
 
 
 def older(home: Home, nights: int, keep_last: int) -> None:
-    """So many nights of before, and how many a policy keeps."""
+    """So many nights of before, and how many a policy keeps. The lab's clock is set, or nights are misdated."""
+    world = home.server.world
+    world.advance((datetime.now(UTC) - world.now()).total_seconds())
     home.config.write_text(home.config.read_text().replace("keep_last = 3", f"keep_last = {keep_last}"))
     for ago in range(nights, 0, -1):
         at = datetime.now(UTC) - timedelta(days=ago + 1)
