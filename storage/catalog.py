@@ -315,7 +315,7 @@ class Catalog:
             row = session.exec(
                 select(SnapshotRow.taken_at)
                 .where(SnapshotRow.source == key.source, SnapshotRow.scope == key.scope)
-                .where((SnapshotRow.quality == "verified") | col(SnapshotRow.id).in_(accepted))
+                .where((col(SnapshotRow.quality) == "verified") | col(SnapshotRow.id).in_(accepted))
                 .where(SnapshotRow.forgotten_at == "", col(SnapshotRow.id).not_in(rejected))
                 .where(SnapshotRow.taken_at <= to_text(now))
                 .order_by(text("taken_at desc"))
