@@ -31,7 +31,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[DemoServer]:
 
 @pytest.fixture
 def admin(home: Home) -> Home:
-    """A folder whose key is the system administrator's, and whose nights are of every user."""
+    """A folder whose key is the system administrator's, whose nights are of every user; he has work of his own.
+
+    An account with nothing in it is quarantined until a person accepts that.
+    """
+    home.server.world.create_document("sysadmin1")
     key = home.server.world.user("sysadmin1").api_key
     home.environ = {**home.environ, KEY_NAME: key}
     home.configure(scopes=EVERY_USER)
@@ -115,6 +119,7 @@ def test_who_comes_and_who_goes(admin: Home, api: httpx.Client) -> None:
     assert first["roster"]["lab/every user"]["listed"] == 4
     assert first["summary"] == "4 scopes: 4 verified"
     gone, new = f"user:{world.user('lnguyen').id}", world.add_user("Nora Neu", group_id=11)
+    world.create_document(new.username)
     world.remove_user("lnguyen")
 
     second = admin.run("run", "lab")
