@@ -31,7 +31,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[DemoServer]:
 
 @pytest.fixture
 def admin(home: Home) -> Home:
-    """A folder whose key is the system administrator's, and whose nights are of every user; he has work of his own.
+    """A folder whose key is the system administrator's, and whose nights are of every user; it has work, too.
 
     An account with nothing in it is quarantined until a person accepts that.
     """
