@@ -1,6 +1,6 @@
 """Notes about packs that nothing names: when a sweep first met each. Names and bytes.
 
-Pure. What is done about them is `prune.py`.
+Pure. What is done about them is `sweeping.py`.
 """
 
 from __future__ import annotations
