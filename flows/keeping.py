@@ -28,24 +28,24 @@ def checks_of(
     checks: list[Check] = []
     for item in spooled:
         checks += item.checks
-        if item.held is None:  # else it was looked at when it came, and found good: only such files are held
+        if item.stored is None:  # else it was looked at when it came, and found good: only such count as stored
             checks += source.inspect(intent, status, item.file, item.path)
     if not spooled:
         checks.append(Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one"))
     checks += witnessed
-    held = sum(1 for item in spooled if item.held is not None)
-    return [*checks, *read_back(fetched=len(spooled) - held, held=held)]
+    stored = sum(1 for item in spooled if item.stored is not None)
+    return [*checks, *read_back(fetched=len(spooled) - stored, stored=stored)]
 
 
-def read_back(*, fetched: int, held: int = 0) -> list[Check]:
+def read_back(*, fetched: int, stored: int = 0) -> list[Check]:
     """What the commit will have proven: a snapshot whose read-back fails is never written."""
     name = "read back from the archive"
     checks = []
-    if fetched or not held:
+    if fetched or not stored:
         checks.append(Check(name, Outcome.PASSED, got="every byte, before the commit"))
-    if held:
-        reason = "held since an earlier snapshot and proven then; scrub reads them again"
-        checks.append(Check(name, Outcome.NOT_AVAILABLE, got=f"{held} files", reason=reason))
+    if stored:
+        reason = "stored since an earlier snapshot and proven then; scrub reads them again"
+        checks.append(Check(name, Outcome.NOT_AVAILABLE, got=f"{stored} files", reason=reason))
     return checks
 
 
@@ -58,8 +58,8 @@ def write(
     """
     for item in spooled:
         file = item.file
-        if item.held is not None:
-            entry = replace(item.held, path=file.name, promised=file.promised, media_type=file.media_type)
+        if item.stored is not None:
+            entry = replace(item.stored, path=file.name, promised=file.promised, media_type=file.media_type)
             writer.keep(entry)
             continue
         with item.path.open("rb") as content:
@@ -74,7 +74,7 @@ def write(
         return writer.commit(draft, clock=clock, complete=complete)
     except ObjectCorrupt:
         for item in spooled:
-            if item.held is None and measure(spool.read(item.path)) != item.measured:
+            if item.stored is None and measure(spool.read(item.path)) != item.measured:
                 what = f"{item.path}: changed in the spool"
                 raise StorageError(what, hint="run again: it is fetched anew") from None
         raise

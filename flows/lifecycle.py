@@ -70,7 +70,7 @@ class Engine:
         self._catalog = places.catalog
         self._spool = places.spool
         self._secrets = places.secrets
-        self._held: dict[str, Entry] | None = None
+        self._stored: dict[str, Entry] | None = None
         self._starting = Starting(plan, source, places, clock, self._close)
 
     def begin(self, *, trigger: str, flow_run: str = "") -> str:
@@ -226,7 +226,7 @@ class Engine:
             return self._keep(job, status, spooled)
         except (ObjectCorrupt, ObjectMissing) as exc:
             log.warning("objects of older packs are damaged; what cannot be proven is stored anew: %s", exc)
-            self._held = {}
+            self._stored = {}
             return self._keep(job, status, self.download(job, status), proven=True)
 
     def _keep(self, job: InFlight, status: Status, spooled: list[Spooled], *, proven: bool = False) -> Snapshot:
@@ -258,7 +258,7 @@ class Engine:
 
     def _witness(self, intent: Intent, ref: JobRef, status: Status, spooled: list[Spooled]) -> list[Check]:
         """What the system says of the whole. A file in hand is not given up because nobody answers."""
-        fetched = {item.file.name: item.path for item in spooled if item.held is None}
+        fetched = {item.file.name: item.path for item in spooled if item.stored is None}
         try:
             return patiently(
                 lambda: self._source.witness(intent, ref, status, fetched), self.clock, self.plan.pace
@@ -307,15 +307,15 @@ class Engine:
 
     def _holdings(self, sha256: str) -> Entry | None:
         """What the newest *verified* snapshot holds under that SHA-256; read when it is first asked for."""
-        if self._held is None:
-            self._held = {}
+        if self._stored is None:
+            self._stored = {}
             live = self._archive.newest_first(self.key, damaged=[])
             with contextlib.suppress(StorageError):  # a damaged snapshot holds nothing: all is fetched again
                 good = (s for s in live if s.manifest.draft.quality is Quality.VERIFIED)
                 for newest in islice(good, 1):
                     reader, entries = self._archive.reader(newest), self._archive.entries(newest)
-                    self._held = {e.measured.sha256: e for e in entries if not reader.lacks(e)}
-        return self._held.get(sha256)
+                    self._stored = {e.measured.sha256: e for e in entries if not reader.lacks(e)}
+        return self._stored.get(sha256)
 
     def last_good(self) -> datetime | None:
         """When the newest verified snapshot of the scope was taken."""

@@ -36,13 +36,13 @@ Holdings = Callable[[str], Entry | None]
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """An export file whose bytes are proven against every promise: in the spool, or `held` by the archive."""
+    """An export file whose bytes are proven against every promise: in the spool, or `stored` in the archive."""
 
     file: ExportFile
-    path: Path  # nothing lies there for a file that is held
+    path: Path  # nothing lies there for a file that is stored
     measured: Measured
     checks: tuple[Check, ...]
-    held: Entry | None = None
+    stored: Entry | None = None
 
 
 def fetch_all(
@@ -70,7 +70,7 @@ def fetch_all(
             raise SourceUnexpected(f"{file.shown}: the job offers two files of this name")
         names.add(file.name)
         path = folder / hashlib.sha256(file.name.encode()).hexdigest()[:32]
-        item = _held(source, file, path, holdings) or _already(source, file, path)
+        item = _stored(source, file, path, holdings) or _already(source, file, path)
         if item is None:
             item = _fetch(source, ref, file, path, tries=tries, pace=pace, clock=clock, on_bytes=on_bytes)
             _note(path).write_text(json.dumps({"name": file.name, "sha256": item.measured.sha256}))
@@ -85,8 +85,8 @@ def read(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _held(source: Source, file: ExportFile, path: Path, holdings: Holdings) -> Spooled | None:
-    """The file, if the system promises a SHA-256 and the archive holds those bytes."""
+def _stored(source: Source, file: ExportFile, path: Path, holdings: Holdings) -> Spooled | None:
+    """The file, if the system promises a SHA-256 and the archive has those bytes."""
     entry = holdings(file.promised.sha256) if file.promised.sha256 else None
     if entry is None:
         return None
