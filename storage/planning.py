@@ -6,12 +6,13 @@ What is done about a plan is `prune.forget`, and `erase.erase` for what must go.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from storage import decisions, forecast, retention
+from storage import decisions, forecast, replaced, retention
 from storage.archive import Archive, Damaged
 from storage.decisions import Decision
+from storage.index import pack_digest
 from storage.policy import Policy
 from storage.retention import Candidate, Verdict, decide
 from storage.seen import seen
@@ -80,7 +81,10 @@ class Plan:
             for scope in self.scopes
             if (said := retention.fuse(len(scope.verdicts), len(scope.forgets) + len(scope.erases)))
         ]
-        whole = retention.fuse(self.total, self.forgetting, confirmed)
+        # One of each scope is what a night lets go: for many scopes that is no alarm.
+        letting_go = sum(1 for scope in self.scopes if scope.forgets or scope.erases)
+        usual = self.forgetting <= letting_go and not blown
+        whole = "" if usual else retention.fuse(self.total, self.forgetting, confirmed)
         if blown and len(self.scopes) > 1 and not whole:
             whole = f"the number to confirm is {self.forgetting}, that of all scopes"
         return "; ".join([*(blown if len(self.scopes) > 1 else []), whole] if whole else blown)
@@ -129,6 +133,7 @@ def candidates(
             found[one.id].why_not,
             held.get(one.id, ""),
             frozenset(one.manifest.draft.tags),
+            dated=found[one.id].counts or "misdated" not in found[one.id].why_not,
         )
         for one in snapshots
     ]
@@ -146,11 +151,32 @@ def _plan(
     damaged: list[Damaged] = []
     live = archive.snapshots(key, damaged=damaged)
     refused = _damage(archive, key, damaged) or _backwards(now, last)
-    found = {one.id: one for one in standings(map(seen, live), made, now=now)}
+    hurt = _hurt(archive, live)
+    found = {
+        one.id: replace(one, counts=False, why_not=hurt[one.id]) if one.id in hurt else one
+        for one in standings(map(seen, live), made, now=now)
+    }
     verdicts = decide(candidates(live, found, made, now=now), policy, now=now)
     ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
     by_id = {one.id: one for one in live}
     return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused, tuple(made))
+
+
+def _hurt(archive: Archive, live: Iterable[Snapshot]) -> dict[str, str]:
+    """The snapshots known to have lost something, by id, each with why: none may displace a whole one.
+
+    By what repairs noted, and by packs that are missing; what else may be wrong with bytes is for a scrub to say.
+    """
+    hits, notes = archive.hits(), archive.replacements(damaged=[])
+    there = set(map(pack_digest, archive.backend.list("packs/")))
+    hurt: dict[str, str] = {}
+    for one in live:
+        missing = [pack for pack in replaced.current(notes, one.manifest.packs) if pack not in there]
+        if missing:
+            hurt[one.id] = f"damaged: pack {missing[0][:12]} is missing"
+        elif one.id in hits:
+            hurt[one.id] = "damaged: some of it is lost"
+    return hurt
 
 
 def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> str:

@@ -29,6 +29,7 @@ class Candidate:
     why_not: str = ""  # why it does not count
     held: str = ""  # the reason of a hold; such a snapshot stays
     tags: frozenset[str] = frozenset()
+    dated: bool = True  # False: its date is in doubt, and nothing may be erased for its age
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,11 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
     newest FLOOR_VERIFIED that count, by the time they were taken and by their number in the chain, so that a date
     from a wrong clock cannot push the last real copies out; what is younger than keep_at_least; holds; and what
     does not count, until so many that do are newer. keep_at_most (the only span measured from `now`) stands above
-    all but holds: what must go takes no part in anything else.
+    all but holds and dates in doubt: what must go takes no part in anything else.
     """
     ordered = newest_first(candidates)
     limit = policy.keep_at_most.before(now, policy.zone) if policy.keep_at_most else EVER
-    staying = [c for c in ordered if c.taken_at > limit or c.held]
+    staying = [c for c in ordered if c.taken_at > limit or c.held or not c.dated]
     counted = [c for c in staying if c.counts and c.taken_at <= now]
     found, tracks = _scan(counted, policy)
     reasons = {c.id: why for c, why in zip(counted, found, strict=True)}
@@ -180,7 +181,7 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
     verdicts, keeps_all = [], policy.keeps_all()
     for c in ordered:
         why = reasons.get(c.id, [])
-        if c.taken_at <= limit and not c.held:
+        if c.taken_at <= limit and not c.held and c.dated:
             gone = f"older than keep_at_most, {policy.keep_at_most}"
             verdicts.append(Verdict(c, False, (gone,), "nothing but a hold keeps what must go", must_go=True))
             continue

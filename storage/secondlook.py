@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from storage import replaced, tombstone
+from storage import decisions, replaced, tombstone
 from storage.archive import Archive
-from storage.errors import StorageError
 from storage.index import Index
 from storage.losses import needed
 from storage.objects import Oid
@@ -20,7 +19,7 @@ from storage.reader import Reader
 from storage.snapshot import Snapshot
 from storage.tombstone import Tombstone
 
-LATE = timedelta(days=2)  # a snapshot committed so long before a note cannot have overlooked it: clocks differ
+LATE = timedelta(days=2)  # one committed so long before or after a note cannot have overlooked it: clocks differ
 REASON = "given up: content that it shared was erased while it was made"
 
 
@@ -29,7 +28,7 @@ def lacks(archive: Archive, found: Snapshot) -> bool:
     notes = archive.replacements(damaged=[])
     followed = replaced.followed(notes, found.manifest.packs)
     erased = [notes[pack] for pack in followed if pack in notes and notes[pack].old == "erased"]
-    if not any(found.manifest.committed_at > note.made_at - LATE for note in erased):
+    if not any(abs(found.manifest.committed_at - note.made_at) < LATE for note in erased):
         return False
     lost = {Oid(bytes.fromhex(oid)) for pack in followed & notes.keys() for oid in notes[pack].lost}
     index = Index(archive.backend, archive.scheme)
@@ -37,11 +36,8 @@ def lacks(archive: Archive, found: Snapshot) -> bool:
     index.load_readable(replaced.to_read(notes, followed))
     if any(index.oids(pack) is None for pack in must):
         return False  # damage of another sort: a scrub tells it
-    reader = Reader(index)
-    try:
-        return any(oid not in lost and not reader.has(oid) for oid in needed(reader, found, strict=True))
-    except StorageError:
-        return not any(oid in lost for oid in needed(reader, found))
+    # Only what is surely in no pack: a disk that fails to read a listing must not cost a good snapshot.
+    return any(oid not in lost and index.place(oid) is None for oid in needed(Reader(index), found))
 
 
 def give_up(archive: Archive, found: Snapshot, *, now: datetime) -> Tombstone:
@@ -53,5 +49,6 @@ def give_up(archive: Archive, found: Snapshot, *, now: datetime) -> Tombstone:
 
 
 def give_up_late(archive: Archive, live: Iterable[Snapshot], *, now: datetime) -> list[Tombstone]:
-    """Give up those of these snapshots whose writers died before they looked."""
-    return [give_up(archive, found, now=now) for found in live if lacks(archive, found)]
+    """Give up those of these snapshots whose writers died before they looked; what a person holds stays."""
+    held = decisions.held(archive.decisions(damaged=[]), now)
+    return [give_up(archive, one, now=now) for one in live if one.id not in held and lacks(archive, one)]

@@ -1,7 +1,8 @@
-"""One run of the real engine that kills its own process (SIGKILL) at a chosen step.
+"""One run of the real engine, and retention after it, that kills its own process (SIGKILL) at a chosen step.
 
-Usage: driver CONFIG SOURCE SCOPE STEP COUNT before|after, where STEP is `module:Class.method`; the process dies
-at call number COUNT (from 1) of that method. With COUNT 0 it lives. Prints the number of calls of each step.
+Usage: driver CONFIG SOURCE SCOPE STEP COUNT before|after AT, where STEP is `module:Class.method`; the process dies
+at call number COUNT (from 1) of that method. With COUNT 0 it lives. AT: the instant by its clock. After the
+run comes what ends a night: what the policy lets go is forgotten. Prints the number of calls of each step.
 """
 
 from __future__ import annotations
@@ -12,9 +13,14 @@ import os
 import signal
 import sys
 from collections import Counter
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from flows.workbench import open_engine
+from flows.clock import SystemClock
+from flows.config import load
+from flows.retaining import carry_out, plan_for, policies
+from flows.workbench import open_archive, open_catalog, open_engine
 
 CALLS: Counter[str] = Counter()
 
@@ -63,12 +69,22 @@ def watch(step: str, fatal: str, count: int, when: str) -> None:
     setattr(owner, method, counted)
 
 
+def forget(config: str, clock: SystemClock) -> None:
+    """What the policies let go."""
+    settings = load(Path(config))
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
+        made = plan_for(archive, archive.scopes(), policies(settings), now=clock.now())
+        carry_out(archive, catalog, made, clock=clock.now)
+
+
 def main() -> None:
     """Run."""
-    config, source, scope, fatal, count, when = sys.argv[1:]
+    config, source, scope, fatal, count, when, at = sys.argv[1:]
+    night = datetime.fromisoformat(at)
     for step in STEPS:
         watch(step, fatal, int(count), when)
-    with open_engine(config, source, scope) as engine:
+    with open_engine(config, source, scope, at=night) as engine:
         engine.begin(trigger="cli")
         try:
             engine.login()
@@ -80,6 +96,7 @@ def main() -> None:
                 record = engine.finish(job, found)
         except Exception as error:
             record = engine.log.fail(error)
+    forget(config, SystemClock(night))
     print(json.dumps({"ended": record.ended, "reason": record.reason, "calls": CALLS}))
 
 

@@ -53,8 +53,10 @@ class Lab:
 
     def run(self, step: str = "none", count: int = 0, when: str = "before") -> dict[str, Any] | None:
         """One process; None where it was killed, as told."""
+        at = self.server.world.clock.now().isoformat()
+        told = [str(self.config), "lab", "paper", step, str(count), when, at]
         done = subprocess.run(
-            [sys.executable, "-m", "tests.crash.driver", str(self.config), "lab", "paper", step, str(count), when],
+            [sys.executable, "-m", "tests.crash.driver", *told],
             env=self.environ, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         if done.returncode == -9:

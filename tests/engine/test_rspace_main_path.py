@@ -154,17 +154,6 @@ def test_a_large_file_arrives_whole(bench: Bench) -> None:
     assert bench.content(bench.snapshots()[0]) == bench.served(23)
 
 
-def test_retention_is_applied_at_the_end_of_a_run(bench: Bench) -> None:
-    """With keep_last = 2, four nights leave the two newest snapshots and two tombstones."""
-    for _ in range(4):
-        record = bench.run("user", policy={"keep_last": 2})
-        bench.world.pass_nights(1)
-
-    assert record.ended is Ended.VERIFIED
-    assert [found.manifest.number for found in bench.snapshots()] == [3, 4]
-    assert [tomb.number for tomb in bench.archive.tombstones()] == [1, 2]
-
-
 def test_the_download_asks_for_errors_as_json(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file removed between the last poll and its download is not taken for a broken server."""
     monkeypatch.setattr(bench.world, "job_of_file", lambda _name: None)

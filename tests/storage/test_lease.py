@@ -12,10 +12,12 @@ from datetime import datetime, timedelta
 import pytest
 
 from storage import canonical, lease
+from storage.archive import Archive
 from storage.backend import Backend, Memory
 from storage.errors import Busy
 from storage.holder import Holder, this_process
 from storage.lease import TTL, held
+from storage.scrub import scrub
 from storage.snapshot import to_text
 from tests.doubles import START, Died, FaultyBackend
 
@@ -99,6 +101,16 @@ def test_a_damaged_lease_is_nobody_s() -> None:
 
     with held(backend, Clock()):
         assert list(backend.list("")) == [lease.name_of(4)]
+
+
+def test_a_damaged_lease_is_told_by_a_scrub_until_the_next_clears_it_away() -> None:
+    """Nothing is to be brought back from a copy: it is nobody's."""
+    archive = Archive.create(Memory(), now=START)
+    archive.backend.put_new(lease.name_of(3), [b"{"])
+    assert [finding.name for finding in scrub(archive).findings] == [lease.name_of(3)]
+
+    with held(archive.backend, Clock()):
+        assert scrub(archive).findings == ()
 
 
 def test_who_works_for_long_renews_and_who_slept_too_long_is_told() -> None:
