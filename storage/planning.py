@@ -20,8 +20,12 @@ from storage.snapshot import ScopeKey, Snapshot
 from storage.standing import Standing, standings
 
 BACKWARDS = timedelta(minutes=10)  # clocks of hosts differ; more than that is a wrong clock
+QUIET = timedelta(
+    days=31
+)  # without any backup so long, a clock may as well have jumped: nothing is erased for its age
 
 Nights = Callable[[], Iterator[datetime]]
+Heads = Mapping[ScopeKey, datetime]  # of each scope, when its newest snapshot was committed
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +103,8 @@ def plan(
     now: datetime,
 ) -> Plan:
     """What would go of these scopes. Changes nothing. Raises BackendFailed. Memory: the manifests."""
-    last = last_commit(archive)
-    return Plan(tuple(_plan(archive, key, policy_of(key), nights_of(key), now, last) for key in keys))
+    heads = last_commits(archive)
+    return Plan(tuple(_plan(archive, key, policy_of(key), nights_of(key), now, heads) for key in keys))
 
 
 def plan_scope(
@@ -110,13 +114,13 @@ def plan_scope(
 
     Changes nothing. Raises BackendFailed.
     """
-    return _plan(archive, key, policy, nights, now, last_commit(archive))
+    return _plan(archive, key, policy, nights, now, last_commits(archive))
 
 
-def last_commit(archive: Archive) -> tuple[datetime, ScopeKey] | None:
-    """When the newest snapshot of all scopes was committed, and of which scope; damaged ones are passed over."""
+def last_commits(archive: Archive) -> Heads:
+    """When the newest snapshot of each scope was committed; damaged ones are passed over."""
     heads = filter(None, (archive.newest(key, damaged=[]) for key in archive.scopes()))
-    return max(((head.manifest.committed_at, head.key) for head in heads), default=None, key=lambda one: one[0])
+    return {head.key: head.manifest.committed_at for head in heads}
 
 
 def candidates(
@@ -145,18 +149,18 @@ def _plan(
     policy: Policy,
     nights: Nights | None,
     now: datetime,
-    last: tuple[datetime, ScopeKey] | None,
+    heads: Heads,
 ) -> ScopePlan:
     made = archive.decisions(key, damaged=[])  # one that cannot be read is a hold
     damaged: list[Damaged] = []
     live = archive.snapshots(key, damaged=damaged)
-    refused = _damage(archive, key, damaged) or _backwards(now, last)
     hurt = _hurt(archive, live)
     found = {
         one.id: replace(one, counts=False, why_not=hurt[one.id]) if one.id in hurt else one
         for one in standings(map(seen, live), made, now=now)
     }
     verdicts = decide(candidates(live, found, made, now=now), policy, now=now)
+    refused = _damage(archive, key, damaged) or _wrong_clock(key, policy, verdicts, now, heads)
     ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
     by_id = {one.id: one for one in live}
     return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused, tuple(made))
@@ -189,10 +193,20 @@ def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> str:
     return ""
 
 
-def _backwards(now: datetime, last: tuple[datetime, ScopeKey] | None) -> str:
-    if last is None or now >= last[0] - BACKWARDS:
-        return ""
-    return (
-        f"time runs backwards: it is {now:%Y-%m-%d %H:%M} UTC by this clock, and {last[1]} was backed up at "
-        f"{last[0]:%Y-%m-%d %H:%M} UTC; nothing is forgotten until the clock is right"
-    )
+def _wrong_clock(key: ScopeKey, policy: Policy, verdicts: list[Verdict], now: datetime, heads: Heads) -> str:
+    """Why `now` cannot be trusted; "" where it can. One scope ahead of all others is its own trouble."""
+    ahead = {other: at for other, at in heads.items() if now < at - BACKWARDS}
+    if key in ahead or len(ahead) > 1:
+        last = max(ahead, key=lambda other: ahead[other])
+        return (
+            f"time runs backwards: it is {now:%Y-%m-%d %H:%M} UTC by this clock, and {last} was backed up at "
+            f"{ahead[last]:%Y-%m-%d %H:%M} UTC; nothing is forgotten until the clock is right, or, where "
+            "that date is wrong, until it was backed up again"
+        )
+    newest = max(heads.values(), default=now)
+    if any(verdict.must_go for verdict in verdicts) and now - newest > QUIET:
+        return (
+            f"the newest backup is of {newest:%Y-%m-%d}, {(now - newest).days} days ago by this clock: what is "
+            f"older than keep_at_most {policy.keep_at_most} waits for a backup, or for `strongroom erase`"
+        )
+    return ""

@@ -104,6 +104,7 @@ class _Lane:
     counted: list[Seen] = field(default_factory=list)  # what a night is held against today,
     verified: list[Seen] = field(default_factory=list)  # and what it was held against when it came
     open: list[Seen] = field(default_factory=list)  # out of the band, and not settled
+    rejected: bool = False  # the last that came before was, or rests on one that was
 
     def before(self, one: Seen) -> list[Seen]:
         """What counts and comes before `one`, as far back as levels look."""
@@ -133,6 +134,14 @@ class _Lane:
                 break
             first, later = first - 1, self.open[first - 1]
         return end - first
+
+    def sunk(self, one: Seen) -> str:
+        """Why a night is no longer normal, since what it was held against was rejected; "" where it is.
+
+        Who takes an empty level for right and thinks better of it must not be left with its nights as good ones.
+        """
+        reasons = out_of_band(self.before(one), one) if self.rejected and self.before(one) else []
+        return next((r.sentence() for r in reasons if r.finding in (Finding.EMPTY, Finding.SHRUNKEN)), "")
 
     def normal_now(self, one: Seen) -> bool:
         """Whether what was out of the band is within it, since another counts than on its night.
@@ -167,6 +176,7 @@ class _Walk:
         accepted = decision is not None and decision.kind == "accept"
         who = "" if decision is None else _who(decision)
         if decision is not None and decision.kind == "reject":
+            lane.rejected = True
             self._no(one, who, settled_by=who)
         elif one.id in self.unread:
             self._no(one, self.unread[one.id])
@@ -177,7 +187,10 @@ class _Walk:
             self._count(lane, one, "" if quiet else who, with_it=f"{who} with number {one.number}", level=True)
         elif one.id in self.wrong or one.finding is Finding.MISDATED:
             self._no(one, self.wrong.get(one.id) or one.said, ask=_ask(one))
+        elif one.quality is Quality.VERIFIED and (sunk := lane.sunk(one)):
+            self._no(one, f"it rests on one that was rejected: {sunk}", ask=_ask(one))
         elif one.quality is Quality.VERIFIED:
+            lane.rejected = False
             self._count(lane, one, "", with_it=_stayed(one))
         elif one.fetched and one.finding is Finding.GROWN and lane.grown_before(one):
             self._count(lane, one, _stayed(one, first=lane.open[-1]), with_it=_stayed(one))

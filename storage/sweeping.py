@@ -96,12 +96,14 @@ def sweep_held(
     finish_forgetting(archive, mine)
     backend = archive.backend
     present = packs_present(archive)
+    known = set(backend.list("snapshots/"))
     plan = look(archive, present, sightings(archive), now=now)
     gone: list[str] = []
     for pack in plan.sighted:
         backend.put_new(unnamed_name(pack), [sighting(pack, now)])
     for pack in plan.packs:
-        if time_is_up():
+        # What was committed since the look may name this pack: then the next sweep decides anew.
+        if time_is_up() or not known.issuperset(backend.list("snapshots/")):
             freed = sum(present[pack] for pack in gone)
             return replace(plan, packs=tuple(gone), bytes_freed=freed, settled=(), unreplaced=(), unfinished=True)
         mine.renew()

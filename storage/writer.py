@@ -165,9 +165,14 @@ class Writer:
                 raise ObjectMissing(f"{pack_name(pack)}: freed since this backup began", hint="run again")
 
     def _look_again(self, found: Snapshot, clock: Callable[[], datetime]) -> None:
-        if secondlook.lacks(self._archive, found):
-            secondlook.give_up(self._archive, found, now=clock())
-            raise ObjectMissing(f"{found.name}: content that it shares was erased just now", hint="run again")
+        try:
+            self._look_for_packs()  # a sweep that began before may have deleted one since the last look
+            if not secondlook.lacks(self._archive, found):
+                return
+        except ObjectMissing:
+            pass
+        secondlook.give_up(self._archive, found, now=clock())
+        raise ObjectMissing(f"{found.name}: content that it shares was freed just now", hint="run again")
 
     def _claim(self, name: str, encoded: bytes) -> bool:
         # A retrying backend may answer False about the very bytes that its first try put there.

@@ -158,12 +158,14 @@ def _decide(
         if place.catalog is not None:
             follow(store, place.catalog)
         after = _standing(store, found.key, now)
-    changed = [after[one] for one in after if before[one].counts != after[one].counts]
+    # A backup may be kept, or a night forget, between the two looks.
+    changed = [after[one] for one in after if one in before and before[one].counts != after[one].counts]
+    now_stands = after.get(found.id, before[found.id])
     if json:
         shape = {**decision_json(decision), "changed": [standing_json(one) for one in changed]}
-        print_json(kind, {"decision": shape, "standing": standing_json(after[found.id])})
+        print_json(kind, {"decision": shape, "standing": standing_json(now_stands)})
         return Exit.DONE
-    _tell(decision, after[found.id], changed)
+    _tell(decision, now_stands, changed)
     return Exit.DONE
 
 

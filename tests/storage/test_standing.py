@@ -40,6 +40,14 @@ STORIES = {
         > accept 11
         2 x 500      normal    counts
     """,
+    "an empty level that was accepted by mistake and is rejected takes the nights that rest on it along": """
+        10 x 1000    normal    counts
+        0            empty     settled
+        > accept 11
+        7 x 0        normal    waits
+        > reject 11
+        2 x 1000     normal    counts
+    """,
     "accepted with it is only what is of its level": """
         10 x 1000    normal    counts
         2 x 0        empty     settled
