@@ -111,13 +111,22 @@ def erase(
                 )
         refuse_gaps(archive)
         kept(archive, now=now)  # raises where one cannot be read, before anything is done
-        tombs = [tombstone.erased(one, at=now, reason=f"{reason} ({by})") for one in targets]
-        for tomb in tombs:
+        tombs: list[Tombstone] = []
+        stopped = ""
+        for one in targets:
+            held = decisions.held(archive.decisions(one.key, damaged=[]), now)  # somebody may just have said so
+            if one.id in held:
+                stopped = f"{_name(one)} was held just now: {held[one.id]}; {len(tombs)} before it were erased"
+                break
+            tomb = tombstone.erased(one, at=now, reason=f"{reason} ({by})")
             mine.renew()
             archive.backend.put_new(tomb.name, [tombstone.encode(tomb)])
-        if plan.key:
+            tombs.append(tomb)
+        if plan.key and not stopped:
             _drop_evidence(archive, lambda file: file.startswith(snapshot.chain_folder(plan.key or tombs[0].key)))
         gone = finish(archive, mine, clock=clock, salt=salt)
+        if stopped:
+            raise StorageError(stopped, hint="`strongroom release` it if it may go, and erase again")
         return Erased(tuple(tombs), sum(gone.values()), tuple(sorted(gone)))
 
 

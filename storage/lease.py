@@ -56,8 +56,10 @@ class Lease:
         self._until = clock() + TTL
 
     def renew(self) -> None:
-        """Make sure that it is still ours. Raises Busy where it ran out and somebody else took it."""
+        """Make sure that it is still ours. Raises Busy where it ran out, or did by their clock, and others took it."""
         now = self._clock()
+        if max(_numbers(self._backend), default=0) != self._number:
+            raise Busy("the lease on freeing space: somebody else has it now", hint=_HINT)
         if now < self._until - TTL / 2 and now >= self._until - 2 * TTL:
             return
         self._put(now, this_process().encode(), now + TTL)

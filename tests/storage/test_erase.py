@@ -6,8 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 
@@ -18,8 +17,7 @@ from storage.archive import Archive
 from storage.backend import Backend, LocalDisk, Memory
 from storage.decisions import Decision
 from storage.erase import erase, plan_erase
-from storage.errors import BackendFailed, SnapshotUnknown, StorageError
-from storage.index import pack_name
+from storage.errors import SnapshotUnknown, StorageError
 from storage.losses import needed
 from storage.objects import Oid
 from storage.prune import free, undelete
@@ -37,7 +35,6 @@ from tests.doubles import (
     drop,
     new_archive,
     noise,
-    overwrite,
     read,
     write,
 )
@@ -344,38 +341,28 @@ def test_the_standalone_reader_knows_an_erased_number(tmp_path: Path) -> None:
     assert second.id[:8] not in done.stdout
 
 
-def _on(day: int) -> datetime:
-    return START + day * NIGHT
+def test_a_hold_that_comes_while_others_go_is_kept() -> None:
+    """It is said just before its turn: the one before is gone, this one stays, and the message tells both."""
 
+    class Says(FaultyBackend):
+        """Somebody holds the second when the tombstone of the first is put."""
 
-def test_a_disk_that_fails_a_read_gives_no_snapshot_up() -> None:
-    """Another snapshot of the same pack was erased once: each failing read, and rot later, costs nothing."""
+        def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
+            put = super().put_new(name, chunks)
+            if name.endswith(".erased.json"):
+                with suppress(StorageError):
+                    Archive.open(self.inner).decide(
+                        Decision("hold", LAB, 2, second.id, START, "me", "a court asked for it")
+                    )
+            return put
 
-    def erased() -> tuple[Archive, Snapshot]:
-        archive = new_archive()
-        shared = noise(30_000, 1)
-        gone = write(archive, {"shared": shared, "secret": noise(20_000, 2)}, key=OFFICE)
-        stays = write(archive, {"shared": shared, "own": noise(10_000, 3)}, night=1)
-        now = START + NIGHT + timedelta(hours=12)
-        erase(archive, plan_erase(archive, snapshots=[gone], now=now), reason="law", by="me", clock=lambda: now)
-        return archive, stays
+    archive = new_archive()
+    first, second = (write(archive, {"f": noise(9000, n)}, night=n) for n in (1, 2))
+    write(archive, {"f": noise(9000, 3)}, night=3)
+    beside = Archive(Says(archive.backend), archive.id, archive.scheme)
+    plan = plan_erase(archive, snapshots=[first, second], now=START + 4 * NIGHT)
+    with pytest.raises(StorageError, match=r"held just now: a court asked for it; 1 before it were erased"):
+        erase(beside, plan, reason="law", by="me", clock=lambda: START + 4 * NIGHT)
 
-    reached, after = True, 0
-    while reached:
-        archive, stays = erased()
-        faulty = FaultyBackend(archive.backend).fail("get", after=after, error=BackendFailed("Input/output error"))
-        for day in (2, 400):
-            with suppress(StorageError):
-                free(Archive(faulty, archive.id, archive.scheme), clock=partial(_on, day))
-        assert stays.id in {found.id for found in archive.snapshots()}
-        reached, after = not faulty.unused, after + 1
-    assert after > 10
-
-    archive, stays = erased()
-    listing = archive.packs_of(stays.manifest)
-    for pack in listing:
-        data = archive.backend.get(pack_name(pack))
-        overwrite(archive.backend, pack_name(pack), data[:45] + bytes([data[45] ^ 1]) + data[46:])
-    with suppress(StorageError):
-        free(Archive.open(archive.backend), clock=lambda: START + 2 * NIGHT)
-    assert stays.id in {found.id for found in archive.snapshots()}
+    assert [found.number for found in archive.snapshots()] == [2, 3]
+    assert read(archive, second) == {"f": noise(9000, 2)}

@@ -124,9 +124,21 @@ def test_who_works_for_long_renews_and_who_slept_too_long_is_told() -> None:
                 pass
         clock.now += TTL * 2
         put(backend, 12, elsewhere(), clock.now)  # number 1, and ten renewals
-        with pytest.raises(Busy, match="ran out"):
+        with pytest.raises(Busy, match="somebody else has it now"):
             mine.renew()
     assert list(backend.list("")) == [lease.name_of(11), lease.name_of(12)], "not given back for the other"
+
+
+def test_another_host_s_fast_clock_ends_it_before_the_next_deletion() -> None:
+    """Twenty minutes ahead, that host takes it for run out; who had it stops at the next step."""
+    backend, clock = Memory(), Clock()
+    ahead = Clock()
+    ahead.now = START + TTL + timedelta(minutes=5)
+    with held(backend, clock) as mine:
+        mine.renew()
+        put(backend, 2, elsewhere(), ahead.now)
+        with pytest.raises(Busy, match="somebody else has it now"):
+            mine.renew()
 
 
 def test_of_many_at_once_one_gets_it() -> None:
