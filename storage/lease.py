@@ -56,7 +56,7 @@ class Lease:
         self._until = clock() + TTL
 
     def renew(self) -> None:
-        """Make sure that it is still ours. Raises Busy where it ran out, or did by their clock, and others took it."""
+        """Make sure that it is still ours. Raises Busy where it ran out, by any clock, and others took it."""
         now = self._clock()
         if max(_numbers(self._backend), default=0) != self._number:
             raise Busy("the lease on freeing space: somebody else has it now", hint=_HINT)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from storage.dates import by_number, wrong_dates
-from storage.decisions import Decision, judged
+from storage.decisions import Decision, judged, ordered
 from storage.levels import WINDOW, Judgement, judge_beside, out_of_band, place
 from storage.seen import Finding, Seen
 from storage.verify import Quality
@@ -246,7 +246,12 @@ class _Walk:
 def _walk(seen: Iterable[Seen], decisions: Iterable[Decision], *, now: datetime) -> _Walk:
     order = sorted({one.id: one for one in seen}.values(), key=by_number)
     made = list(decisions)
-    unread = {one.snapshot: one.reason for one in made if one.unreadable}
+    unread: dict[str, str] = {}
+    for made_then in ordered(made):
+        if made_then.unreadable:
+            unread[made_then.snapshot] = made_then.reason
+        elif made_then.kind in ("accept", "reject"):  # who looked since has decided
+            unread.pop(made_then.snapshot, None)
     walk = _Walk(judged(made), unread, wrong_dates(order, now=now), order)
     for one in order:
         walk.see(one)

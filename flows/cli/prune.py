@@ -55,7 +55,8 @@ def prune(
         if apply and not fuse:
             clock = lambda: datetime.now(UTC)  # noqa: E731
             done = carry_out(place.archive, place.catalog, made, clock=clock)
-            freed = free(place.archive, clock=clock, max_duration=at_most)
+            # Where a clock or a chain is in doubt, nothing may go that cannot be brought back.
+            freed = None if made.refused else free(place.archive, clock=clock, max_duration=at_most)
     if json:
         going = [verdict_json(s, v) for s in made.scopes for v in (*s.forgets, *s.erases)]
         shape = {"going": going, **plan_json(made, fuse, done)}

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from storage.decisions import stand_in
+from storage.decisions import Decision, stand_in
 from storage.seen import Finding
 from storage.standing import refusal, standings
 from storage.verify import Quality
@@ -368,7 +368,7 @@ def test_clocks_that_differ_by_minutes_are_right(odd: tuple[int, ...]) -> None:
 
 
 def test_a_snapshot_about_which_a_decision_cannot_be_read_does_not_count() -> None:
-    """It may say that it should not: whatever else was decided. The others stand as before."""
+    """It may say that it should not, until a person decides anew. The others stand as before."""
     life = live("4 x 1000 normal counts\n 500 shrunken waits").life
     one, waiting = life.seen[1], life.seen[4]
     for about in (one, waiting):
@@ -383,3 +383,6 @@ def test_a_snapshot_about_which_a_decision_cannot_be_read_does_not_count() -> No
         assert (standing.why_not, standing.pending) == (
             "decision 2 about it cannot be read, so it is held: not JSON", False,
         )  # fmt: skip
+    for about in (one, waiting):
+        life.decisions.append(Decision("accept", KEY, about.number, about.id, START, "me", "looked again", n=3))
+    assert all(s.counts for s in life.standings())
