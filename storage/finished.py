@@ -101,10 +101,9 @@ def enter_forgotten(session: Session, tomb: Tombstone) -> None:
     """A snapshot that is gone, in the place of what was known of that number."""
     row = forgotten_row(tomb)
     at = [SnapshotRow.source == row["source"], SnapshotRow.scope == row["scope"]]
-    # mypy takes the comparison of a SQLModel column for a bool; at run time it is SQL.
     here = select(SnapshotRow).where(*at, SnapshotRow.number == row["number"])
     for known in session.exec(here).all():
-        session.exec(delete(File).where(File.snapshot == known.id))  # type: ignore[arg-type]
+        session.exec(delete(File).where(col(File.snapshot) == known.id))
         session.delete(known)
     session.flush()
     put(session, SnapshotRow, [row])
@@ -213,8 +212,7 @@ def _rows(session: Session, table: type[SQLModel]) -> list[Row]:
 
 
 def _columns(table: type[SQLModel]) -> Any:
-    # SQLModel makes `__table__` of every class with table=True, and does not declare it.
-    return table.__table__  # type: ignore[attr-defined]
+    return table.__table__  # type: ignore[attr-defined]  # SQLModel makes it and does not declare it
 
 
 def _digests(session: Session, table: type[SQLModel], order: str) -> dict[str, str]:

@@ -43,6 +43,7 @@ def prune(
 
     Shows the plan and the space to be won; with --apply, does both. May be killed and run again.
     """
+    from flows.clock import SystemClock
     from flows.retaining import carry_out, plan_for, policies
     from storage.prune import free, plan_free
 
@@ -53,7 +54,7 @@ def prune(
         fuse = made.fuse(confirm)
         space, done, freed = plan_free(place.archive, now=now), None, None
         if apply and not fuse:
-            clock = lambda: datetime.now(UTC)  # noqa: E731
+            clock = SystemClock().now
             done = carry_out(place.archive, place.catalog, made, clock=clock)
             # Where a clock or a chain is in doubt, nothing may go that cannot be brought back.
             freed = None if made.refused else free(place.archive, clock=clock, max_duration=at_most)

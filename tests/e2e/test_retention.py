@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
+from itertools import repeat
 from typing import Any
 
 import httpx
@@ -32,7 +33,7 @@ def older(home: Home, nights: int, keep_last: int) -> None:
         at = datetime.now(UTC) - timedelta(days=ago + 1)
         writer = Writer(store(home), USER)
         writer.add("a.bin", BytesIO(noise(1000, ago)), promised=Promise())
-        writer.commit(draft(USER, at), clock=lambda at=at: at)  # type: ignore[misc]
+        writer.commit(draft(USER, at), clock=repeat(at).__next__)
 
 
 def store(home: Home) -> Archive:

@@ -17,7 +17,7 @@ from flows.demo import DemoServer, World
 from flows.errors import Exit
 from flows.importing import import_files
 from flows.sources.rspace import RSPACE
-from storage.decisions import Decision
+from storage.decisions import Decision, Kind
 from storage.index import pack_name
 from storage.records import Ended, RunRecord
 from storage.seen import LEVEL
@@ -61,10 +61,10 @@ def _standing(bench: Bench, record: RunRecord) -> Standing:
     return found
 
 
-def _decide(bench: Bench, kind: str, record: RunRecord) -> None:
+def _decide(bench: Bench, kind: Kind, record: RunRecord) -> None:
     found = _found(bench, record)
     about = (found.key, found.number, found.id, bench.clock.now(), "ada", "we moved out")
-    bench.catalog.record_decision(bench.archive.decide(Decision(kind, *about)))  # type: ignore[arg-type]
+    bench.catalog.record_decision(bench.archive.decide(Decision(kind, *about)))
 
 
 def _said(bench: Bench, record: RunRecord) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,10 +86,10 @@ def test_a_name_that_no_decision_has_tells_nothing(name: str) -> None:
     "changes",
     [{"by": ""}, {"kind": "holds"}, {"kind": "release"}, {"snapshot": "aa"}, {"n": 0}, {"number": 0}],
 )
-def test_a_decision_that_nobody_can_make_is_refused(changes: dict[str, object]) -> None:
+def test_a_decision_that_nobody_can_make_is_refused(changes: dict[str, Any]) -> None:
     """By writer and reader: without a person, of another kind, with an end that its kind has not."""
     with pytest.raises(ValueError):
-        decisions.encode(replace(HOLD, **changes))  # type: ignore[arg-type]
+        decisions.encode(replace(HOLD, **changes))
     renamed = {"kind": "decision", **{("decision" if key == "kind" else key): to for key, to in changes.items()}}
     data = canonical.seal(canonical.unseal(decisions.encode(HOLD)) | renamed)
     with pytest.raises(ObjectCorrupt):

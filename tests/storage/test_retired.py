@@ -14,7 +14,7 @@ from storage.losses import needed
 from storage.packs import Kind, PackBuilder
 from storage.reader import Reader
 from storage.repair import plan_repair, repair
-from storage.replaced import RETIRED, Replaced, current, followed, to_protect, to_read
+from storage.replaced import RETIRED, Old, Replaced, current, followed, to_protect, to_read
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
 from storage.sweeping import GRACE, sweep
@@ -39,9 +39,9 @@ AT = START + 5 * NIGHT
 SMALL, DEAD = noise(3000, 1), noise(50_000, 2)
 
 
-def note(pack: str, by: tuple[str, ...], old: str = "retired", number: int = 1) -> Replaced:
+def note(pack: str, by: tuple[str, ...], old: Old = "retired", number: int = 1) -> Replaced:
     """A note about a pack."""
-    return Replaced(pack, number, by, (), (), AT, "little of it was needed", old)  # type: ignore[arg-type]
+    return Replaced(pack, number, by, (), (), AT, "little of it was needed", old)
 
 
 def retire(archive: Archive, pack: str, users: list[Snapshot], *, salt: bytes = b"0123456789abcdef") -> str:
