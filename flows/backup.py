@@ -108,6 +108,7 @@ def backup(
     A run that is no part of a night ends with a `prune` of its scope, as a night does; that has an end of its own.
     Every end, good or bad, is a recorded result; run it again whenever you like: it goes on where it stopped.
     """
+    clock = SystemClock(_aware(at))
     try:
         with open_engine(config, source, scope, at=_aware(at), tags=tags or ()) as engine:
             ended = _run(engine, _aware(due))
@@ -117,7 +118,7 @@ def backup(
         pages.trouble(ScopeKey(source, scope), error)
         return Failed(message=without_traceback(error))
     if not _by_night():
-        _retain(config, [key], at)
+        _retain(config, [key], None if at is None else clock.now())
     return ended
 
 
@@ -184,6 +185,7 @@ def nightly(
     once, and a retry does only what is missing. It ends with a `prune` of its scopes, which has an end of its own.
     The state's data tell who started it what became of each scope.
     """
+    clock = SystemClock(_aware(at))
     try:
         settings = configuration.load(configuration.find(config))
         since = _due_at()
@@ -203,7 +205,9 @@ def nightly(
     for line in night.bad:
         log.warning("%s: %s: %s", line.shown, line.word, line.reason)
     pages.night(night)
-    _retain(str(settings.path), [ScopeKey(ask.source, ask.scope) for ask in (*plan.asks, *plan.fresh)], at)
+    scopes = [ScopeKey(ask.source, ask.scope) for ask in (*plan.asks, *plan.fresh)]
+    # A rehearsed night has gone on meanwhile: by the clock of its start, tonight's snapshots would lie ahead.
+    _retain(str(settings.path), scopes, None if at is None else clock.now())
     return _night_state(night)
 
 

@@ -37,14 +37,15 @@ def test_the_server_is_started_reused_and_replaced(tmp_path: Path, server: DemoS
 
 
 def test_the_demo_tells_its_story(tmp_path: Path, home: Home) -> None:
-    """Nights of three scopes, proven, one restored bit for bit, and no server left behind."""
+    """Nights of three scopes, proven, one of each forgotten by its rule, one restored; no server is left behind."""
     environ = {name: value for name, value in home.environ.items() if name != "PREFECT_API_URL"}
     alone = Home(tmp_path, home.server, home.key, environ)
 
-    done = alone.run("demo", "--nights", "2", "--folder", "shown", timeout=300)
+    done = alone.run("demo", "--nights", "4", "--folder", "shown", timeout=300)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("verified") >= 6
+    assert done.stdout.count("verified") >= 9
+    assert "3 snapshots were forgotten by keep_last = 3" in done.stdout + done.stderr
     assert "bit for bit the same" in done.stdout
     assert not (tmp_path / "shown" / "state" / "prefect-server.json").exists()
 
