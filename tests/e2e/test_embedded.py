@@ -37,7 +37,7 @@ def test_the_server_is_started_reused_and_replaced(tmp_path: Path, server: DemoS
 
 
 def test_the_demo_tells_its_story(tmp_path: Path, home: Home) -> None:
-    """Nights of three scopes, proven, one of each forgotten by its rule, one restored; no server is left behind."""
+    """Nights of three scopes, proven, one of each forgotten by its rule, one restored; no server is left."""
     environ = {name: value for name, value in home.environ.items() if name != "PREFECT_API_URL"}
     alone = Home(tmp_path, home.server, home.key, environ)
 
