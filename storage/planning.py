@@ -5,12 +5,13 @@ What is done about a plan is `prune.forget`, and `erase.erase` for what must go.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from storage import decisions, forecast, replaced, retention
 from storage.archive import Archive, Damaged
+from storage.dates import misdated
 from storage.decisions import Decision
 from storage.index import pack_digest
 from storage.policy import Policy
@@ -25,7 +26,17 @@ QUIET = timedelta(
 )  # without any backup so long, a clock may as well have jumped: nothing is erased for its age
 
 Nights = Callable[[], Iterator[datetime]]
-Heads = Mapping[ScopeKey, datetime]  # of each scope, when its newest snapshot was committed
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """When the newest snapshot of a scope was committed, and whether the system's clock agreed with that."""
+
+    at: datetime
+    agreed: bool = True  # or the system tells no time
+
+
+Heads = Mapping[ScopeKey, Head]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +129,9 @@ def plan_scope(
 
 
 def last_commits(archive: Archive) -> Heads:
-    """When the newest snapshot of each scope was committed; damaged ones are passed over."""
+    """The newest snapshot of each scope; damaged ones are passed over."""
     heads = filter(None, (archive.newest(key, damaged=[]) for key in archive.scopes()))
-    return {head.key: head.manifest.committed_at for head in heads}
+    return {head.key: Head(head.manifest.committed_at, misdated(seen(head)) is None) for head in heads}
 
 
 def candidates(
@@ -160,7 +171,7 @@ def _plan(
         for one in standings(map(seen, live), made, now=now)
     }
     verdicts = decide(candidates(live, found, made, now=now), policy, now=now)
-    refused = _damage(archive, key, damaged) or _wrong_clock(key, policy, verdicts, now, heads)
+    refused = _damage(archive, key, damaged) or wrong_clock(key, policy, verdicts, now, heads)
     ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
     by_id = {one.id: one for one in live}
     return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused, tuple(made))
@@ -193,9 +204,13 @@ def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> str:
     return ""
 
 
-def _wrong_clock(key: ScopeKey, policy: Policy, verdicts: list[Verdict], now: datetime, heads: Heads) -> str:
-    """Why `now` cannot be trusted; "" where it can. One scope ahead of all others is its own trouble."""
-    ahead = {other: at for other, at in heads.items() if now < at - BACKWARDS}
+def wrong_clock(key: ScopeKey, policy: Policy, verdicts: Sequence[Verdict], now: datetime, heads: Heads) -> str:
+    """Why `now` cannot be trusted for this scope; "" where it can. One scope ahead of all the others stops itself.
+
+    What must go for its age needs more: a backup within QUIET, with whose date the system's clock agreed. A clock
+    that jumped ahead would else find everything too old, the night of the jump included.
+    """
+    ahead = {other: head.at for other, head in heads.items() if now < head.at - BACKWARDS}
     if key in ahead or len(ahead) > 1:
         last = max(ahead, key=lambda other: ahead[other])
         return (
@@ -203,10 +218,12 @@ def _wrong_clock(key: ScopeKey, policy: Policy, verdicts: list[Verdict], now: da
             f"{ahead[last]:%Y-%m-%d %H:%M} UTC; nothing is forgotten until the clock is right, or, where "
             "that date is wrong, until it was backed up again"
         )
-    newest = max(heads.values(), default=now)
-    if any(verdict.must_go for verdict in verdicts) and now - newest > QUIET:
-        return (
-            f"the newest backup is of {newest:%Y-%m-%d}, {(now - newest).days} days ago by this clock: what is "
-            f"older than keep_at_most {policy.keep_at_most} waits for a backup, or for `strongroom erase`"
-        )
+    if not any(verdict.must_go for verdict in verdicts):
+        return ""
+    waits = f"what is older than keep_at_most {policy.keep_at_most} waits for a backup, or for `strongroom erase`"
+    newest = max((head.at for head in heads.values() if head.agreed), default=None)
+    if newest is None:
+        return f"no system's clock agrees with the date of its newest backup: {waits}"
+    if now - newest > QUIET:
+        return f"the newest backup is of {newest:%Y-%m-%d}, {(now - newest).days} days ago by this clock: {waits}"
     return ""

@@ -17,8 +17,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from storage.planning import QUIET, Head, wrong_clock
 from storage.policy import Policy, Span
-from storage.retention import FLOOR_VERIFIED, Candidate, decide
+from storage.retention import FLOOR_VERIFIED, Candidate, Verdict, decide
+from storage.snapshot import ScopeKey
 
 ZONES = ("UTC", "Europe/Vienna", "Pacific/Auckland", "America/St_Johns")
 # Just before: an ISO week 53, a leap day, hours that are missing or come twice in each zone.
@@ -27,21 +29,25 @@ STARTS = (
     "2026-04-02T13:30", "2026-09-24T13:30", "2026-11-19T12:00",
 )  # fmt: skip
 STEPS = (timedelta(minutes=50), timedelta(hours=11), timedelta(days=1), timedelta(days=5))
+OFF = tuple(timedelta(days=d) for d in (-4000, -3, -1 / 300, 1 / 300, 3, 30, 32, 400, 4000))  # 1 / 300: 4.8 min
 SPANS = ("3d", "36h", "1y", "1m2d", "14d")
+MOST = ("20d", "90d", "400d")
+SCOPE = ScopeKey("lab", "a scope")
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What one night adds, the clock at its end, and the policy and the holds that are then in force."""
+    """What one night adds, the time at its end, and the policy and the holds that are then in force."""
 
     new: Candidate | None  # None: the run failed
     now: datetime
+    clock: datetime  # by which it is decided what goes; wrong in some nights
     policy: Policy
     held: frozenset[int]  # numbers of snapshots, of which some may be gone already
 
 
 def some_policy(rng: random.Random) -> Policy:
-    """Counts, spans, tags and a floor; sometimes none at all."""
+    """Counts, spans, tags, a floor and a limit; sometimes none at all."""
 
     def pick() -> int:
         return rng.choice((0, 0, 1, 2, 5, -1))
@@ -52,7 +58,8 @@ def some_policy(rng: random.Random) -> Policy:
     return Policy(
         pick(), pick(), pick(), pick(), pick(), pick(), span(), span(), span(), span(), span(), span(),
         (frozenset({"a"}),) if rng.random() < 0.2 else (), rng.choice(ZONES),
-        Span.parse(rng.choice(("0h", "1d", "3d"))),
+        Span.parse(rng.choice(("1h", "1d", "3d"))),
+        Span.parse(rng.choice(MOST)) if rng.random() < 0.15 else None,
     )  # fmt: skip
 
 
@@ -67,7 +74,9 @@ def history(rng: random.Random) -> Iterator[Night]:
     | a failed run        | 6 %       | no snapshot; what is kept is decided all the same                      |
     | a late or early run | 20 %      | the next export after a fifth to three times the usual step            |
     | a pause             | 3 %       | nothing for 40, 400 or 1,500 days                                      |
-    | a wrong clock       | 6 %       | a snapshot dated years back, days back, a second or years ahead        |
+    | a wrong date        | 6 %       | a snapshot dated years back, days back, a second or years ahead; half  |
+    |                     |           | of them are known to be wrong and do not count                         |
+    | a wrong clock       | 4 %       | what goes is decided by a clock minutes, days or years off             |
     | a hold              | 5 %       | a snapshot of any age is held; one in three releases all holds instead |
     | another policy      | 4 %       | from this night on                                                     |
     """
@@ -88,19 +97,21 @@ def history(rng: random.Random) -> Iterator[Night]:
         if empty or rng.random() > 0.06:
             number += 1
             new, empty = _export(rng, number, now, empty)
-        yield Night(new, now, policy, held)
+        off = rng.choice(OFF) if rng.random() < 0.04 else timedelta()
+        yield Night(new, now, now + off, policy, held)
 
 
 def _export(rng: random.Random, number: int, now: datetime, empty: int) -> tuple[Candidate, int]:
     """One night's snapshot, and how many empty ones are to follow."""
-    taken = now
+    taken, dated = now, True
     if rng.random() < 0.06:
         taken += rng.choice((-9000, -400, -2, 1 / 86400, 365, 4000)) * timedelta(days=1)
+        dated = rng.random() < 0.5
     chance = rng.random()
     empty = empty - 1 if empty else rng.randint(1, 9) if chance > 0.97 else 0
-    why_not = "empty" if empty else "partial" if chance < 0.12 else ""
+    why_not = "empty" if empty else "partial" if chance < 0.12 else "" if dated else "misdated"
     tags = frozenset({"a"}) if rng.random() < 0.1 else frozenset[str]()
-    return Candidate(f"s{number}", number, taken, not why_not, why_not, tags=tags), empty
+    return Candidate(f"s{number}", number, taken, not why_not, why_not, tags=tags, dated=dated), empty
 
 
 def with_holds(there: Iterable[Candidate], held: frozenset[int]) -> list[Candidate]:
@@ -150,10 +161,16 @@ def check(there: list[Candidate], policy: Policy, now: datetime, rng: random.Ran
             assert stay <= without, "without a forgotten one nothing else goes"
         else:
             assert stay == without, "without a forgotten one nothing changes"
+    must = {v.candidate.id for v in verdicts if v.must_go}
+    assert not must & stay and all(_must_go(c, policy, now) == (c.id in must) for c in there), "the limit goes"
+    there = [c for c in there if c.id not in must]
+    rest_of = [v for v in verdicts if not v.must_go]
+    assert decide(there, policy, now=now) == rest_of, "what must go takes part in nothing"
     counted = sorted((c for c in there if c.counts and c.taken_at <= now), key=lambda c: (c.taken_at, c.number))
     by_number = sorted(counted, key=lambda c: c.number)
     floors = counted[-FLOOR_VERIFIED:] + by_number[-FLOOR_VERIFIED:]
     floors += [c for c in there if c.held or (c.counts and c.taken_at > now)]
+    floors += sorted(there, key=lambda c: (c.taken_at, c.number))[-1:]
     if len(counted) < FLOOR_VERIFIED:
         floors += there
     else:
@@ -170,36 +187,58 @@ def check(there: list[Candidate], policy: Policy, now: datetime, rng: random.Ran
     return stay
 
 
-def walk(rng: random.Random) -> tuple[int, int]:
-    """One history: forget each night, and check. Returns nights and how many were forgotten.
+def _must_go(c: Candidate, policy: Policy, now: datetime) -> bool:
+    most = policy.keep_at_most
+    return most is not None and c.dated and not c.held and c.taken_at <= most.before(now, policy.zone)
 
-    Every law on one or two nights of each; those of the last copies, of holds and of lean nights on each.
+
+def refused(verdicts: Sequence[Verdict], night: Night, newest: datetime | None) -> bool:
+    """Whether the plan of a night is refused for its clock; `newest`: when the last snapshot was committed."""
+    heads = {SCOPE: Head(newest)} if newest else {}
+    return bool(wrong_clock(SCOPE, night.policy, verdicts, night.clock, heads))
+
+
+def walk(rng: random.Random) -> tuple[int, int]:
+    """One history: forget each night, and check. Returns nights and how many went.
+
+    Every law on one or two nights of each; those of the last copies, of holds, of lean nights, of the limit and
+    of wrong clocks on each.
     """
     there: list[Candidate] = []
-    last: deque[str] = deque(maxlen=FLOOR_VERIFIED)  # verified ones, as they came
+    last: deque[Candidate] = deque(maxlen=FLOOR_VERIFIED)  # verified ones, as they came
     nights = gone = 0
     checked = {rng.randint(1, 24), rng.randint(5, 12)}
     before: Night | None = None
+    counted: set[str] = set()  # the night before
+    newest: datetime | None = None
     for nights, night in enumerate(history(rng), start=1):
         there = with_holds([*there, night.new] if night.new else there, night.held)
-        if night.new and night.new.counts:
-            last.append(night.new.id)
-        stay = (check(there, night.policy, night.now, rng) if nights in checked
-                else kept(there, night.policy, night.now))  # fmt: skip
-        lost = [c for c in there if c.id not in stay]
+        if night.new:
+            newest = night.now
+            last.extend([night.new] if night.new.counts else [])
+        if nights in checked:
+            check(there, night.policy, night.clock, rng)
+        verdicts = decide(there, night.policy, now=night.clock)
+        if refused(verdicts, night, newest):
+            assert night.clock < night.now or any(v.must_go for v in verdicts), "only a wrong clock is refused"
+            continue
+        assert newest is None or night.clock >= newest - timedelta(minutes=10), "time does not run backwards"
+        lost = [v.candidate for v in verdicts if not v.keep]
+        must = {v.candidate.id for v in verdicts if v.must_go}
         assert not any(c.held for c in lost), "what is held stays"
-        assert stay.issuperset(last), "the last verified are never lost"
-        if before and before.policy == night.policy and before.held <= night.held:
-            lean = not any(c.counts and before.now < max(c.taken_at, _came(c, night)) <= night.now for c in there)
-            assert not (lean and any(c.counts for c in lost)), "a night without a good export costs no good one"
-        there = [c for c in there if c.id in stay]
-        gone, before = gone + len(lost), night
+        assert not any(c.id in must for c in lost if not _near(c, night)), "the limit takes nothing young"
+        assert must.issuperset(c.id for c in last if c in lost), "the last verified stay, but for the limit"
+        came = {c.id for c in there if c.counts and c.taken_at <= night.clock}
+        if before and before.policy == night.policy and before.held <= night.held and came <= counted:
+            assert not any(c.counts for c in lost if c.id not in must), "a night without a good export costs none"
+        there = [v.candidate for v in verdicts if v.keep]
+        gone, before, counted = gone + len(lost), night, came
     return nights, gone
 
 
-def _came(c: Candidate, night: Night) -> datetime:
-    """When a snapshot began to count, if that was tonight: it came, or its date did."""
-    return night.now if night.new and c.id == night.new.id else c.taken_at
+def _near(c: Candidate, night: Night) -> bool:
+    """Whether by the true time, too, a snapshot is about as old as the limit: a clock can be trusted so far."""
+    return _must_go(c, night.policy, night.now + QUIET)
 
 
 def sweep(seed: int, first: int, count: int) -> tuple[int, int]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from io import BytesIO
 from itertools import count
 
 import pytest
@@ -17,9 +19,10 @@ from storage.policy import Policy, Span
 from storage.prune import forget
 from storage.repair import plan_repair, repair
 from storage.scrub import scrub
-from storage.snapshot import ScopeKey, Snapshot
-from storage.verify import Quality
-from tests.doubles import LAB, NIGHT, OFFICE, START, new_archive, noise, overwrite, pack_of, write
+from storage.snapshot import ScopeKey, Snapshot, to_text
+from storage.verify import Promise, Quality
+from storage.writer import Writer
+from tests.doubles import LAB, NIGHT, OFFICE, START, Clock, draft, new_archive, noise, overwrite, pack_of, write
 
 NOW = START + 30 * NIGHT
 TWO = Policy(keep_last=2)
@@ -216,6 +219,22 @@ def test_a_clock_that_may_have_jumped_ahead_erases_nothing() -> None:
 
     assert "waits for a backup" in refused.refused
     assert (refused.erases, len(agreed.erases), agreed.refused) == ([], 3, "")
+
+
+def test_a_night_that_the_clock_itself_dated_a_year_ahead_erases_nothing() -> None:
+    """The system's clock did not agree with that night's, so it is no sign that a year has gone by."""
+    archive = new_archive()
+    nights(archive, 3)
+    jumped = START + 400 * NIGHT
+    writer = Writer(archive, LAB)
+    writer.add("f", BytesIO(b"3"), promised=Promise(size=1))
+    vendor = {"version": "2.10", "server_time": to_text(START + 4 * NIGHT)}
+    writer.commit(replace(draft(LAB, jumped), vendor=vendor), clock=Clock(jumped))
+
+    made = plan_scope(archive, LAB, Policy(keep_at_most=Span(years=1)), now=jumped)
+
+    assert "waits for a backup" in made.refused
+    assert (made.erases, sum(verdict.must_go for verdict in made.verdicts)) == ([], 3)
 
 
 def test_one_scope_dated_far_ahead_stops_itself_and_no_other() -> None:

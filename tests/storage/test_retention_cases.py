@@ -188,18 +188,33 @@ def test_laws_hold_whatever_the_seed(seed: int) -> None:
 
 
 def test_every_event_of_the_table_happens() -> None:
-    """In a thousand histories: each kind of night, holds that are set and released, and changes of policy."""
+    """In a thousand histories: each kind of night, holds set and released, other policies, wrong clocks."""
     lives = [list(histories.history(Random(f"1/{n}"))) for n in range(1000)]
     pairs = [pair for life in lives for pair in pairwise(life)]
     nights = [night for life in lives for night in life]
     new = [(night.new, night.now) for night in nights if night.new]
 
-    assert {c.why_not for c, _ in new} == {"", "partial", "empty"}
+    assert {c.why_not for c, _ in new} == {"", "partial", "empty", "misdated"}
     assert len(new) < len(nights)
     assert any(c.taken_at > now for c, now in new) and any(c.taken_at < now for c, now in new)
     assert any(a.held < b.held for a, b in pairs) and any(b.held < a.held for a, b in pairs)
     assert any(a.policy != b.policy for a, b in pairs)
     assert any(b.now - a.now > timedelta(days=399) for a, b in pairs)
+    assert any(night.clock > night.now for night in nights) and any(night.clock < night.now for night in nights)
+    assert any(night.policy.keep_at_most for night in nights)
+
+
+def test_the_limit_and_wrong_clocks_matter_in_the_histories() -> None:
+    """In a thousand of them something must go for its age, and some nights are refused for their clock."""
+    limits, refusals = 0, 0
+    for n in range(1000):
+        there: list[Candidate] = []
+        for night in histories.history(Random(f"1/{n}")):
+            there = [*there, night.new] if night.new else there
+            verdicts = decide(there, night.policy, now=night.clock)
+            limits += any(v.must_go for v in verdicts)
+            refusals += histories.refused(verdicts, night, night.now)
+    assert limits > 500 and refusals > 100
 
 
 def test_a_history_is_the_same_for_its_seed() -> None:
