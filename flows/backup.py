@@ -30,7 +30,7 @@ from flows.night import Line, Night
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch
 from flows.retaining import lets_go, policies
 from flows.runlog import PROGRESS
-from flows.spool import Spooled
+from flows.spool import SpooledFiles
 from flows.upkeep import prune
 from flows.workbench import open_archive, open_catalog, open_engine
 from storage.errors import StorageError
@@ -68,14 +68,14 @@ def wait(engine: Engine, job: InFlight) -> Status:
 
 
 @task(name="download", task_run_name="download", cache_policy=NO_CACHE, persist_result=False)
-def download(engine: Engine, job: InFlight, status: Status) -> list[Spooled]:
+def download(engine: Engine, job: InFlight, status: Status) -> SpooledFiles:
     """Every file into the spool, its bytes proven."""
     with pages.Progress(f"{engine.key}: the download") as progress:
         return engine.download(job, status, progress.bytes)
 
 
 @task(name="archive", task_run_name="archive", cache_policy=NO_CACHE, persist_result=False)
-def archive(engine: Engine, job: InFlight, status: Status, spooled: list[Spooled]) -> Snapshot:
+def archive(engine: Engine, job: InFlight, status: Status, spooled: SpooledFiles) -> Snapshot:
     """Check the content, put it into the archive, prove it there, commit."""
     return engine.keep(job, status, spooled)
 

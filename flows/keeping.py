@@ -6,7 +6,7 @@ Used by the engine for exports that were fetched, and by `importing.py` for file
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib import metadata
@@ -22,19 +22,21 @@ from storage.writer import Complete, Writer
 
 
 def checks_of(
-    source: Source, intent: Intent, status: Status, spooled: Sequence[Spooled], witnessed: Sequence[Check]
-) -> list[Check]:
+    source: Source, intent: Intent, status: Status, spooled: Iterable[Spooled], witnessed: Sequence[Check]
+) -> Iterator[Check]:
     """Every question to the files of a job, and its answer; `witnessed` is what the system says of the whole."""
-    checks: list[Check] = []
+    fetched = stored = 0
     for item in spooled:
-        checks += item.checks
+        yield from item.checks
         if item.stored is None:  # else it was looked at when it came, and found good: only such count as stored
-            checks += source.inspect(intent, status, item.file, item.path)
-    if not spooled:
-        checks.append(Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one"))
-    checks += witnessed
-    stored = sum(1 for item in spooled if item.stored is not None)
-    return [*checks, *read_back(fetched=len(spooled) - stored, stored=stored)]
+            yield from source.inspect(intent, status, item.file, item.path)
+            fetched += 1
+        else:
+            stored += 1
+    if not fetched and not stored:
+        yield Check("files", Outcome.FAILED, got="the finished job offers none", promised="at least one")
+    yield from witnessed
+    yield from read_back(fetched=fetched, stored=stored)
 
 
 def read_back(*, fetched: int, stored: int = 0) -> list[Check]:
@@ -50,11 +52,11 @@ def read_back(*, fetched: int, stored: int = 0) -> list[Check]:
 
 
 def write(
-    writer: Writer, draft: Draft, spooled: Sequence[Spooled], *, clock: Callable[[], datetime], complete: Complete
+    writer: Writer, draft: Draft, spooled: Iterable[Spooled], *, clock: Callable[[], datetime], complete: Complete
 ) -> Snapshot:
     """Put the files into the archive and commit; `complete` is the writer's. Raises StorageError.
 
-    Retry: yes, with a new writer.
+    `spooled` may be gone through several times. Retry: yes, with a new writer.
     """
     for item in spooled:
         file = item.file
@@ -84,6 +86,12 @@ def notes(leaves_out: Sequence[str], more: Sequence[str] = ()) -> tuple[str, ...
     """What a reader in ten years must know: what such exports never hold, and what is to be said of this one."""
     never = (f"not in this backup: {', '.join(leaves_out)}",) if leaves_out else ()
     return (*never, *more)
+
+
+def few(sentences: Sequence[str], most: int = 20) -> tuple[str, ...]:
+    """The first of them, and how many more there are."""
+    more = len(sentences) - most
+    return (*sentences[:most], f"and {more} more") if more > 0 else tuple(sentences)
 
 
 def tool() -> dict[str, str]:

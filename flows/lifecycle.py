@@ -7,16 +7,15 @@ does only what is not done yet.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from itertools import islice
 from urllib.parse import urlsplit
 
 from flows import keeping, lease, levels, spool, waiting
+from flows.athand import AtHand
 from flows.clock import Clock, new_id
 from flows.errors import (
     Exit,
@@ -37,7 +36,7 @@ from flows.plan import Places, Plan
 from flows.runlog import End, RunLog
 from flows.sources import record_of
 from flows.sources.base import Kept, Receipt, Source
-from flows.spool import Progress, Spooled
+from flows.spool import Progress, SpooledFiles
 from flows.starting import Starting
 from storage import secondlook
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
@@ -70,7 +69,7 @@ class Engine:
         self._catalog = places.catalog
         self._spool = places.spool
         self._secrets = places.secrets
-        self._stored: dict[str, Entry] | None = None
+        self._files: tuple[str, AtHand] | None = None  # of the job of this id
         self._starting = Starting(plan, source, places, clock, self._close)
 
     def begin(self, *, trigger: str, flow_run: str = "") -> str:
@@ -176,16 +175,16 @@ class Engine:
 
     def download(
         self, job: InFlight, status: Status, on_bytes: Progress = lambda _piece, _total: None
-    ) -> list[Spooled]:
+    ) -> SpooledFiles:
         """Every file of the job in the spool, its bytes proven. What an earlier run fetched is not fetched again.
 
         Raises SourceUnavailable and StorageError with the job open; FileGone and RunFailed (the bytes are not
         those promised, however often they are fetched) with the job closed.
         """
         self.log.phase("downloading", job.id)
+        intent, ref, at_hand = Intent.from_json(job.intent), JobRef.from_json(job.ref or {}), self._at_hand(job)
         if self._committed(job) is not None:
-            return []
-        ref = JobRef.from_json(job.ref or {})
+            return SpooledFiles(self._spool / job.id, "", at_hand.entry)
 
         def arrived(piece: int, total: int) -> None:
             self.log.bytes_fetched += piece
@@ -195,12 +194,12 @@ class Engine:
             return spool.fetch_all(
                 self._source,
                 ref,
-                self._source.files(ref, status, lambda sha256: self._holdings(sha256) is not None),
+                lambda: self._source.files(intent, ref, status, at_hand),
                 self._spool / job.id,
                 tries=self.plan.table.download_tries,
                 pace=self.plan.pace,
                 clock=self.clock,
-                holdings=self._holdings,
+                holdings=at_hand.entry,
                 on_bytes=arrived,
             )
         except FileGone as exc:
@@ -213,7 +212,7 @@ class Engine:
 
     # -- keep
 
-    def keep(self, job: InFlight, status: Status, spooled: list[Spooled]) -> Snapshot:
+    def keep(self, job: InFlight, status: Status, spooled: SpooledFiles) -> Snapshot:
         """Check what the files hold, put them into the archive, prove them there, commit. The snapshot.
 
         A job that an earlier run committed gives that snapshot again. Raises StorageError; retry: yes.
@@ -226,13 +225,14 @@ class Engine:
             return self._keep(job, status, spooled)
         except (ObjectCorrupt, ObjectMissing) as exc:
             log.warning("objects of older packs are damaged; what cannot be proven is stored anew: %s", exc)
-            self._stored = {}
+            self._at_hand(job).forget()
             return self._keep(job, status, self.download(job, status), proven=True)
 
-    def _keep(self, job: InFlight, status: Status, spooled: list[Spooled], *, proven: bool = False) -> Snapshot:
+    def _keep(self, job: InFlight, status: Status, spooled: SpooledFiles, *, proven: bool = False) -> Snapshot:
         intent, ref = Intent.from_json(job.intent), JobRef.from_json(job.ref or {})
         witnessed = self._witness(intent, ref, status, spooled)
-        checks = keeping.checks_of(self._source, intent, status, spooled, witnessed)
+        checks = fold(keeping.checks_of(self._source, intent, status, spooled, witnessed))
+        omitted = self._omitted(job)
         request = self.plan.scope.to_json()
         if intent.scope != intent.wanted:
             request["resolved"] = intent.scope.to_json()
@@ -245,9 +245,9 @@ class Engine:
             job={**ref.handle, "adopted": ref.adopted},
             vendor={**intent.account.to_json(), "url": self.plan.table.url, "said": status.raw},
             taken_at=ref.started_at,
-            quality=judge(checks, partial=status.state is State.READY_PARTIAL or bool(intent.omitted)),
-            checks=tuple(fold(checks)),
-            notes=keeping.notes(self._source.never_holds(intent.scope), (*intent.notes, *intent.omitted)),
+            quality=judge(checks, partial=status.state is State.READY_PARTIAL or bool(omitted)),
+            checks=tuple(checks),
+            notes=keeping.notes(self._source.never_holds(intent.scope), (*intent.notes, *keeping.few(omitted))),
             tool=keeping.tool(),
             tags=self.plan.tags,
         )
@@ -256,15 +256,18 @@ class Engine:
         writer = Writer(self._archive, self.key, proven=proven)
         return keeping.write(writer, draft, spooled, clock=now, complete=complete)
 
-    def _witness(self, intent: Intent, ref: JobRef, status: Status, spooled: list[Spooled]) -> list[Check]:
+    def _witness(self, intent: Intent, ref: JobRef, status: Status, spooled: SpooledFiles) -> list[Check]:
         """What the system says of the whole. A file in hand is not given up because nobody answers."""
-        fetched = {item.file.name: item.path for item in spooled if item.stored is None}
+        paths = spooled.paths()
         try:
-            return patiently(
-                lambda: self._source.witness(intent, ref, status, fetched), self.clock, self.plan.pace
-            )
+            return patiently(lambda: self._source.witness(intent, ref, status, paths), self.clock, self.plan.pace)
         except SourceError as exc:
             return [Check("completeness", Outcome.NOT_AVAILABLE, reason=f"the system cannot be asked: {exc}")]
+
+    def _omitted(self, job: InFlight) -> tuple[str, ...]:
+        """What the scope names and the snapshot lacks, a sentence each."""
+        files = SpooledFiles(self._spool / job.id, "", self._at_hand(job).entry)
+        return (*Intent.from_json(job.intent).omitted, *files.lacking)
 
     def _committed(self, job: InFlight) -> Snapshot | None:
         if self._starting.started_here:
@@ -283,14 +286,14 @@ class Engine:
         """Record the run, close the job, clean up here and at the vendor. Retry: yes."""
         self.log.phase("recording", job.id)
         quality = found.manifest.draft.quality
-        omitted = Intent.from_json(job.intent).omitted
+        omitted = self._omitted(job)
         failed = [check for check in found.manifest.draft.checks if check.outcome is Outcome.FAILED]
         code = {Quality.QUARANTINED: Exit.QUARANTINED, Quality.PARTIAL: Exit.PARTLY}.get(quality, Exit.DONE)
         record = self.log.end(
             End(
                 Ended(quality.value),
                 code,
-                reason="; ".join([*(check.sentence() for check in failed[:3]), *omitted[:3]]),
+                reason="; ".join([*(check.sentence() for check in failed[:3]), *keeping.few(omitted, 3)]),
                 hint=levels.hint(self._archive, found, now=self.clock.now()) if failed else "",
                 snapshot=found.id,
                 checks=found.manifest.draft.checks,
@@ -305,17 +308,10 @@ class Engine:
         self._close(job.id, f"kept as snapshot {found.id[:8]}")
         return record
 
-    def _holdings(self, sha256: str) -> Entry | None:
-        """What the newest *verified* snapshot holds under that SHA-256; read when it is first asked for."""
-        if self._stored is None:
-            self._stored = {}
-            live = self._archive.newest_first(self.key, damaged=[])
-            with contextlib.suppress(StorageError):  # a damaged snapshot holds nothing: all is fetched again
-                good = (s for s in live if s.manifest.draft.quality is Quality.VERIFIED)
-                for newest in islice(good, 1):
-                    reader, entries = self._archive.reader(newest), self._archive.entries(newest)
-                    self._stored = {e.measured.sha256: e for e in entries if not reader.lacks(e)}
-        return self._stored.get(sha256)
+    def _at_hand(self, job: InFlight) -> AtHand:
+        if self._files is None or self._files[0] != job.id:
+            self._files = job.id, AtHand(self._archive, self.key, self._spool / job.id)
+        return self._files[1]
 
     def last_good(self) -> datetime | None:
         """When the newest verified snapshot of the scope was taken."""

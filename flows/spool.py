@@ -9,22 +9,35 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from flows.clock import Clock
 from flows.download import check_disk, receive
-from flows.errors import Exit, RunFailed, SourceError, SourceUnavailable, SourceUnexpected
+from flows.errors import (
+    Exit,
+    FileGone,
+    RunFailed,
+    SourceBusy,
+    SourceError,
+    SourceUnavailable,
+    SourceUnexpected,
+)
 from flows.export import ExportFile, JobRef, Pace
+from flows.patience import Patience
 from flows.sources.base import Source
+from storage.errors import ObjectMissing
 from storage.listing import Entry
-from storage.verify import Check, Measured, Outcome, compare, measure
+from storage.verify import Check, Measured, Outcome, Promise, compare, measure
 
 log = logging.getLogger(__name__)
 PIECE = 4 << 20  # bytes read at a time
 CHECK_EVERY = 256 << 20  # bytes between two looks at the disk
+JOURNAL = "files.jsonl"  # in a job's folder: what was offered and proven, in order; a line each
 
 Progress = Callable[[int, int], None]
 """Called with bytes that just arrived, and the bytes of the whole file as far as they are known (else 0)."""
@@ -45,10 +58,79 @@ class Spooled:
     stored: Entry | None = None
 
 
+class SpooledFiles:
+    """The files of a job, proven, in the order in which they were offered; and those that could not be had.
+
+    Read from the spool's journal each time. Memory: one file's row. `holdings` must still know what it knew.
+    """
+
+    def __init__(self, folder: Path, silent: str, holdings: Holdings) -> None:
+        self._folder = folder
+        self._silent = silent
+        self._holdings = holdings
+
+    def __iter__(self) -> Iterator[Spooled]:
+        """Raises ObjectMissing for one that was stored and is no more."""
+        for row in self._rows():
+            if "lacking" not in row:
+                yield self._spooled(row)
+
+    def __len__(self) -> int:
+        return sum("lacking" not in row for row in self._rows())
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What could not be had, a sentence each."""
+        return tuple(row["lacking"] for row in self._rows() if "lacking" in row)
+
+    def paths(self) -> Mapping[str, Path]:
+        """Where those that were fetched lie, by name."""
+        return _Paths(self._folder, self)
+
+    def _spooled(self, row: dict[str, Any]) -> Spooled:
+        file = ExportFile(row["name"], Promise(*row["promised"]), row["media_type"])
+        measured = Measured(*row["measured"])
+        stored = self._holdings(measured.sha256) if row["stored"] else None
+        if row["stored"] and stored is None:
+            raise ObjectMissing(f"{file.shown}: it was in the archive, and is no more")
+        checks = compare(file.promised, measured, file=file.shown, silent=self._silent)
+        return Spooled(file, _place(self._folder, file.name), measured, tuple(checks), stored)
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        with suppress(FileNotFoundError), (self._folder / JOURNAL).open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+
+class _Paths(Mapping[str, Path]):
+    def __init__(self, folder: Path, files: SpooledFiles) -> None:
+        self._folder, self._files = folder, files
+
+    def __getitem__(self, name: str) -> Path:
+        path = arrived(self._folder, name)
+        if path is None:
+            raise KeyError(name)
+        return path
+
+    def __iter__(self) -> Iterator[str]:
+        return (item.file.name for item in self._files if item.stored is None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def arrived(folder: Path, name: str) -> Path | None:
+    """Where a job's file of this name lies, that arrived whole; None where there is none."""
+    path = _place(folder, name)
+    try:
+        return path if json.loads(_note(path).read_text())["name"] == name and path.exists() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def fetch_all(
     source: Source,
     ref: JobRef,
-    files: Iterable[ExportFile],
+    offer: Callable[[], Iterable[ExportFile]],
     folder: Path,
     *,
     tries: int,
@@ -56,26 +138,70 @@ def fetch_all(
     clock: Clock,
     holdings: Holdings,
     on_bytes: Progress,
-) -> list[Spooled]:
-    """The files in `folder`, which is made (mode 0700).
+) -> SpooledFiles:
+    """The files that `offer` offers in `folder`, which is made (mode 0700). `offer` may be asked several times.
 
     Raises FileGone; SourceUnavailable where no try got the whole file; RunFailed with exit VERIFICATION where
-    every try got bytes that are not those promised. Retry: yes.
+    every try got bytes that are not those promised; the first and the last only of systems whose files do not
+    stand each for itself. Retry: yes.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    spooled = []
-    names: set[str] = set()
-    for file in files:
-        if file.name in names:
-            raise SourceUnexpected(f"{file.shown}: the job offers two files of this name")
-        names.add(file.name)
-        path = folder / hashlib.sha256(file.name.encode()).hexdigest()[:32]
-        item = _stored(source, file, path, holdings) or _already(source, file, path)
-        if item is None:
-            item = _fetch(source, ref, file, path, tries=tries, pace=pace, clock=clock, on_bytes=on_bytes)
-            _note(path).write_text(json.dumps({"name": file.name, "sha256": item.measured.sha256}))
-        spooled.append(item)
-    return spooled
+    with (folder / JOURNAL).open("w", encoding="utf-8") as journal:
+        for file in _offered(offer, pace, clock):
+            path = _place(folder, file.name)
+            try:
+                item = _stored(source, file, path, holdings) or _already(source, file, path)
+                if item is None:
+                    item = _fetch(source, ref, file, path, tries=tries, pace=pace, clock=clock, on_bytes=on_bytes)
+                    _note(path).write_text(json.dumps({"name": file.name, "sha256": item.measured.sha256}))
+                row = _row(item)
+            except (FileGone, RunFailed, SourceUnavailable) as exc:
+                if not _its_own(source, exc):
+                    raise
+                log.warning("left out: %s", exc)
+                path.unlink(missing_ok=True)
+                row = {"lacking": str(exc)}
+            journal.write(json.dumps(row) + "\n")
+    return SpooledFiles(folder, source.capabilities.silent_about, holdings)
+
+
+def _its_own(source: Source, exc: SourceError) -> bool:
+    """Whether this is the trouble of one file, which costs itself. Asks the system where that is not clear."""
+    if not source.capabilities.file_by_file:
+        return False
+    if isinstance(exc, RunFailed):
+        return exc.exit is Exit.VERIFICATION
+    if isinstance(exc, SourceUnavailable):
+        if not exc.answered:
+            return False
+        source.login()
+    return True
+
+
+def _offered(offer: Callable[[], Iterable[ExportFile]], pace: Pace, clock: Clock) -> Iterator[ExportFile]:
+    """Every file once. Where the list breaks off it is begun again, as long as patience allows without news.
+
+    Raises SourceUnexpected where one list names a file twice; SourceUnavailable when patience runs out.
+    """
+    seen: set[str] = set()
+    patience = Patience(clock, pace)
+    while True:
+        names: set[str] = set()
+        try:
+            for file in offer():
+                if file.name in names:
+                    raise SourceUnexpected(f"{file.shown}: the job offers two files of this name")
+                names.add(file.name)
+                if file.name not in seen:
+                    seen.add(file.name)
+                    patience = Patience(clock, pace)
+                    yield file
+            return
+        except SourceBusy:
+            raise
+        except SourceUnavailable as exc:
+            if not patience.wait(exc):
+                raise
 
 
 def read(path: Path) -> Iterator[bytes]:
@@ -169,5 +295,20 @@ def _failed(checks: Iterable[Check]) -> list[Check]:
     return [check for check in checks if check.outcome is Outcome.FAILED]
 
 
+def _place(folder: Path, name: str) -> Path:
+    return folder / hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
 def _note(path: Path) -> Path:
     return path.with_suffix(".json")
+
+
+def _row(item: Spooled) -> dict[str, Any]:
+    file, promised, measured = item.file, item.file.promised, item.measured
+    return {
+        "name": file.name,
+        "promised": [promised.size, promised.crc32, promised.sha256],
+        "media_type": file.media_type,
+        "measured": [measured.size, measured.crc32, measured.sha256],
+        "stored": item.stored is not None,
+    }

@@ -54,10 +54,26 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, Status
-from storage.verify import Check
+from storage.verify import Check, Promise
 
-Known = Callable[[str], bool]
-"""Whether the archive holds a file of this SHA-256 already: then naming it is enough, and no byte is fetched."""
+
+class AtHand(Protocol):
+    """What needs not be fetched: files of this job in the spool, and of the snapshot that tonight goes on from.
+
+    That is the scope's newest one whose bytes were all proven. What cannot be read is not at hand; never raises.
+    """
+
+    def has(self, sha256: str) -> bool:
+        """Whether that snapshot holds a file of this SHA-256: then naming it is enough, and no byte is fetched."""
+
+    def promise(self, name: str) -> Promise | None:
+        """Size and SHA-256 of that snapshot's file of this name; None where it has none."""
+
+    def before(self, name: str) -> bytes | None:
+        """That snapshot's file of this name, whole; None for one of more than 16 MiB."""
+
+    def arrived(self, name: str) -> bytes | None:
+        """The file of this name that an earlier run of this very job fetched; None for one of more than 16 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,7 @@ class Capabilities:
     ranges: bool  # a download may go on from an offset
     cancels: bool
     pace: Pace
+    file_by_file: bool = False  # a file that cannot be had costs itself, and not the others: the night is partial
     error_is_end_s: float | None = None  # a job that answers with an error for so long has failed; None: never
     silent_about: str = "the system does not say"  # why a promise is missing, for the check that would need it
     stuck: str = ""  # what an administrator must do about a job that never ends; {names} are the handle's
@@ -157,8 +174,11 @@ class Source(Protocol):
         An unknown vendor word raises SourceUnexpected: nothing is taken for done or for running by default.
         """
 
-    def files(self, ref: JobRef, status: Status, known: Known) -> Iterable[ExportFile]:
-        """What a ready job offers, lazily. A file whose SHA-256 is `known` needs no detail calls. Retry: yes."""
+    def files(self, intent: Intent, ref: JobRef, status: Status, at_hand: AtHand) -> Iterable[ExportFile]:
+        """What a ready job offers, lazily; what is at hand needs no detail calls.
+
+        May raise in the middle. Retry: yes, from the beginning; what was offered before is offered again.
+        """
 
     def open(
         self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""
@@ -175,8 +195,9 @@ class Source(Protocol):
     def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
         """What only the system can say of the whole job once it is ready, such as the records it put in.
 
-        `fetched`: where the files lie, by name; a file that the archive holds already is not among them. Asked
-        before the commit; what the system cannot say is *not available*, with the reason. Retry: yes.
+        `fetched`: where the files lie, by name; a file that the archive holds already is not among them. It is
+        read from the spool each time. Asked before the commit; what the system cannot say is *not available*, with
+        the reason. Retry: yes.
         """
 
     def never_holds(self, scope: Scope) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ from flows.errors import (
 from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
 from flows.sources import rspace_complete as complete
 from flows.sources import rspace_content
-from flows.sources.base import Capabilities, Connection, Dialect, Download, Kept, Known, Receipt, Roster
+from flows.sources.base import AtHand, Capabilities, Connection, Dialect, Download, Kept, Receipt, Roster
 from flows.sources.client import Answer
 from flows.sources.rspace_activity import Activity, Exported, NotTold
 from flows.sources.rspace_complete import recalled
@@ -181,7 +181,7 @@ class RSpace:
     def poll(self, refs: Sequence[JobRef]) -> Mapping[str, Status]:
         return {ref.key: self._status(ref) for ref in refs}
 
-    def files(self, ref: JobRef, status: Status, known: Known) -> Iterable[ExportFile]:
+    def files(self, intent: Intent, ref: JobRef, status: Status, at_hand: AtHand) -> Iterable[ExportFile]:
         return status.files
 
     def open(

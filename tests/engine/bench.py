@@ -27,7 +27,7 @@ from flows.plan import Places, Plan
 from flows.sources.base import Source
 from flows.sources.rspace import RSpace
 from flows.sources.rspace_complete import records_in
-from flows.spool import Spooled
+from flows.spool import SpooledFiles
 from storage import records
 from storage.archive import Archive
 from storage.backend import LocalDisk
@@ -317,7 +317,7 @@ def carry(
             between("wait")
             status = engine.wait(job, on_status)
             between("download")
-            spooled: list[Spooled] = engine.download(job, status)
+            spooled: SpooledFiles = engine.download(job, status)
             between("keep")
             found = engine.keep(job, status, spooled)
             between("finish")
