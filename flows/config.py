@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -107,6 +107,9 @@ class SourceTable(_Table):
     token: SecretRef | None = None
     username: SecretRef | str | None = None
     password: SecretRef | None = None
+    session: SecretRef | None = None  # a cookie's value, for servers whose login only a browser can do
+    login: Literal["", "basic"] = ""  # "basic": send user name and password each time; Mayan EDMS
+    requests_per_s: Annotated[float, Field(ge=0, le=1000)] | None = None  # at most; 0: no limit; Mayan EDMS
     schedule: ScheduleTable | None = None
     policy: PolicyTable | None = None  # instead of the default one, whole
     ca_file: str | None = None  # PEM, for a server whose certificate your own authority signed
@@ -170,7 +173,7 @@ class SourceTable(_Table):
 
     def secret_refs(self) -> dict[str, SecretRef | str]:
         """The secrets that are named, by their key."""
-        named = {key: getattr(self, key) for key in ("api_key", "token", "username", "password")}
+        named = {key: getattr(self, key) for key in ("api_key", "token", "username", "password", "session")}
         return {key: ref for key, ref in named.items() if ref is not None}
 
     def pace(self) -> Pace:

@@ -39,6 +39,8 @@ def connection(settings: Settings, source: SourceTable) -> Connection:
         connect_timeout_s=source.connect_timeout_s,
         read_timeout_s=source.read_timeout_s,
         start_timeout_s=source.start_timeout_s,
+        login=source.login,
+        requests_per_s=source.requests_per_s,
         renew=secrets,
     )
 

@@ -170,7 +170,7 @@ def _its_own(source: Source, exc: SourceError) -> bool:
     if not source.capabilities.file_by_file:
         return False
     if isinstance(exc, RunFailed):
-        return exc.exit is Exit.VERIFICATION
+        return exc.exit in (Exit.VERIFICATION, Exit.VENDOR)
     if isinstance(exc, SourceUnavailable):
         if not exc.answered:
             return False

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flows.sources.base import Dialect, Record, no_record
+from flows.sources.mayan import MAYAN
 from flows.sources.rspace import RSPACE
 
-DIALECTS: dict[str, Dialect] = {RSPACE.system: RSPACE}
+DIALECTS: dict[str, Dialect] = {dialect.system: dialect for dialect in (RSPACE, MAYAN)}
 
 
 def record_of(system: str) -> Callable[[str], Record | None]:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import httpx
@@ -120,6 +120,20 @@ class Client:
         """POST a form, once. Raises SourceUnavailable: then nobody knows whether it arrived. Retry: no."""
         return self._request("POST", path, None, form, timeout_s)
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        files: Mapping[str, tuple[str, BinaryIO]] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+    ) -> Answer:
+        """Any request, once: with JSON, or a form, or a form with files. Raises as `post`. Retry: no."""
+        return self._request(method, path, None, form, timeout_s, json=json, files=files, more=headers)
+
     @contextmanager
     def stream(self, url: str, *, accept: str, refuse: Callable[[Answer], Exception]) -> Iterator[Download]:
         """Open a file. `url` may be a path at the base or a link; a link to another origin gets no credentials.
@@ -151,13 +165,19 @@ class Client:
         params: Mapping[str, str] | None,
         form: Mapping[str, str] | None,
         timeout_s: float,
+        *,
+        json: Any = None,
+        files: Mapping[str, tuple[str, BinaryIO]] | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> Answer:
         url = self.base + path
-        headers = {**self.headers, "Accept": "application/json"}
+        headers = {**self.headers, **(more or {}), "Accept": "application/json"}
         timeout = httpx.Timeout(timeout_s, connect=self._connection.connect_timeout_s)
         with (
             _mapped(_where(url)),
-            self._http.stream(method, url, params=params, data=form, headers=headers, timeout=timeout) as response,
+            self._http.stream(
+                method, url, params=params, data=form, json=json, files=files, headers=headers, timeout=timeout
+            ) as response,
         ):
             return _answer(response)
 
