@@ -44,6 +44,14 @@ def policies(settings: Settings | None) -> PolicyOf:
     return lambda key: settings.policy(key.source, key.scope)
 
 
+def not_configured(settings: Settings | None, keys: Iterable[ScopeKey]) -> list[str]:
+    """The sources of these scopes that the configuration does not have; none where there is no configuration."""
+    if settings is None:
+        return []
+    known = {table.name for table in settings.sources}
+    return [source for source in dict.fromkeys(key.source for key in keys) if source not in known]
+
+
 def lets_go(policy: Policy) -> bool:
     """Whether a policy ever lets a snapshot go."""
     return not policy.keeps_all() or policy.keep_at_most is not None

@@ -138,7 +138,7 @@ def simulated_policy(scopes: Sequence[str], config: Path | None, given: rules.Gi
     if path.exists() or config is not None or not rules.is_given(given):
         settings = configuration.load(path)
         source, _, scope = (scopes[0] if scopes else "").partition("/")
-        base = settings.policy(source, scope)
+        base = settings.policy(source, scope) if source else settings.file.policy.policy()
     return rules.replaced(base, given)
 
 
@@ -165,12 +165,14 @@ def _forget(
         if explain:
             from flows.cli.explain import explained
 
-            return explained(place, explain, policy_of, nights, now=now, json=json)
+            return explained(place, explain, policy_of, nights, now=now, given=given, json=json)
         keys = chosen(place.archive, names)
+        whole = kept_whole(place, keys, given)
         made = plan_for(place.archive, keys, policy_of, now=now, nights_of=nights)
         if when is not None:
             from flows.cli.calendar import at
 
+            tell_kept_whole(place, whole, json=json)
             return at(made, when, nights, now=now, json=json)
         if apply and rules.is_given(given) and confirm != made.forgetting:
             raise ConfigError(f"--confirm {confirm}: {made.forgetting} would be forgotten; look at the plan again")
@@ -180,8 +182,9 @@ def _forget(
             done = carry_out(place.archive, place.catalog, made, clock=lambda: datetime.now(UTC))
         assumed = _assumed(place, keys)
     if json:
-        told = {"snapshots": [verdict_json(s, v) for s in made.scopes for v in s.verdicts]}
-        print_json("forget", {**told, **plan_json(made, fuse, done), "nights_assumed": assumed})
+        told: dict[str, Any] = {"snapshots": [verdict_json(s, v) for s in made.scopes for v in s.verdicts]}
+        told |= {**plan_json(made, fuse, done), "nights_assumed": assumed, "not_configured": whole}
+        print_json("forget", told)
     else:
         for scope in made.scopes:
             print_scope(scope)
@@ -190,6 +193,7 @@ def _forget(
         if assumed and any(night for scope in made.scopes for night in scope.goes_on.values()):
             names = ", ".join(assumed)
             say(f"goes on: a night each day at 03:30 is assumed, no schedule is configured of {names}")
+        tell_kept_whole(place, whole)
         print_done(made, fuse, done, apply=apply, own=rules.is_given(given))
     return exit_code(made, fuse, apply=apply)
 
@@ -212,6 +216,24 @@ def _assumed(place: Opened, keys: Sequence[ScopeKey]) -> list[str]:
     from flows.schedule import scheduled
 
     return [s for s in dict.fromkeys(key.source for key in keys) if not scheduled(place.settings, s)]
+
+
+def kept_whole(place: Opened, keys: Sequence[ScopeKey], given: rules.Given | None = None) -> list[str]:
+    """The sources of which everything is kept because the configuration does not have them."""
+    from flows.retaining import not_configured
+
+    return [] if given and rules.is_given(given) else not_configured(place.settings, keys)
+
+
+def tell_kept_whole(place: Opened, sources: Sequence[str], *, json: bool = False) -> None:
+    """Say of which sources everything is kept, and how some of it is let go all the same."""
+    if json or place.settings is None:
+        return
+    for source in sources:
+        say(
+            f"{place.settings.policy(source, '').unset}; hint: a [[source]] of that name gives it a policy, and "
+            f"`strongroom forget {source} --keep-last 7` looks at rules for once"
+        )
 
 
 def exit_code(made: Plan, fuse: str, *, apply: bool) -> Exit:

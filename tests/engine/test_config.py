@@ -95,7 +95,17 @@ def test_a_source_s_own_policy_replaces_the_default_one(tmp_path: Path) -> None:
     settings = _load(tmp_path, f"[policy]\nkeep_daily = 3\n{LAB}policy = {{ keep_weekly = 2 }}\n")
 
     assert (settings.policy("lab", "all").keep_daily, settings.policy("lab", "all").keep_weekly) == (0, 2)
-    assert settings.policy("gone", "all").keep_daily == 3
+
+
+def test_a_source_that_is_not_configured_keeps_everything(tmp_path: Path) -> None:
+    """One that was taken out, or imported: the default policy is for configured sources. Its zone stays."""
+    text = "[policy]\nkeep_daily = 3\nkeep_at_most = '9y'\ntimezone = 'Europe/Vienna'\n"
+    settings = _load(tmp_path, f"{text}{LAB}[[source.scope]]\nkind = 'group'\nid = 7\n")
+
+    gone = settings.policy("gone", "all")
+    assert (gone.keeps_all(), gone.keep_at_most, gone.timezone) == (True, None, "Europe/Vienna")
+    assert gone.unset == "source gone is not in strongroom.toml: everything of it is kept"
+    assert settings.policy("lab", "group:8").keep_daily == 3  # a scope that was taken out of one that is there
 
 
 def test_a_scope_s_own_policy_replaces_its_source_s(tmp_path: Path) -> None:
