@@ -166,7 +166,9 @@ def problems(policy: Policy) -> list[str]:
                 "after a long pause they alone would keep next to nothing: add one, such as keep_last = 7"
             )
             break
-    if policy.keeps_all() and policy.keep_at_least != DAY:
+    if not policy.keep_at_least:
+        found.append(f"keep_at_least = {policy.keep_at_least}: a span of nothing; at least 1h; 1d if left out")
+    elif policy.keeps_all() and policy.keep_at_least != DAY:
         found.append(f"keep_at_least = {policy.keep_at_least}: says nothing, since no rule is set and all is kept")
     return found + _too_long(policy)
 

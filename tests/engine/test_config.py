@@ -97,17 +97,6 @@ def test_a_source_s_own_policy_replaces_the_default_one(tmp_path: Path) -> None:
     assert (settings.policy("lab", "all").keep_daily, settings.policy("lab", "all").keep_weekly) == (0, 2)
 
 
-def test_a_source_that_is_not_configured_keeps_everything(tmp_path: Path) -> None:
-    """One that was taken out, or imported: the default policy is for configured sources. Its zone stays."""
-    text = "[policy]\nkeep_daily = 3\nkeep_at_most = '9y'\ntimezone = 'Europe/Vienna'\n"
-    settings = _load(tmp_path, f"{text}{LAB}[[source.scope]]\nkind = 'group'\nid = 7\n")
-
-    gone = settings.policy("gone", "all")
-    assert (gone.keeps_all(), gone.keep_at_most, gone.timezone) == (True, None, "Europe/Vienna")
-    assert gone.unset == "source gone is not in strongroom.toml: everything of it is kept"
-    assert settings.policy("lab", "group:8").keep_daily == 3  # a scope that was taken out of one that is there
-
-
 def test_a_scope_s_own_policy_replaces_its_source_s(tmp_path: Path) -> None:
     """Also for the members of an every-scope; spans are text, and -1 is no limit."""
     text = f"""{LAB}policy = {{ keep_weekly = 2 }}
@@ -137,6 +126,7 @@ policy = {{ keep_last = 9 }}
         ("keep_daily = -2", "policy.keep_daily = -2"),
         ("keep_last = 3\nkeep_within = '14 days'", "policy.keep_within: '14 days' is no span"),
         ("keep_last = 3\nkeep_within = '0d'", "policy: keep_within = 0h: a span of nothing"),
+        ("keep_last = 3\nkeep_at_least = '0h'", "policy: keep_at_least = 0h: a span of nothing; at least 1h"),
         ("keep_yearly = 10\nkeep_at_most = '7y'", "policy: keep_at_most = 7y: shorter than what keep_yearly"),
         ("keep_last = 3\nkeep_at_least = '2d'\nkeep_at_most = '1d'", "shorter than what keep_at_least"),
         ("keep_at_least = '3d'", "policy: keep_at_least = 3d: says nothing"),
