@@ -200,14 +200,15 @@ def _forget(
 
 def chosen(store: Archive, names: Sequence[str]) -> list[ScopeKey]:
     """The scopes of the archive that are meant; none: all. Raises ConfigError for a name of none."""
+    from flows.retaining import never_kept
+
     known = store.scopes()
     found: list[ScopeKey] = []
     for name in names:
         source, _, scope = name.partition("/")
         mine = [key for key in known if key.source == source and scope in ("", key.scope)]
         if not mine:
-            listed = ", ".join(map(str, known[:5])) + (" …" if len(known) > 5 else "")
-            raise ConfigError(f"{name}: no snapshot of it was ever kept; there are: {listed or 'none'}")
+            raise ConfigError(f"{name}: {never_kept(map(str, known))}")
         found += [key for key in mine if key not in found]
     return found if names else known
 
