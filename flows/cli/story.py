@@ -83,6 +83,8 @@ def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) 
         # Its own Prefect server, whatever is configured for real work: a demo must not fill somebody's history.
         for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
             os.environ.pop(name, None)
+        # What is forgotten between the nights is part of no run.
+        os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
         ui = join_prefect(settings, passing=True).ui_url
         try:
             codes = [_night(server, path, place) for place in range(1, nights + 1)]
