@@ -118,7 +118,9 @@ def test_a_source_that_is_not_configured_keeps_everything(shell: Shell) -> None:
         assert told.returncode == 0, told
         assert said in told.stderr, (verb, told)
         assert "--keep-last" in told.stderr
-    assert said in shell.run("forget", "lab", "--simulate", "30 3 * * *").stdout
+    simulated = shell.run("forget", "lab", "--simulate", "30 3 * * *").stdout
+    assert said in simulated
+    assert "A all, · forgotten or none" in simulated
     assert f"lab/user: 6 snapshots, 6 stay, 0 go; {said}" in shell.run("forget").stdout
     plan = shell.json("forget", "--apply")
     assert (plan["forgetting"], plan["not_configured"]) == (0, ["lab"])
@@ -237,7 +239,10 @@ def test_what_is_kept_at_a_date(shell: Shell) -> None:
 
     assert [row["id"] for row in told["snapshots"]] == [None] * 3
     assert told["snapshots"][0]["taken_at"].startswith(f"{day}T03:30")
-    assert "to come" in shell.run("forget", "lab/user", "--at", day).stdout
+    said = shell.run("forget", "lab/user", "--at", day).stdout
+    assert "to come" in said
+    assert f"kept at the end of {day} UTC" in said
+    assert f"kept on {day} 12:00 UTC" in shell.run("forget", "lab/user", "--at", f"{day}T12:00").stdout
 
 
 def test_a_schedule_is_simulated_without_an_archive(shell: Shell, tmp_path: Path) -> None:

@@ -186,13 +186,14 @@ def _forget(
         told |= {**plan_json(made, fuse, done), "nights_assumed": assumed, "not_configured": whole}
         print_json("forget", told)
     else:
-        for scope in made.scopes:
+        there = [scope for scope in made.scopes if scope.verdicts or scope.refused]
+        for scope in there:
             print_scope(scope)
-        if not made.scopes:
+        if not there:
             out.print("no snapshots")
         if assumed and any(night for scope in made.scopes for night in scope.goes_on.values()):
             names = ", ".join(assumed)
-            say(f"goes on: a night each day at 03:30 is assumed, no schedule is configured of {names}")
+            say(f"goes on: a night each day at 03:30 is assumed, no schedule of {names} is configured")
         tell_kept_whole(place, whole)
         print_done(made, fuse, done, apply=apply, own=rules.is_given(given))
     return exit_code(made, fuse, apply=apply)
@@ -232,8 +233,8 @@ def tell_kept_whole(place: Opened, sources: Sequence[str], *, json: bool = False
         return
     for source in sources:
         say(
-            f"{place.settings.policy(source, '').unset}; hint: a [[source]] of that name gives it a policy, and "
-            f"`strongroom forget {source} --keep-last 7` looks at rules for once"
+            f"{place.settings.policy(source, '').unset}; hint: its [[source]], put back, gives it a policy; "
+            f"`strongroom forget {source} --keep-last 7` tries rules for once"
         )
 
 
