@@ -103,7 +103,8 @@ def backup(
     """Back up one scope of one source.
 
     `scope`: a configured name, or what the command line takes, such as `group:1234`. `config`: path of
-    strongroom.toml; none: $STRONGROOM_CONFIG, then the working directory. `at`: rehearse as if it were then.
+    strongroom.toml; none: $STRONGROOM_CONFIG, then the working directory. `at`: rehearse as if it were then:
+    what it makes is dated so, and nothing is forgotten.
     `due`: a verified snapshot taken since makes this run superfluous, and it is skipped. `tags`: of the snapshot.
     A run that is no part of a night ends with a `prune` of its scope, as a night does; that has an end of its own.
     Every end, good or bad, is a recorded result; run it again whenever you like: it goes on where it stopped.
@@ -217,10 +218,14 @@ def _by_night() -> bool:
 
 
 def _retain(config: str | None, keys: Sequence[ScopeKey], at: datetime | None) -> None:
-    """Apply retention to these scopes, as a run of its own; whatever comes of it, the backups stay as they are."""
+    """Apply retention to those of these scopes that have snapshots, as a run of its own.
+
+    `at`: only tell what would go then. Whatever comes of it, the backups stay as they are.
+    """
     try:
-        policy_of = policies(configuration.load(configuration.find(config)))
-        going = [str(key) for key in keys if lets_go(policy_of(key))]
+        settings = configuration.load(configuration.find(config))
+        policy_of, known = policies(settings), set(open_archive(settings).scopes())
+        going = [str(key) for key in keys if key in known and lets_go(policy_of(key))]
         if going:
             prune(config=config, scopes=going, at=at, free=False, return_state=True)
     except Exception as error:  # Prefect's own, of every kind: what is kept is kept

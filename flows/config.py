@@ -271,9 +271,16 @@ class Settings:
         return found
 
     def policy(self, source: str, scope: str) -> Policy:
-        """The retention policy of a scope: its own, else its source's, else the default one. Each stands whole."""
-        own = next((s.policy_of(scope) for s in self.sources if s.name == source), None)
-        return (own or self.file.policy).policy()
+        """The retention policy of a scope: its own, else its source's, else the default one. Each stands whole.
+
+        A source that is not configured, because it was taken out or imported, keeps everything: nobody said
+        how much of it may go.
+        """
+        for table in self.sources:
+            if table.name == source:
+                return (table.policy_of(scope) or self.file.policy).policy()
+        said = f"source {source} is not in {self.path.name}: everything of it is kept"
+        return Policy(timezone=self.file.policy.timezone, unset=said)
 
 
 def find(given: str | Path | None = None) -> Path:

@@ -18,12 +18,14 @@ from flows.sources.base import Source
 from flows.workbench import open_catalog
 from storage.archive import Archive, Damaged
 from storage.errors import BackendFailed, ObjectCorrupt
+from storage.scrub import strays
 
 HOST_FACT = "host"
 NETWORK = frozenset(
     {"nfs", "nfs4", "cifs", "smb", "smb3", "smbfs", "afpfs", "9p", "fuse.sshfs", "glusterfs", "ceph"}
 )
 CLOCK_TOLERANCE_S = 120
+MAX_NAMED = 5  # stray files
 _PROBE = "probe/hard-links"
 
 
@@ -37,7 +39,12 @@ def archive(store: Archive) -> str:
             raise BackendFailed(f"{store.backend.url}: does not give back what it took")
     finally:
         store.backend.delete(_PROBE)
-    return f"{store.backend.url}, id {store.id[:8]}, {len(store.snapshots())} snapshots, writable"
+    said = f"{store.backend.url}, id {store.id[:8]}, {len(store.snapshots())} snapshots, writable"
+    if found := list(strays(store)):
+        many = f"{len(found)} files that are none" if len(found) > 1 else "1 file that is none"
+        more = ", …" if len(found) > MAX_NAMED else ""
+        said += f"; {many} of an archive: {', '.join(found[:MAX_NAMED])}{more}; move it out"
+    return said
 
 
 def catalog(settings: Settings, store: Archive) -> str:

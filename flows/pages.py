@@ -29,7 +29,7 @@ from flows.retaining import Carried
 from storage.drill import Drilled
 from storage.listing import Entry
 from storage.planning import Plan
-from storage.prune import Freed
+from storage.prune import Freed, FreePlan
 from storage.records import RunRecord
 from storage.snapshot import ScopeKey, Snapshot, to_text
 from storage.upkeep import Scrubbed
@@ -253,6 +253,19 @@ def pruned_sentence(done: Carried, freed: Freed | None) -> str:
     if freed is not None:
         parts.append(f"{freed.bytes_freed:,} bytes freed, {freed.later_bytes:,} later")
     return "; ".join(parts)
+
+
+def rehearsed_sentence(made: Plan, space: FreePlan | None, confirm: int | None) -> str:
+    """What would be done of a plan, in one line."""
+    erased = sum(len(scope.erases) for scope in made.scopes)
+    parts = [f"rehearsed, nothing was done; by then {made.forgetting - erased} would be forgotten"]
+    if erased:
+        parts.append(f"{erased} would be erased")
+    if space is not None:
+        parts.append(f"{space.now_bytes:,} bytes would be freed, {space.later_bytes:,} later")
+    if fuse := made.fuse(confirm):
+        parts.append(f"the fuse would stop it: {fuse}")
+    return "; ".join([*made.refused, *parts])
 
 
 def masked(text: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flows.config import Settings
+from flows.errors import ConfigError
 from storage import erase, prune
 from storage.archive import Archive, Damaged
 from storage.catalog import Catalog
@@ -42,6 +43,30 @@ def policies(settings: Settings | None) -> PolicyOf:
     if settings is None:
         return lambda _: Policy()
     return lambda key: settings.policy(key.source, key.scope)
+
+
+def named(archive: Archive, names: Iterable[str]) -> list[ScopeKey]:
+    """The scopes of these names, such as lab/user, each once. Raises ConfigError for one that was never kept."""
+    known = {str(key): key for key in archive.scopes()}
+    names = list(dict.fromkeys(names))
+    if wrong := [name for name in names if name not in known]:
+        raise ConfigError(f"{', '.join(wrong)}: {never_kept(known)}", hint="a scope is named as SOURCE/SCOPE")
+    return [known[name] for name in names]
+
+
+def never_kept(known: Iterable[str]) -> str:
+    """What is said of the name of no scope."""
+    listed = list(known)
+    there = ", ".join(listed[:5]) + (" …" if len(listed) > 5 else "")
+    return f"no snapshot of it was ever kept; there are: {there or 'none'}"
+
+
+def not_configured(settings: Settings | None, keys: Iterable[ScopeKey]) -> list[str]:
+    """The sources of these scopes that the configuration does not have; none where there is no configuration."""
+    if settings is None:
+        return []
+    known = {table.name for table in settings.sources}
+    return [source for source in dict.fromkeys(key.source for key in keys) if source not in known]
 
 
 def lets_go(policy: Policy) -> bool:

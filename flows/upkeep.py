@@ -19,15 +19,16 @@ from flows import pages
 from flows.clock import SystemClock, new_id
 from flows.config import Settings
 from flows.errors import ConfigError, without_traceback
-from flows.retaining import Carried, carry_out, plan_for, policies
+from flows.retaining import Carried, carry_out, named, plan_for, policies
 from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
 from storage.catalog import Catalog
 from storage.drill import Drilled, pick
 from storage.drill import drill as give_back
 from storage.errors import StorageError
+from storage.index import pack_digest
 from storage.planning import Plan
-from storage.prune import Freed
+from storage.prune import Freed, plan_free
 from storage.prune import free as free_packs
 from storage.scrub import Report
 from storage.snapshot import ScopeKey, Snapshot
@@ -128,10 +129,10 @@ def upkeep(config: str | None = None) -> State[None]:
     if not _safe(done.report):
         return _damaged(done) or Completed(message=_read(done))
     pruned = prune(config=config, return_state=True)
+    if damaged := _damaged(done):
+        return Failed(name=damaged.name, message=f"{damaged.message}; {pruned.message}")
     message = f"{_read(done)}; {pruned.message}"
-    return _damaged(done) or (
-        Completed(message=message) if pruned.is_completed() else Failed(name=pruned.name, message=message)
-    )
+    return Completed(message=message) if pruned.is_completed() else Failed(name=pruned.name, message=message)
 
 
 @flow(name="prune", flow_run_name=_name, persist_result=False)
@@ -145,15 +146,19 @@ def prune(
     """Forget what the policies let go, of these scopes (such as lab/user) or of all, and free space.
 
     Ends as *Fuse*, with nothing done, where so many would go at once that a person has to look; `confirm` is the
-    number that this person says. Ends as *Refused* where scopes could not be planned; the others were pruned.
-    `at`: rehearse as if it were then. Run it again whenever you like.
+    number that this person says. Ends as *Refused* where scopes could not be planned; the others were pruned. A
+    scope of which no snapshot was ever kept stops it whole. `at`: only tell what would be done then; ends as
+    *Rehearsed*. Run it again whenever you like.
     """
     clock = SystemClock(at if at is None or at.tzinfo else at.replace(tzinfo=UTC))
     try:
         with _opened(config) as (settings, archive, catalog):
-            keys = archive.scopes() if scopes is None else [ScopeKey(*name.split("/", 1)) for name in scopes]
+            keys = archive.scopes() if scopes is None else named(archive, scopes)
             made = plan_what_goes(settings, archive, keys, clock.now())
             pages.plan(made)
+            if at is not None:
+                space = plan_free(archive, now=clock.now()) if free and not made.refused else None
+                return Completed(name="Rehearsed", message=pages.rehearsed_sentence(made, space, confirm))
             if fuse := made.fuse(confirm):
                 hint = f"look at `strongroom forget`; if it is meant, `--apply --confirm {made.forgetting}`"
                 return Failed(name="Fuse", message=f"nothing was forgotten: {fuse}; hint: {hint}")
@@ -175,9 +180,14 @@ def _scrub(settings: Settings, archive: Archive, catalog: Catalog) -> Scrubbed:
 
 
 def _safe(report: Report) -> bool:
-    """Whether it is known what every snapshot needs: a stray file elsewhere must not stop the freeing for ever."""
-    known = ("packs/", "snapshots/", "replaced/")
-    return not any(f.snapshots or f.name.startswith(known) for f in report.findings if not f.lost)
+    """Whether it is known what every snapshot needs: a stray file must not stop the freeing for ever.
+
+    Among the packs: what is called otherwise is none, and a pack that is missing for it is a finding of its own. A
+    manifest or a note under a wrong name may be the newest, which nothing else misses.
+    """
+    known = ("snapshots/", "replaced/")
+    doubts = (f for f in report.findings if not f.lost)
+    return not any(f.snapshots or pack_digest(f.name) or f.name.startswith(known) for f in doubts)
 
 
 def _damaged(done: Scrubbed) -> State[None] | None:

@@ -112,6 +112,7 @@ class Policy:
     timezone: str = "UTC"  # IANA name; hours, days, weeks, months and years are cut in this zone
     keep_at_least: Span = DAY  # floor: whatever is younger than that, seen from the newest that counts, stays
     keep_at_most: Span | None = None  # data that must go: older than that goes, rules or not, unless it is held
+    unset: str = "no rule is set: everything is kept"  # what is said where that is so
 
     @property
     def zone(self) -> ZoneInfo:
@@ -132,7 +133,8 @@ class Policy:
         return Policy(**{**kept, **given})
 
 
-RULES = tuple(f.name for f in fields(Policy) if f.name not in ("timezone", "keep_at_least", "keep_at_most"))
+_BESIDE = ("timezone", "keep_at_least", "keep_at_most", "unset")  # what a policy has beside its rules
+RULES = tuple(f.name for f in fields(Policy) if f.name not in _BESIDE)
 COUNTS = tuple(f"keep_{kind}" for kind in KINDS)
 SPANS = tuple(name for name in RULES if name.startswith("keep_within"))
 
@@ -164,7 +166,9 @@ def problems(policy: Policy) -> list[str]:
                 "after a long pause they alone would keep next to nothing: add one, such as keep_last = 7"
             )
             break
-    if policy.keeps_all() and policy.keep_at_least != DAY:
+    if not policy.keep_at_least:
+        found.append(f"keep_at_least = {policy.keep_at_least}: a span of nothing; at least 1h; 1d if left out")
+    elif policy.keeps_all() and policy.keep_at_least != DAY:
         found.append(f"keep_at_least = {policy.keep_at_least}: says nothing, since no rule is set and all is kept")
     return found + _too_long(policy)
 

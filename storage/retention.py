@@ -188,7 +188,7 @@ def decide(candidates: Iterable[Candidate], policy: Policy, *, now: datetime) ->
         if c.held:
             why = [*why, f"held: {c.held}"]
         if keeps_all:
-            why = [*why, "no rule is set: everything is kept"]
+            why = [*why, policy.unset]
         elif c.id not in places:
             why = [*why, *_waiting(c, counted, by_number, now)]
         if why:

@@ -24,7 +24,7 @@ from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 from storage.turns import Kept
 from storage.unnamed import read_sighting, unnamed_digest
-from storage.upkeep_records import ROLLED_BACK, Finding, Noted
+from storage.upkeep_records import ROLLED_BACK, STRAY, Finding, Noted
 from storage.wholeness import not_whole
 
 PIECE = 1 << 20  # bytes of a pack read at a time
@@ -109,7 +109,7 @@ def scrub(
     findings += not_whole(archive, [found for found in live if found.id not in hit], notes)
     findings += _bad_small_files(archive)
     findings += [Finding(name, problem) for name, problem in evidence.problems(archive.backend)]
-    findings += _strays(archive)
+    findings += [Finding(name, f"{STRAY}: put by somebody else, or renamed") for name in strays(archive)]
     findings += _bad_descriptions(archive)
     return Report(
         findings=tuple(findings),
@@ -268,7 +268,7 @@ def _bad_small_files(archive: Archive) -> Iterator[Finding]:
             yield Finding(name, f"cannot be read: {exc}")
 
 
-def _strays(archive: Archive) -> Iterator[Finding]:
+def strays(archive: Archive) -> Iterator[str]:
     """Files that no archive has. Named, because a misplaced pack or manifest looks like that."""
     for name in archive.backend.list(""):
         folder = name.partition("/")[0]
@@ -285,7 +285,7 @@ def _strays(archive: Archive) -> Iterator[Finding]:
             "leases": lease.is_lease(name),
         }
         if not known.get(folder, False):
-            yield Finding(name, "no file of an archive: put by somebody else, or renamed")
+            yield name
 
 
 def _bad_descriptions(archive: Archive) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from storage.snapshot import ScopeKey, from_text, to_text
 
 FORMAT = 1
 ROLLED_BACK = "rolled back"  # how the problem of a head that is gone begins
+STRAY = "no file of an archive"  # how that of a file begins that has no business there
 Heads = Mapping[str, tuple[int, str]]  # "source/scope" -> number and id of the newest link of its chain
 
 
@@ -32,6 +33,11 @@ class Finding:
     def lost_head(self) -> bool:
         """A head that was noted is gone: the archive is older than it was."""
         return self.problem.startswith(ROLLED_BACK)
+
+    @property
+    def stray(self) -> bool:
+        """A file that no archive has: put there by somebody else, or renamed. It may hold anything."""
+        return self.problem.startswith(STRAY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Promise
 from storage.writer import Writer
 from tests.doubles import draft, new_archive, noise
+from tests.test_cli_retention import SOURCE
 from tests.test_cli_upkeep import Shell
 
 USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
@@ -27,7 +28,7 @@ NOW = datetime.now(UTC)
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Three nights of one scope and one of another, each with content of its own; the policy keeps two."""
-    (tmp_path / "strongroom.toml").write_text("[policy]\nkeep_last = 2\n")
+    (tmp_path / "strongroom.toml").write_text(f"[policy]\nkeep_last = 2\n{SOURCE}")
     new_archive(LocalDisk(tmp_path / "archive"))
     monkeypatch.chdir(tmp_path)
     made = Shell(tmp_path, capsys)
@@ -92,7 +93,7 @@ def test_a_wrong_duration_is_refused(shell: Shell, duration: str) -> None:
 
 def test_what_must_go_by_the_policy_is_erased(shell: Shell) -> None:
     """`keep_at_most` overrides rules and floors: its content goes at once, and the fuse looks at it, too."""
-    (shell.folder / "strongroom.toml").write_text('[policy]\nkeep_at_most = "32d"\n')
+    (shell.folder / "strongroom.toml").write_text(f'[policy]\nkeep_at_most = "32d"\n{SOURCE}')
     plan = shell.json("forget")
     assert {row["number"]: row["verdict"] for row in plan["snapshots"] if row["scope"] == "user"} == {
         1: "erase", 2: "erase", 3: "keep",

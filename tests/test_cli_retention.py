@@ -22,7 +22,8 @@ from tests.doubles import NIGHT, draft, new_archive, noise
 from tests.test_cli_upkeep import Shell
 
 USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
-POLICY = '[policy]\ntimezone = "UTC"\nkeep_daily = 3\n'
+SOURCE = '[[source]]\nname = "lab"\nsystem = "rspace"\nurl = "http://127.0.0.1:9"\napi_key = { env = "NONE" }\n'
+POLICY = f'[policy]\ntimezone = "UTC"\nkeep_daily = 3\n{SOURCE}'
 EMPTY = Check(LEVEL, Outcome.FAILED, got="0", promised="12", reason="empty: nothing is in it")
 TODAY = datetime.now(UTC).replace(hour=0, minute=30, second=0, microsecond=0)
 
@@ -85,8 +86,7 @@ def test_forget_shows_every_verdict_and_changes_nothing(shell: Shell) -> None:
 def test_a_configured_schedule_says_when_they_go(shell: Shell) -> None:
     """The source's own cron line, and nothing assumed."""
     (shell.folder / "strongroom.toml").write_text(
-        POLICY + '[[source]]\nname = "lab"\nsystem = "rspace"\nurl = "http://127.0.0.1:9"\n'
-        'api_key = { env = "NONE" }\nschedule = { cron = "15 4 * * 0" }\n[[source.scope]]\nkind = "user"\n'
+        f'{POLICY}schedule = {{ cron = "15 4 * * 0" }}\n[[source.scope]]\nkind = "user"\n'
     )
 
     told = shell.json("forget", "lab/user")
@@ -107,9 +107,37 @@ def test_forget_applies_and_the_catalog_follows(shell: Shell) -> None:
     assert shell.json("forget", "--apply")["forgotten"] == []
 
 
+def test_a_source_that_is_not_configured_keeps_everything(shell: Shell) -> None:
+    """The default policy is for what is configured: each answer says so, and how to let some of it go."""
+    (shell.folder / "strongroom.toml").write_text(POLICY.replace('"lab"', '"other"'))
+    said = "source lab is not in strongroom.toml: everything of it is kept"
+    newest = ident(shell, 6)
+
+    for verb in (["forget"], ["prune"], ["forget", "--explain", newest], ["forget", "--at", "2099-01-01"]):
+        told = shell.run(*verb)
+        assert told.returncode == 0, told
+        assert said in told.stderr, (verb, told)
+        assert "--keep-last" in told.stderr
+    simulated = shell.run("forget", "lab", "--simulate", "30 3 * * *").stdout
+    assert said in simulated
+    assert "A all, · forgotten or none" in simulated
+    assert f"lab/user: 6 snapshots, 6 stay, 0 go; {said}" in shell.run("forget").stdout
+    plan = shell.json("forget", "--apply")
+    assert (plan["forgetting"], plan["not_configured"]) == (0, ["lab"])
+    assert {row["verdict"] for row in plan["snapshots"]} == {"keep"}
+    assert plan["snapshots"][0]["reasons"][-1] == said
+    assert shell.json("prune", "--apply")["not_configured"] == ["lab"]
+    assert shell.json("forget", "--explain", newest)["snapshot"]["policy"] == said
+    assert live(shell) == [1, 2, 3, 4, 5, 6]
+
+    own = shell.run("forget", "lab/user", "--keep-last", "5", "--apply", "--confirm", "1")
+    assert (own.returncode, live(shell)) == (0, [2, 3, 4, 5, 6])
+    assert said not in own.stderr
+
+
 def test_the_fuse_stops_a_forgetting_until_the_exact_number_is_said(shell: Shell) -> None:
     """Five of nine are more than three: exit code 3, nothing done; only 5 confirms it."""
-    (shell.folder / "strongroom.toml").write_text("[policy]\nkeep_last = 1\n")
+    (shell.folder / "strongroom.toml").write_text(f"[policy]\nkeep_last = 1\n{SOURCE}")
 
     blown = shell.run("forget", "--apply")
     wrong = shell.run("forget", "--apply", "--confirm", "4")
@@ -211,7 +239,10 @@ def test_what_is_kept_at_a_date(shell: Shell) -> None:
 
     assert [row["id"] for row in told["snapshots"]] == [None] * 3
     assert told["snapshots"][0]["taken_at"].startswith(f"{day}T03:30")
-    assert "to come" in shell.run("forget", "lab/user", "--at", day).stdout
+    said = shell.run("forget", "lab/user", "--at", day).stdout
+    assert "to come" in said
+    assert f"kept at the end of {day} UTC" in said
+    assert f"kept on {day} 12:00 UTC" in shell.run("forget", "lab/user", "--at", f"{day}T12:00").stdout
 
 
 def test_a_schedule_is_simulated_without_an_archive(shell: Shell, tmp_path: Path) -> None:

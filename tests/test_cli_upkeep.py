@@ -150,6 +150,21 @@ def test_max_duration_ends_the_reading(shell: Shell) -> None:
     assert shell.run("scrub", "--max-duration", "0s").returncode == 2
 
 
+def test_a_stray_file_among_the_packs_is_told_with_what_to_do_and_left(shell: Shell) -> None:
+    """By scrub and doctor, each with its name; nobody deletes it."""
+    stray = packs(shell)[0].with_name("notes.txt")
+    stray.write_text("an editor's")
+    name = stray.relative_to(shell.folder / "archive").as_posix()
+
+    scrubbed, asked = shell.run("scrub"), shell.run("doctor")
+
+    assert scrubbed.returncode == 4
+    assert f"error: {name}: no file of an archive" in scrubbed.stderr
+    assert "hint: move it out of the archive" in scrubbed.stderr
+    assert f"1 file that is none of an archive: {name}; move it out" in asked.stdout
+    assert stray.exists()
+
+
 def test_scrub_of_a_named_archive_leaves_nothing(shell: Shell) -> None:
     """A copy has no history: it says so, and how to read all of it."""
     shutil.copytree(shell.folder / "archive", shell.folder / "copy")

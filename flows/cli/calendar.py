@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from storage.planning import Nights, Plan
 
 # From the rule that keeps longest to the one that keeps shortest: a day is shown by the first that keeps it.
-RULES = ("yearly", "monthly", "weekly", "daily", "hourly", "last", "within", "tag", "hold", "floor")
-_SIGNS = dict(zip(RULES, "YMWDHLITHF", strict=True)) | {"hold": "#"}
+RULES = ("all", "yearly", "monthly", "weekly", "daily", "hourly", "last", "within", "tag", "hold", "floor")
+_SIGNS = dict(zip(RULES, "AYMWDHLITHF", strict=True)) | {"hold": "#"}
 # Of Okabe and Ito's palette, which people who see fewer colours can tell apart (https://jfly.uni-koeln.de/color/).
-_COLOURS = dict(zip(RULES, ("#d55e00", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#0072b2", "#cc79a7", "#cc79a7",
-                            "#000000", "#999999"), strict=True))  # fmt: skip
+_COLOURS = dict(zip(RULES, ("#0072b2", "#d55e00", "#e69f00", "#56b4e9", "#009e73", "#0072b2", "#0072b2",
+                            "#cc79a7", "#cc79a7", "#000000", "#999999"), strict=True))  # fmt: skip
 _NONE, _OUTSIDE = "·", " "
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -146,7 +146,8 @@ def _days(kept: list[Verdict], policy: Policy) -> dict[date, str]:
     """By which rule each day's snapshot stays; of several of a day, the one that stays longest."""
     days: dict[date, str] = {}
     for verdict in kept:
-        found, on = strongest(verdict.reasons), verdict.candidate.taken_at.astimezone(policy.zone).date()
+        found = "all" if policy.keeps_all() else strongest(verdict.reasons)
+        on = verdict.candidate.taken_at.astimezone(policy.zone).date()
         days[on] = min(found, days.get(on, found), key=RULES.index)
     return days
 
@@ -183,6 +184,9 @@ def at(made: Plan, when: datetime, nights_of: Callable[[ScopeKey], Nights], *, n
             (v.candidate.id[:8] if here else "to come", str(key), day(v.candidate.taken_at), "; ".join(v.reasons))
             for key, v, here in rows
         ]
-        out.print(f"kept on {when:%Y-%m-%d %H:%M} UTC, if every night until then goes well: {len(rows)}")
+        # A date that was given is meant with its whole day, so that its end is asked for.
+        whole = when == when.replace(hour=0, minute=0, second=0, microsecond=0)
+        then = f"at the end of {when - timedelta(days=1):%Y-%m-%d}" if whole else f"on {when:%Y-%m-%d %H:%M}"
+        out.print(f"kept {then} UTC, if every night until then goes well: {len(rows)}")
         print_table("", ("id", "scope", "taken", "reasons"), cells)
     return Exit.PARTLY if made.refused else Exit.DONE

@@ -10,7 +10,7 @@ from flows.cli import rules
 from flows.cli.console import complain, day, out, print_json
 from flows.cli.decide import find_live
 from flows.cli.opened import Opened
-from flows.cli.retain import goes_on_text, verdict_json, verdict_word
+from flows.cli.retain import goes_on_text, kept_whole, tell_kept_whole, verdict_json, verdict_word
 from flows.cli.views import decision_json, standing_json, standing_text
 from flows.errors import Exit
 
@@ -29,6 +29,7 @@ def explained(
     nights_of: Callable[[ScopeKey], Nights],
     *,
     now: datetime,
+    given: rules.Given,
     json: bool,
 ) -> int:
     """Print it; exit code 3 where its scope is refused."""
@@ -55,6 +56,7 @@ def explained(
         print_json("explain", {"snapshot": shape})
     else:
         _tell(scope, verdict, found, made, after)
+        tell_kept_whole(place, kept_whole(place, [found.key], given))
     return Exit.PARTLY if scope.refused else Exit.DONE
 
 

@@ -13,9 +13,11 @@ from flows.cli.retain import (
     ApplyOption,
     ConfirmOption,
     exit_code,
+    kept_whole,
     plan_json,
     print_done,
     print_scope,
+    tell_kept_whole,
     verdict_json,
 )
 from flows.errors import ConfigError
@@ -50,7 +52,9 @@ def prune(
     at_most = _duration(max_duration)
     now = datetime.now(UTC)
     with opened(archive, config) as place:
-        made = plan_for(place.archive, place.archive.scopes(), policies(place.settings), now=now)
+        keys = place.archive.scopes()
+        whole = kept_whole(place, keys)
+        made = plan_for(place.archive, keys, policies(place.settings), now=now)
         fuse = made.fuse(confirm)
         space, done, freed = plan_free(place.archive, now=now), None, None
         if apply and not fuse:
@@ -60,12 +64,13 @@ def prune(
             freed = None if made.refused else free(place.archive, clock=clock, max_duration=at_most)
     if json:
         going = [verdict_json(s, v) for s in made.scopes for v in (*s.forgets, *s.erases)]
-        shape = {"going": going, **plan_json(made, fuse, done)}
+        shape = {"going": going, **plan_json(made, fuse, done), "not_configured": whole}
         print_json("prune", {**shape, "space": space_json(space), "freed": freed and freed_json(freed)})
         return exit_code(made, fuse, apply=apply)
     for scope in made.scopes:
         if scope.forgets or scope.erases:
             print_scope(scope, only_going=True)
+    tell_kept_whole(place, whole)
     print_done(made, fuse, done, apply=apply)
     _print_space(space, freed)
     return exit_code(made, fuse, apply=apply)

@@ -138,7 +138,7 @@ def simulated_policy(scopes: Sequence[str], config: Path | None, given: rules.Gi
     if path.exists() or config is not None or not rules.is_given(given):
         settings = configuration.load(path)
         source, _, scope = (scopes[0] if scopes else "").partition("/")
-        base = settings.policy(source, scope)
+        base = settings.policy(source, scope) if source else settings.file.policy.policy()
     return rules.replaced(base, given)
 
 
@@ -165,12 +165,14 @@ def _forget(
         if explain:
             from flows.cli.explain import explained
 
-            return explained(place, explain, policy_of, nights, now=now, json=json)
+            return explained(place, explain, policy_of, nights, now=now, given=given, json=json)
         keys = chosen(place.archive, names)
+        whole = kept_whole(place, keys, given)
         made = plan_for(place.archive, keys, policy_of, now=now, nights_of=nights)
         if when is not None:
             from flows.cli.calendar import at
 
+            tell_kept_whole(place, whole, json=json)
             return at(made, when, nights, now=now, json=json)
         if apply and rules.is_given(given) and confirm != made.forgetting:
             raise ConfigError(f"--confirm {confirm}: {made.forgetting} would be forgotten; look at the plan again")
@@ -180,30 +182,34 @@ def _forget(
             done = carry_out(place.archive, place.catalog, made, clock=lambda: datetime.now(UTC))
         assumed = _assumed(place, keys)
     if json:
-        told = {"snapshots": [verdict_json(s, v) for s in made.scopes for v in s.verdicts]}
-        print_json("forget", {**told, **plan_json(made, fuse, done), "nights_assumed": assumed})
+        told: dict[str, Any] = {"snapshots": [verdict_json(s, v) for s in made.scopes for v in s.verdicts]}
+        told |= {**plan_json(made, fuse, done), "nights_assumed": assumed, "not_configured": whole}
+        print_json("forget", told)
     else:
-        for scope in made.scopes:
+        there = [scope for scope in made.scopes if scope.verdicts or scope.refused]
+        for scope in there:
             print_scope(scope)
-        if not made.scopes:
+        if not there:
             out.print("no snapshots")
         if assumed and any(night for scope in made.scopes for night in scope.goes_on.values()):
             names = ", ".join(assumed)
-            say(f"goes on: a night each day at 03:30 is assumed, no schedule is configured of {names}")
+            say(f"goes on: a night each day at 03:30 is assumed, no schedule of {names} is configured")
+        tell_kept_whole(place, whole)
         print_done(made, fuse, done, apply=apply, own=rules.is_given(given))
     return exit_code(made, fuse, apply=apply)
 
 
 def chosen(store: Archive, names: Sequence[str]) -> list[ScopeKey]:
     """The scopes of the archive that are meant; none: all. Raises ConfigError for a name of none."""
+    from flows.retaining import never_kept
+
     known = store.scopes()
     found: list[ScopeKey] = []
     for name in names:
         source, _, scope = name.partition("/")
         mine = [key for key in known if key.source == source and scope in ("", key.scope)]
         if not mine:
-            listed = ", ".join(map(str, known[:5])) + (" …" if len(known) > 5 else "")
-            raise ConfigError(f"{name}: no snapshot of it was ever kept; there are: {listed or 'none'}")
+            raise ConfigError(f"{name}: {never_kept(map(str, known))}")
         found += [key for key in mine if key not in found]
     return found if names else known
 
@@ -212,6 +218,24 @@ def _assumed(place: Opened, keys: Sequence[ScopeKey]) -> list[str]:
     from flows.schedule import scheduled
 
     return [s for s in dict.fromkeys(key.source for key in keys) if not scheduled(place.settings, s)]
+
+
+def kept_whole(place: Opened, keys: Sequence[ScopeKey], given: rules.Given | None = None) -> list[str]:
+    """The sources of which everything is kept because the configuration does not have them."""
+    from flows.retaining import not_configured
+
+    return [] if given and rules.is_given(given) else not_configured(place.settings, keys)
+
+
+def tell_kept_whole(place: Opened, sources: Sequence[str], *, json: bool = False) -> None:
+    """Say of which sources everything is kept, and how some of it is let go all the same."""
+    if json or place.settings is None:
+        return
+    for source in sources:
+        say(
+            f"{place.settings.policy(source, '').unset}; hint: its [[source]], put back, gives it a policy; "
+            f"`strongroom forget {source} --keep-last 7` tries rules for once"
+        )
 
 
 def exit_code(made: Plan, fuse: str, *, apply: bool) -> Exit:

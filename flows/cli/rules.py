@@ -108,7 +108,7 @@ def _tags(text: str) -> frozenset[str]:
 def told(policy: Policy) -> str:
     """A policy in one line."""
     if policy.keeps_all() and policy.keep_at_most is None:
-        return "no rule is set: everything is kept"
+        return policy.unset
     rules = [rule.name if rule.span else f"{rule.kind} {_many(rule.limit)}" for rule in policy.rules()]
     rules += [f"tags {'+'.join(sorted(tags))}" for tags in policy.keep_tags]
     said = ", ".join(rules) if rules else "everything"

@@ -1,7 +1,8 @@
 """The demo's story: some nights of a made-up lab, through the real flows on a real Prefect server.
 
 The nights are the demo's own: its server's clock moves on a day at a time, and the flows are told to rehearse
-that date. Everything else is what a user's own night does.
+that date. Rehearsed nights let nothing go, so the demo does that itself, in the archive that it made. Everything
+else is what a user's own night does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from flows.cli.console import complain, day, number, out, print_json, print_table, say
 from flows.cli.make import join_prefect, leave_prefect, overall
+from flows.clock import SystemClock
 from flows.demo import DemoServer, World, announce
 from flows.errors import Exit
 from storage.archive import Archive, open_url
@@ -81,6 +83,8 @@ def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) 
         # Its own Prefect server, whatever is configured for real work: a demo must not fill somebody's history.
         for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
             os.environ.pop(name, None)
+        # What is forgotten between the nights is part of no run.
+        os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
         ui = join_prefect(settings, passing=True).ui_url
         try:
             codes = [_night(server, path, place) for place in range(1, nights + 1)]
@@ -110,10 +114,25 @@ def _night(server: DemoServer, path: Path, place: int) -> int:
 
     if place > 1:
         server.world.pass_nights(1)
-    at = server.world.now()
-    state = nightly(None, str(path), at, return_state=True)
-    out.print(f"night {place}, {at:%Y-%m-%d}: {state.message}", markup=False)
+    clock = SystemClock(server.world.now())
+    state = nightly(None, str(path), clock.now(), return_state=True)
+    out.print(f"night {place}, {clock.now():%Y-%m-%d}: {state.message}", markup=False)
+    _let_go(path, clock)
     return Exit.DONE if state.is_completed() else Exit.PARTLY
+
+
+def _let_go(path: Path, clock: SystemClock) -> None:
+    """Forget what the policy lets go by that night."""
+    from flows import config as configuration
+    from flows.retaining import carry_out, plan_for, policies
+    from flows.workbench import open_archive, open_catalog
+
+    settings = configuration.load(path)
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
+        made = plan_for(archive, archive.scopes(), policies(settings), now=clock.now())
+        if not made.fuse():
+            carry_out(archive, catalog, made, clock=clock.now)
 
 
 def _print_snapshots(archive: Archive) -> None:

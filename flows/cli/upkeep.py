@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from storage.upkeep import Scrubbed
 
 
+_STRAY = "move it out of the archive, or give it its name back; it is never read nor deleted"
 _OLDER = "bring the newer archive back; to go on with this one all the same, move catalog.db away"
 
 
@@ -111,7 +112,8 @@ def _print_scrub(done: Scrubbed, *, json: bool) -> None:
             hit = (
                 f" (snapshots {', '.join(found[:8] for found in finding.snapshots)})" if finding.snapshots else ""
             )
-            complain(f"{finding.name}: {finding.problem}{hit}", _OLDER if finding.lost_head else "")
+            hint = _OLDER if finding.lost_head else _STRAY if finding.stray else ""
+            complain(f"{finding.name}: {finding.problem}{hit}", hint)
         read = f"{number(report.bytes_read)} bytes in {report.packs_read} of {report.packs} packs"
         out.print(f"{read}, {report.snapshots} snapshots: {len(report.findings) or 'no'} findings")
         for key, (n, head) in sorted(report.heads.items()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import BytesIO
 from itertools import repeat
 from typing import Any
@@ -85,6 +86,43 @@ def test_a_blown_fuse_is_an_end_of_its_own_and_no_backups(home: Home, api: httpx
     assert live(home) == [6, 7]
 
 
+def test_a_rehearsed_prune_changes_nothing(home: Home, api: httpx.Client) -> None:
+    """`at` asks what would be done then; so does a rehearsed night. Nothing is forgotten, freed, or erased."""
+    older(home, 3, keep_last=2)
+    before = sorted(path for path in (home.folder / "archive").rglob("*") if path.is_file())
+    later = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+    with home.process("serve"):
+        until("the flows are served", lambda: lives(api))
+        made = start(api, "prune/prune", at=later)
+        until("the prune ended", lambda: ended(api, made))
+        told = state(api, made)
+        assert (told["type"], told["name"]) == ("COMPLETED", "Rehearsed")
+        assert "nothing was done; by then 1 would be forgotten" in told["message"]
+        assert "0 bytes would be freed" in told["message"]
+        assert sorted(path for path in (home.folder / "archive").rglob("*") if path.is_file()) == before
+
+        night = start(api, "nightly/nightly", at=datetime.now(UTC).isoformat())
+        until("the night ended", lambda: ended(api, night))
+        assert state(api, night)["type"] == "COMPLETED"
+    newest = prunes(api)[0]["state"]
+    assert (newest["name"], live(home)) == ("Rehearsed", [1, 2, 3, 4])
+    assert "2 would be forgotten" in newest["message"]
+
+
+def test_a_prune_of_scopes_that_are_none_does_nothing(home: Home, api: httpx.Client) -> None:
+    """A misspelt one stops it whole, before anything is planned; the sentence says which there are."""
+    older(home, 3, keep_last=2)
+    with home.process("serve"):
+        until("the flows are served", lambda: lives(api))
+        for wrong in ("lab/usr", "lab", "lab/"):
+            made = start(api, "prune/prune", scopes=["lab/user", wrong])
+            until("the prune ended", partial(ended, api, made))
+            told = state(api, made)
+            assert (told["type"], told["name"]) == ("FAILED", "Failed")
+            assert f"{wrong}: no snapshot of it was ever kept; there are: lab/user" in told["message"]
+    assert live(home) == [1, 2, 3]
+
+
 def test_who_serves_prunes_once_a_night_and_with_upkeep(home: Home, api: httpx.Client) -> None:
     """Dispatched backups leave it to the night; a damaged manifest refuses its scope; upkeep frees."""
     older(home, 3, keep_last=2)
@@ -99,6 +137,12 @@ def test_who_serves_prunes_once_a_night_and_with_upkeep(home: Home, api: httpx.C
         (kept_up,) = run(api, "upkeep")
         assert kept_up["type"] == "COMPLETED"
         assert "0 forgotten; 0 bytes freed" in kept_up["message"]
+
+        (home.folder / "archive" / "packs" / "notes.txt").write_text("an editor's")
+        (strayed,) = run(api, "upkeep")
+        assert (strayed["type"], strayed["name"]) == ("FAILED", "Damaged")
+        assert "packs/notes.txt: no file of an archive" in strayed["message"]
+        assert "0 forgotten; 0 bytes freed" in strayed["message"]
 
         path = home.folder / "archive" / store(home).snapshots(USER)[0].name
         path.chmod(0o600)

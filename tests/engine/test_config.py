@@ -95,7 +95,6 @@ def test_a_source_s_own_policy_replaces_the_default_one(tmp_path: Path) -> None:
     settings = _load(tmp_path, f"[policy]\nkeep_daily = 3\n{LAB}policy = {{ keep_weekly = 2 }}\n")
 
     assert (settings.policy("lab", "all").keep_daily, settings.policy("lab", "all").keep_weekly) == (0, 2)
-    assert settings.policy("gone", "all").keep_daily == 3
 
 
 def test_a_scope_s_own_policy_replaces_its_source_s(tmp_path: Path) -> None:
@@ -127,6 +126,7 @@ policy = {{ keep_last = 9 }}
         ("keep_daily = -2", "policy.keep_daily = -2"),
         ("keep_last = 3\nkeep_within = '14 days'", "policy.keep_within: '14 days' is no span"),
         ("keep_last = 3\nkeep_within = '0d'", "policy: keep_within = 0h: a span of nothing"),
+        ("keep_last = 3\nkeep_at_least = '0h'", "policy: keep_at_least = 0h: a span of nothing; at least 1h"),
         ("keep_yearly = 10\nkeep_at_most = '7y'", "policy: keep_at_most = 7y: shorter than what keep_yearly"),
         ("keep_last = 3\nkeep_at_least = '2d'\nkeep_at_most = '1d'", "shorter than what keep_at_least"),
         ("keep_at_least = '3d'", "policy: keep_at_least = 3d: says nothing"),

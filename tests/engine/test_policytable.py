@@ -107,3 +107,16 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     assert sorted(line.split(" ")[0].rstrip(":") for line in told.split("\n")) == [
         "policy.keep_daily", "policy.keep_last", "policy.timezone",
     ]  # fmt: skip
+
+
+def test_a_source_that_is_not_configured_keeps_everything(tmp_path: Path) -> None:
+    """One that was taken out, or imported: the default policy is for configured sources. Its zone stays."""
+    path = tmp_path / "strongroom.toml"
+    default = "[policy]\nkeep_daily = 3\nkeep_at_most = '9y'\ntimezone = 'Europe/Vienna'\n"
+    path.write_text(f"{default}[[source]]\n{LAB}[[source.scope]]\nkind = 'group'\nid = 7\n", encoding="utf-8")
+    settings = config.load(path)
+
+    gone = settings.policy("gone", "all")
+    assert (gone.keeps_all(), gone.keep_at_most, gone.timezone) == (True, None, "Europe/Vienna")
+    assert gone.unset == "source gone is not in strongroom.toml: everything of it is kept"
+    assert settings.policy("lab", "group:8").keep_daily == 3  # a scope that was taken out of one that is there

@@ -152,7 +152,8 @@ REFUSED = {
     "timezone = ''": Policy(timezone=""),
     "timezone = '../UTC'": Policy(timezone="../UTC"),
     "keep_at_least = 3d: says nothing": Policy(keep_at_least=Span(days=3)),
-    "keep_at_least = 0h: says nothing": Policy(keep_at_least=Span()),
+    "keep_at_least = 0h: a span of nothing; at least 1h": Policy(keep_last=1, keep_at_least=Span()),
+    "keep_at_least = 0h: a span of": Policy(keep_at_least=Span()),
     "keep_tags: spans and tags only add": Policy(keep_tags=(A,)),
     "keep_at_most = 0h: a span of nothing": Policy(keep_daily=1, keep_at_most=Span()),
     "keep_at_most = 23h: shorter than what keep_at_least promises (1d)": Policy(
@@ -216,7 +217,7 @@ def test_a_span_needs_a_count_beside_it(name: str) -> None:
         Policy(timezone="Pacific/Auckland"),
         Policy(keep_at_most=Span(years=10)),  # keep all, and no more than ten years
         Policy(keep_tags=(A,), keep_last=1),
-        Policy(keep_last=1, keep_at_least=Span()),
+        Policy(keep_last=1, keep_at_least=Span(hours=1)),
         Policy(keep_last=1, keep_at_least=Span(days=3)),
         Policy(keep_last=1, keep_at_least=Span(days=3), keep_at_most=Span(days=3)),
         Policy(keep_last=1, keep_at_most=DAY),

@@ -205,8 +205,8 @@ def test_uncounted_snapshots_change_no_verdict_of_counted_ones(
     assert together == ids(counted, policy)
 
 
-def test_long_histories_are_decided_fast_enough_to_be_decided_nightly() -> None:
-    """Thirty years of nights: the work grows with their number, not with its square."""
+def test_of_thirty_years_of_nights_few_stay() -> None:
+    """As many as the rules name, and the floors."""
     many = [Candidate(str(n), n, START + n * NIGHT, n % 7 != 0) for n in range(11_000)]
 
     assert len(ids(many, Policy(keep_daily=14, keep_weekly=8, keep_monthly=24, keep_yearly=10))) < 60
