@@ -15,7 +15,7 @@ from flows.clock import Clock
 from flows.errors import ConfigError, Exit
 from flows.export import Scope, shown
 from flows.runlog import End, RunLog
-from flows.sources.base import Dialect
+from flows.sources.base import Dialect, Imports
 from storage.archive import Archive
 from storage.catalog import Catalog
 from storage.records import Ended, RunRecord
@@ -53,6 +53,9 @@ def import_files(
     unlike those of about its date, is kept, quarantined. Retry: yes; importing a file again makes another snapshot
     that shares every byte.
     """
+    imports = dialect.imports
+    if imports is None:
+        raise ConfigError(f"{dialect.system}: there are no export files of it that could be imported")
     for file in files:
         if not file.is_file():
             raise ConfigError(f"{file}: no such file")
@@ -63,18 +66,21 @@ def import_files(
     if at is not None and at > clock.now():
         raise ConfigError(f"--at {at:%Y-%m-%d %H:%M}: lies in the future")
     key = ScopeKey(source, scope.name)
-    dated = sorted((min(at or dialect.made_at(file), clock.now()), file) for file in files)
-    return [_import(archive, catalog, dialect, key, scope, file, made, at, clock, tags) for made, file in dated]
+    dated = sorted((min(at or imports.made_at(file), clock.now()), file) for file in files)
+    return [
+        _import(archive, catalog, dialect, imports, key, scope, file, made, at, clock, tags)
+        for made, file in dated
+    ]
 
 
 def _import(
-    archive: Archive, catalog: Catalog, dialect: Dialect, key: ScopeKey, scope: Scope, file: Path, made: datetime,
-    at: datetime | None, clock: Clock, tags: tuple[str, ...],
+    archive: Archive, catalog: Catalog, dialect: Dialect, imports: Imports, key: ScopeKey, scope: Scope, file: Path,
+    made: datetime, at: datetime | None, clock: Clock, tags: tuple[str, ...],
 ) -> Imported:  # fmt: skip
     log = RunLog(archive, catalog, clock, ())
     log.begin(key, dialect.system, scope, trigger="import", flow_run="")
     try:
-        found = _keep(archive, dialect, key, scope, file, made, at, log.run_id, clock, tags)
+        found = _keep(archive, dialect, imports, key, scope, file, made, at, log.run_id, clock, tags)
     except BaseException as exc:
         log.fail(exc)
         raise
@@ -95,13 +101,13 @@ def _import(
 
 
 def _keep(
-    archive: Archive, dialect: Dialect, key: ScopeKey, scope: Scope, file: Path, made: datetime,
+    archive: Archive, dialect: Dialect, imports: Imports, key: ScopeKey, scope: Scope, file: Path, made: datetime,
     at: datetime | None, run_id: str, clock: Clock, tags: tuple[str, ...],
 ) -> Snapshot:  # fmt: skip
     name = shown(file.name)
     measured = measure(spool.read(file))
     checks = compare(Promise(), measured, file=name, silent=SILENT)
-    checks += dialect.inspect_import(scope, file, name, at)
+    checks += imports.inspect(scope, file, name, at)
     checks += keeping.read_back(fetched=1)
     writer = Writer(archive, key)
     with file.open("rb") as content:

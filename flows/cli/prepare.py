@@ -51,6 +51,15 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 # kind = "user"                               # or group
 # every = true                                # everybody whom the key may export, newcomers too
 # except = [7, 9]                             # but not these ids
+#
+# [[source]]
+# name = "office"
+# system = "mayan"                            # Mayan EDMS
+# url = "https://dms.example.org"
+# token = { env = "MAYAN_TOKEN" }             # or username and password
+#
+# [[source.scope]]
+# kind = "all"                                # or type, cabinet, tag (with id = …), search, ids
 """
 
 

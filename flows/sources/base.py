@@ -246,6 +246,14 @@ def no_record(_: str) -> Record | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Imports:
+    """What is asked of an export file that somebody already has."""
+
+    inspect: Callable[[Scope, Path, str, datetime | None], list[Check]]
+    made_at: Callable[[Path], datetime]  # when it says that it was exported; else the file's own time
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """A system as configuration knows it: its name, its secrets, how scopes are written, how to connect."""
 
@@ -257,6 +265,5 @@ class Dialect:
     member: Callable[[Scope, str], Scope]  # one scope, by its id, of those that an every-scope stands for
     parse_scope: Callable[[str], Scope]  # from the command line, such as "group:1234"; ValueError says the form
     connect: Callable[[Connection], Source]
-    inspect_import: Callable[[Scope, Path, str, datetime | None], list[Check]]  # a file that somebody already has
-    made_at: Callable[[Path], datetime]  # when such a file says that it was exported; else its own time
+    imports: Imports | None = None  # None: there are no export files that somebody may already have
     record_of: Callable[[str], Record | None] = no_record  # by a path in a snapshot

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.errors import FileGone, SourceUnexpected
+from flows.errors import FileGone
 from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
 from flows.sources import mayan_document as documents
 from flows.sources import mayan_rights as rights
@@ -255,10 +255,6 @@ def _text(name: str, content: Mapping[str, Any]) -> ExportFile:
     return ExportFile(name, Promise(), "application/json", {"text": data.decode()})
 
 
-def _no_import(*_: Any) -> Any:
-    raise SourceUnexpected("Mayan EDMS has no file that holds an export whole")
-
-
 MAYAN = Dialect(
     system="mayan",
     secrets=(frozenset({"token"}), frozenset({"username", "password"}), frozenset({"session"})),
@@ -268,7 +264,5 @@ MAYAN = Dialect(
     member=member,
     parse_scope=parse_scope,
     connect=Mayan,
-    inspect_import=_no_import,
-    made_at=_no_import,
     record_of=documents.record_of,
 )

@@ -33,7 +33,7 @@ from flows.errors import (
 from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
 from flows.sources import rspace_complete as complete
 from flows.sources import rspace_content
-from flows.sources.base import AtHand, Capabilities, Connection, Dialect, Download, Kept, Receipt, Roster
+from flows.sources.base import AtHand, Capabilities, Connection, Dialect, Download, Imports, Kept, Receipt, Roster
 from flows.sources.client import Answer
 from flows.sources.rspace_activity import Activity, Exported, NotTold
 from flows.sources.rspace_complete import recalled
@@ -379,7 +379,6 @@ RSPACE = Dialect(
     member=member,
     parse_scope=parse_scope,
     connect=RSpace,
-    inspect_import=rspace_content.inspect_import,
-    made_at=rspace_content.made_at,
+    imports=Imports(rspace_content.inspect_import, rspace_content.made_at),
     record_of=complete.record_of,
 )
