@@ -74,8 +74,8 @@ def import_files(
 
 
 def _import(
-    archive: Archive, catalog: Catalog, dialect: Dialect, imports: Imports, key: ScopeKey, scope: Scope, file: Path,
-    made: datetime, at: datetime | None, clock: Clock, tags: tuple[str, ...],
+    archive: Archive, catalog: Catalog, dialect: Dialect, imports: Imports, key: ScopeKey, scope: Scope,
+    file: Path, made: datetime, at: datetime | None, clock: Clock, tags: tuple[str, ...],
 ) -> Imported:  # fmt: skip
     log = RunLog(archive, catalog, clock, ())
     log.begin(key, dialect.system, scope, trigger="import", flow_run="")
