@@ -50,8 +50,9 @@ FLOOR_YOUNG = 0.5  # of anything, in a young scope
 SLACK, SLACK_MEMBERS, SLACK_SIZE = 1.5, 2.5, 4.0
 GROWTH, GROWTH_BESIDE, GROWTH_YOUNG = 3.0, 5.0, 10.0  # times the one before; beside a finer figure; when young
 MORE = {"records": 100, "files": 100, "members": 1_000, "bytes": 100_000_000}  # what one person may add in a day
-GROSS = 10  # where the request changed and no records are known: bytes below the tenth part are a loss. Formats
-# hold the same work in some times more or less; where most of it is attachments, in about as much.
+# Bytes below that part of what another request brought are a loss, where records are not known. Formats differ by
+# some times for the same text, and little where attachments are most of it.
+GROSS = 10
 ITEM = 500  # bytes: where nothing can be counted, so many are taken for one item
 TINY = 64  # bytes of a file that holds nothing; a ZIP without members has 22
 

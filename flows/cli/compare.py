@@ -25,14 +25,14 @@ from flows.cli.console import (
     print_table,
     shown,
 )
-from flows.cli.look import the_archive
+from flows.cli.look import meant, the_archive
 from flows.cli.views import leaf_json
 from flows.errors import Exit
 from storage.contents import Leaf, leaves, readings
 from storage.difference import Difference, difference
 from storage.errors import StorageError
 from storage.reader import Reader
-from storage.snapshot import Snapshot
+from storage.snapshot import ScopeKey, Snapshot
 
 MAX_TEXT = 8 << 20  # bytes of a file that is looked into for names
 
@@ -60,9 +60,9 @@ def diff(
     from flows.sources import record_of
 
     store = the_archive(archive, config)
-    one = store.find(before, source=source, scope=scope)
-    near = {"source": source or one.key.source, "scope": scope or one.key.scope} if after == "latest" else {}
-    other = store.find(after, **near)
+    one = meant(store, before, source=source, scope=scope)
+    near = ScopeKey(source or one.key.source, scope or one.key.scope) if after == "latest" else ScopeKey("", "")
+    other = meant(store, after, source=near.source, scope=near.scope)
     reader = store.reader(one, other)
     sides = [leaves(reader, reader.entries(found)) for found in (one, other)]
     found = difference(*sides)
