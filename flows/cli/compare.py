@@ -32,7 +32,7 @@ from storage.contents import Leaf, leaves, readings
 from storage.difference import Difference, difference
 from storage.errors import StorageError
 from storage.reader import Reader
-from storage.snapshot import ScopeKey, Snapshot
+from storage.snapshot import Snapshot
 
 MAX_TEXT = 8 << 20  # bytes of a file that is looked into for names
 
@@ -61,8 +61,8 @@ def diff(
 
     store = the_archive(archive, config)
     one = meant(store, before, source=source, scope=scope)
-    near = ScopeKey(source or one.key.source, scope or one.key.scope) if after == "latest" else ScopeKey("", "")
-    other = meant(store, after, source=near.source, scope=near.scope)
+    near = (source or one.key.source, scope or one.key.scope) if after == "latest" else ("", "")
+    other = meant(store, after, source=near[0], scope=near[1])
     reader = store.reader(one, other)
     sides = [leaves(reader, reader.entries(found)) for found in (one, other)]
     found = difference(*sides)
