@@ -190,9 +190,10 @@ def nightly(
     try:
         settings = configuration.load(configuration.find(config))
         since = _due_at()
-        with open_catalog(settings, open_archive(settings)) as catalog:
+        store = open_archive(settings)
+        with open_catalog(settings, store) as catalog:
             patient = _trigger() != "cli"
-            plan = plan_night(settings, catalog, source, since=since, clock=SystemClock(), patient=patient)
+            plan = plan_night(settings, store, catalog, source, since=since, clock=SystemClock(), patient=patient)
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))
     for found in plan.found:

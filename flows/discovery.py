@@ -22,7 +22,9 @@ from flows.night import Found
 from flows.orchestration import Ask
 from flows.patience import patiently
 from flows.sources.base import Roster
+from storage.archive import Archive
 from storage.catalog import Catalog
+from storage.latest import newest_counted
 from storage.records import KnownScope
 from storage.snapshot import ScopeKey
 
@@ -34,7 +36,7 @@ class NightPlan:
     """What to run, and what is known about it."""
 
     queues: Mapping[str, Sequence[Ask]]  # by credential: one after another
-    fresh: tuple[Ask, ...]  # have a verified snapshot that is new enough
+    fresh: tuple[Ask, ...]  # have a snapshot that counts and is new enough
     found: tuple[Found, ...]
     labels: Mapping[Ask, str]  # who is meant, where the system says so
 
@@ -55,6 +57,7 @@ class Tonight:
 
 def plan_night(
     settings: Settings,
+    archive: Archive,
     catalog: Catalog,
     source: str | None,
     *,
@@ -62,7 +65,7 @@ def plan_night(
     clock: Clock,
     patient: bool,
 ) -> NightPlan:
-    """Every scope of one source or of all; those with a verified snapshot newer than `since` are fresh.
+    """Every scope of one source or of all; those of which a snapshot counts that is newer than `since` are fresh.
 
     `patient`: wait while a system is away. Raises ConfigError, StorageError; a system's trouble is in the plan.
     """
@@ -78,12 +81,16 @@ def plan_night(
         for name in here.scopes:
             ask = Ask(table.name, name)
             labels[ask] = (here.labels or {}).get(name, "")
-            good = catalog.last_good(ScopeKey(table.name, name), now=clock.now())
-            if since is not None and good is not None and good >= since:
+            if since is not None and _is_fresh(archive, ScopeKey(table.name, name), since, clock.now()):
                 fresh.append(ask)
             else:
                 queues.setdefault(credential, []).append(ask)
     return NightPlan(queues, tuple(fresh), tuple(found), labels)
+
+
+def _is_fresh(archive: Archive, key: ScopeKey, since: datetime, now: datetime) -> bool:
+    newest = newest_counted(archive, key, now=now)
+    return newest is not None and newest.manifest.draft.taken_at >= since
 
 
 def tonight(

@@ -14,13 +14,14 @@ from functools import partial
 
 from flows.sources.base import Record, no_record
 from storage import contents
-from storage.archive import Archive, Damaged
+from storage.archive import Archive
 from storage.errors import StorageError
+from storage.latest import stood
 from storage.listing import Entry
 from storage.reader import Reader
 from storage.seen import LEVEL, Finding, Seen, asked, of_draft, seen
-from storage.snapshot import Compared, Draft, Level, ScopeKey, Snapshot
-from storage.standing import Standing, standings, to_compare, tonight
+from storage.snapshot import Compared, Draft, Level, Snapshot
+from storage.standing import Standing, to_compare, tonight
 from storage.verify import Check, Outcome, Quality, judge
 from storage.writer import Complete
 
@@ -39,14 +40,7 @@ def beside_history(archive: Archive, record_of: RecordOf, clock: Callable[[], da
 
 def standing_of(archive: Archive, found: Snapshot, *, now: datetime) -> Standing | None:
     """How a snapshot stands in its scope; None where it has been forgotten meanwhile."""
-    return next((one for one in _standings(archive, found.key, now)[1] if one.id == found.id), None)
-
-
-def newest_counted(archive: Archive, key: ScopeKey, *, now: datetime) -> Snapshot | None:
-    """The snapshot of a scope that counts and was committed last; None where none does."""
-    live, known = _standings(archive, key, now)
-    counted = {one.id for one in known if one.counts}
-    return max((one for one in live if one.id in counted), key=lambda one: one.number, default=None)
+    return next((one for one in stood(archive, found.key, now=now).standings if one.id == found.id), None)
 
 
 def hint(archive: Archive, found: Snapshot, *, now: datetime) -> str:
@@ -119,9 +113,3 @@ def _names(reader: Reader, files: Iterable[Entry], record_of: RecordOf) -> set[i
         elif record := record_of(leaf.path):
             found.add(hash(record.id))
     return found
-
-
-def _standings(archive: Archive, key: ScopeKey, now: datetime) -> tuple[list[Snapshot], list[Standing]]:
-    damaged: list[Damaged] = []
-    live = archive.snapshots(key, damaged=damaged)
-    return live, standings(map(seen, live), archive.decisions(key, damaged=damaged), now=now)

@@ -42,6 +42,7 @@ from storage import secondlook
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.jobs import InFlight
+from storage.latest import newest_counted
 from storage.listing import Entry
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, Snapshot, from_text
@@ -96,7 +97,7 @@ class Engine:
             return ""
         # An old export that was taken in since only makes this ask too early. One that was taken while a clock was
         # wrong does not count, and says nothing.
-        newest = levels.newest_counted(self._archive, self.key, now=self.clock.now())
+        newest = newest_counted(self._archive, self.key, now=self.clock.now())
         if newest is None or newest.manifest.draft.request != self.plan.scope.to_json():
             return ""
         draft = newest.manifest.draft
@@ -314,8 +315,9 @@ class Engine:
         return self._files[1]
 
     def last_good(self) -> datetime | None:
-        """When the newest verified snapshot of the scope was taken."""
-        return self._catalog.last_good(self.key, now=self.clock.now())
+        """When the newest snapshot of the scope that counts was taken."""
+        newest = newest_counted(self._archive, self.key, now=self.clock.now())
+        return None if newest is None else newest.manifest.draft.taken_at
 
     def skip(self, reason: str, *, ended: Ended = Ended.SKIPPED) -> RunRecord:
         """Record that nothing was asked for, and why: *skipped* or *unchanged*."""

@@ -109,7 +109,7 @@ def drill(config: str | None = None, snapshot: str | None = None) -> State[None]
                 return Completed(name="Skipped", message="[upkeep] drill = false")
             if snapshot is None and not archive.snapshots(damaged=[]):
                 return Completed(name="Skipped", message="there is no snapshot yet")
-            found = archive.find(snapshot) if snapshot else pick(archive, catalog)
+            found = archive.find(snapshot, now=SystemClock().now()) if snapshot else pick(archive, catalog)
             done = practise(settings, archive, catalog, found)
         pages.drill(done)
         message = _unrecorded(done.record.sentence(), done.unrecorded)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, pairwise
@@ -28,6 +28,7 @@ from storage.errors import (
 )
 from storage.footers import Footers
 from storage.index import Index
+from storage.latest import latest
 from storage.listing import Entry
 from storage.objects import PlainSha256, Scheme, scheme
 from storage.reader import Reader
@@ -39,6 +40,7 @@ FORMAT = 1
 FORMAT_NAME = "strongroom.json"
 _KINDS: tuple[snapshot.Kind, ...] = ("erased", "forgotten", "live")  # which file of a number stands above which
 MIN_PREFIX = 4  # characters of a shortened snapshot id
+ALWAYS = datetime.max.replace(tzinfo=UTC)  # as now: nothing is dated after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +195,12 @@ class Archive:
                 ) from exc
         return number, None
 
-    def find(self, ref: str, *, source: str = "", scope: str = "") -> Snapshot:
+    def find(self, ref: str, *, source: str = "", scope: str = "", now: datetime = ALWAYS) -> Snapshot:
         """The snapshot that `ref` names, of that source and scope: an id, a unique beginning of one, or `latest`.
 
-        `latest` is the newest that is verified and not rejected, or accepted; else the newest at all. Damage
-        matters where it hits that snapshot, and for `latest` a newest one. Raises SnapshotUnknown, ObjectCorrupt.
+        `latest` is the newest that counts (`standing.py`), in whose place what is dated after `now` is not taken;
+        where none counts, the newest at all. Damage matters where it hits that snapshot, and for `latest` a newest
+        one. Raises SnapshotUnknown, ObjectCorrupt.
         """
         links = self.links()
         gone = {(link.key, link.number) for link in links if link.forgotten}
@@ -205,7 +208,8 @@ class Archive:
         chosen = [link for link in live if source in ("", link.key.source) and scope in ("", link.key.scope)]
         among = "".join(f" of {kind} {name}" for kind, name in (("source", source), ("scope", scope)) if name)
         if ref == "latest":
-            return self._latest(chosen, {link.key: link.number for link in _by_number(links)}, among)
+            heads = {link.key: link.number for link in _by_number(links)}
+            return self._latest([link for link in chosen if link.number == heads[link.key]], chosen, among, now)
         begins = ref.lower() if len(ref) >= MIN_PREFIX else "none"
         named = [link for link in chosen if self._digest(link).startswith(begins)]
         hits = list(self.live(named, damaged=[]))
@@ -214,30 +218,18 @@ class Archive:
             raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {MIN_PREFIX} characters)")
         return hits[0]
 
-    def _latest(self, chosen: list[Link], heads: Mapping[ScopeKey, int], among: str) -> Snapshot:
-        """The newest good one of these, else the newest. Only the newest of each chain and the best is proven."""
+    def _latest(self, heads: Iterable[Link], chosen: Iterable[Link], among: str, now: datetime) -> Snapshot:
         try:
-            list(self.live(link for link in chosen if link.number == heads[link.key]))
+            list(self.live(heads))
         except (ObjectCorrupt, FormatUnknown) as exc:
             raise ObjectCorrupt(
                 f"latest: {exc}",
                 hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",
             ) from exc
-        decided = decisions.counting(self.decisions(damaged=[]))
-        best_first = sorted(chosen, key=lambda link: self._claim(link, decided), reverse=True)
-        found = next(self.live(best_first, damaged=[]), None)
+        found = latest(self, {link.key for link in chosen}, now=now)
         if found is None:
             raise SnapshotUnknown(f"latest: the archive holds no snapshot{among}")
         return found
-
-    def _claim(self, link: Link, decided: Mapping[tuple[ScopeKey, int], bool]) -> tuple[bool, str, str, int]:
-        """How good and how new a manifest says it is, unproven: to choose in which order they are read."""
-        try:
-            value = canonical.mapping(canonical.decode(self.backend.get(link.name)))
-        except (ValueError, ObjectMissing):
-            value = {}
-        good = decided.get((link.key, link.number), value.get("quality") == "verified")
-        return good, str(value.get("taken_at")), str(link.key), link.number
 
     def _digest(self, link: Link) -> str:
         try:

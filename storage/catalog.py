@@ -306,14 +306,6 @@ class Catalog:
             query = select(Run).where(Run.source == source, Run.ended_at != "")
             return session.exec(query.order_by(text("ended_at desc, id desc"))).first()
 
-    def last_good(self, key: ScopeKey, *, now: datetime) -> datetime | None:
-        """When the newest live snapshot was taken that is verified and not rejected, or accepted.
-
-        One dated after `now` tells nothing.
-        """
-        with self._read() as session:
-            return finished.last_good(session, key, now)
-
     # -- inside
 
     @contextmanager

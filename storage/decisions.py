@@ -129,16 +129,6 @@ def judged(decisions: Iterable[Decision]) -> dict[str, Decision]:
     return {one.snapshot: one for one in ordered(decisions) if one.kind in ("accept", "reject")}
 
 
-def counting(decisions: Iterable[Decision]) -> dict[tuple[ScopeKey, int], bool]:
-    """Of the snapshots that decisions tell of, by place in their chains: whether they say that it counts.
-
-    Accepted: yes. Rejected, or a decision about it cannot be read, which may say so: no.
-    """
-    made = list(decisions)
-    told = {(one.key, one.number): one.kind == "accept" for one in judged(made).values()}
-    return told | {(one.key, one.number): False for one in made if one.unreadable}
-
-
 def numbered(decision: Decision, n: int) -> Decision:
     """The decision at its place."""
     return replace(decision, n=n)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-from sqlmodel import Session, SQLModel, col, delete, insert, or_, select, text
+from sqlmodel import Session, SQLModel, col, delete, insert, select, text
 
 from storage import decisions, records, upkeep_records
 from storage.archive import Archive, Damaged
@@ -37,7 +36,7 @@ from storage.rows import (
     snapshot_row,
     to_json,
 )
-from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
+from storage.snapshot import ScopeKey, Snapshot, to_text
 from storage.tables import CheckRow, DecisionRow, DrillRow, File, Run, Scope, ScrubRow, SnapshotRow, Source
 from storage.tombstone import Tombstone
 
@@ -152,28 +151,6 @@ def _decided(archive: Archive) -> Iterator[tuple[str, tuple[ScopeKey, int, int]]
         place = decisions.parse_name(name)
         if place is not None:
             yield name, place
-
-
-def last_good(session: Session, key: ScopeKey, now: datetime) -> datetime | None:
-    """When the newest live snapshot up to `now` was taken that is verified and not rejected, or accepted."""
-    decided = session.exec(
-        select(DecisionRow.snapshot, DecisionRow.kind)
-        .where(DecisionRow.source == key.source, DecisionRow.scope == key.scope)
-        .where(col(DecisionRow.kind).in_(("accept", "reject")))
-        .order_by(col(DecisionRow.n))
-    ).all()
-    last = dict(decided)  # of each snapshot, what was decided last
-    accepted = [found for found, kind in last.items() if kind == "accept"]
-    rejected = [found for found, kind in last.items() if kind == "reject"]
-    row = session.exec(
-        select(SnapshotRow.taken_at)
-        .where(SnapshotRow.source == key.source, SnapshotRow.scope == key.scope)
-        .where(or_(col(SnapshotRow.quality) == "verified", col(SnapshotRow.id).in_(accepted)))
-        .where(SnapshotRow.forgotten_at == "", col(SnapshotRow.id).not_in(rejected))
-        .where(SnapshotRow.taken_at <= to_text(now))
-        .order_by(text("taken_at desc"))
-    ).first()
-    return None if row is None else from_text(row)
 
 
 def put(session: Session, table: type[SQLModel], rows: Sequence[Mapping[str, Any]], *, over: bool = True) -> None:

@@ -11,6 +11,7 @@ kept all the same, until retention finds two that count newer. What a level's qu
 - an empty or shrunken level: a person. However often it comes again, and however long, nothing else settles it.
   Who accepts a snapshot accepts its level: the earlier ones of the same level that nothing has settled count with
   it, and later ones that differ from it as little as nights do. Who rejects one rejects that one;
+- a loss beside another request (`levels`): the same, each request having nights of its own;
 - a wrong date: a person.
 
 Accepting ends a quarantine of levels and dates. It mends nothing: a snapshot whose checks failed, and one that the
@@ -26,8 +27,8 @@ from datetime import datetime
 
 from storage.dates import by_number, wrong_dates
 from storage.decisions import Decision, judged, ordered
-from storage.levels import WINDOW, Judgement, judge_beside, out_of_band, place
-from storage.seen import Finding, Seen
+from storage.levels import WINDOW, Judgement, has_no_level, judge_beside, newer, out_of_band, place
+from storage.seen import Finding, Reason, Seen
 from storage.verify import Quality
 
 
@@ -77,8 +78,8 @@ def tonight(seen: Iterable[Seen], decisions: Iterable[Decision], arrived: Seen, 
     normal, and it says which growth it confirms.
     """
     walk = _walk(seen, decisions, now=now)
-    lane = walk.lane(arrived)
-    judgement = judge_beside(lane.before(arrived), arrived)
+    lane = walk.lane(arrived.request)
+    judgement = judge_beside(lane.before(arrived), arrived, lane.last(arrived))
     if judgement.finding is Finding.GROWN and arrived.fetched and lane.grown_before(arrived):
         return replace(judgement, finding=Finding.NORMAL, reasons=(), confirms=lane.open[-1].number)
     return judgement
@@ -90,7 +91,7 @@ def to_compare(seen: Iterable[Seen], decisions: Iterable[Decision], request: str
     The newest that counts, against which it is judged; and the newest that waits to be settled, so that a growth
     can be confirmed, and a level be accepted that came several times. None, one or both.
     """
-    lane = _walk(seen, decisions, now=now).lanes.get(request, _Lane())
+    lane = _walk(seen, decisions, now=now).lane(request)
     return [*lane.counted[-1:], *lane.open[-1:]]
 
 
@@ -98,9 +99,19 @@ def to_compare(seen: Iterable[Seen], decisions: Iterable[Decision], request: str
 
 
 @dataclass
+class _Scope:
+    """The newest of all requests, as far as the walk has come; a request without a level is held against these."""
+
+    counted: Seen | None = None  # today,
+    verified: Seen | None = None  # and when nights came
+    rejected: bool = False  # as in a lane
+
+
+@dataclass
 class _Lane:
     """The snapshots of one request, as far as the walk has come."""
 
+    scope: _Scope
     counted: list[Seen] = field(default_factory=list)  # what a night is held against today,
     verified: list[Seen] = field(default_factory=list)  # and what it was held against when it came
     open: list[Seen] = field(default_factory=list)  # out of the band, and not settled
@@ -110,6 +121,14 @@ class _Lane:
         """What counts and comes before `one`, as far back as levels look."""
         end = place(self.counted, one)
         return self.counted[max(0, end - WINDOW - 1) : end]
+
+    def last(self, one: Seen) -> Seen | None:
+        """What a night is held against, too, where none of its request counts."""
+        return self.scope.counted if has_no_level(self.before(one), one) else None
+
+    def out_of_band(self, one: Seen) -> list[Reason]:
+        """What is odd about one beside what counts today."""
+        return out_of_band(self.before(one), one, self.last(one))
 
     def grown_before(self, one: Seen) -> bool:
         """Whether `one` stands on a growth that waits for it."""
@@ -140,19 +159,22 @@ class _Lane:
 
         Who takes an empty level for right and thinks better of it must not be left with its nights as good ones.
         """
-        reasons = out_of_band(self.before(one), one) if self.rejected and self.before(one) else []
+        rejected = self.rejected or (self.scope.rejected and has_no_level(self.before(one), one))
+        reasons = self.out_of_band(one) if rejected else []
         return next((r.sentence() for r in reasons if r.finding in (Finding.EMPTY, Finding.SHRUNKEN)), "")
 
-    def normal_now(self, one: Seen) -> bool:
-        """Whether what was out of the band is within it, since another counts than on its night.
+    def normal_now(self, one: Seen) -> Seen | None:
+        """What counts today and makes normal what was out of the band on its night; None where nothing does.
 
         What its night said stands as long as it would be held against the same: a history that retention has
-        thinned out must not decide anew.
+        thinned out must not decide anew. Nor does another request decide it, where its own had a level that night.
         """
         before, end = self.before(one), place(self.verified, one)
-        if not before or (end and self.verified[end - 1].id == before[-1].id):
-            return False
-        return _told(before[-1], one) and not out_of_band(before, one)
+        then = self.verified[end - 1] if end else self.scope.verified if one.fetched else None
+        now = before[-1] if before else None if end else self.last(one)
+        if now is None or (then is not None and then.id == now.id):
+            return None
+        return now if (not before or _told(now, one)) and not self.out_of_band(one) else None
 
 
 @dataclass
@@ -165,18 +187,19 @@ class _Walk:
     order: list[Seen]
     lanes: dict[str, _Lane] = field(default_factory=dict)
     found: dict[str, Standing] = field(default_factory=dict)
+    scope: _Scope = field(default_factory=_Scope)
 
-    def lane(self, one: Seen) -> _Lane:
-        return self.lanes.setdefault(one.request, _Lane())
+    def lane(self, request: str) -> _Lane:
+        return self.lanes.setdefault(request, _Lane(self.scope))
 
     def see(self, one: Seen) -> None:
         """The next in the order of numbers."""
         decision = self.decided.get(one.id)
-        lane = self.lane(one)
+        lane = self.lane(one.request)
         accepted = decision is not None and decision.kind == "accept"
         who = "" if decision is None else _who(decision)
         if decision is not None and decision.kind == "reject":
-            lane.rejected = True
+            lane.rejected = self.scope.rejected = True
             self._no(one, who, settled_by=who)
         elif one.id in self.unread:
             self._no(one, self.unread[one.id])
@@ -188,14 +211,15 @@ class _Walk:
         elif one.id in self.wrong or one.finding is Finding.MISDATED:
             self._no(one, self.wrong.get(one.id) or one.said, ask=_ask(one))
         elif one.quality is Quality.VERIFIED and (sunk := lane.sunk(one)):
+            lane.rejected = True
             self._no(one, f"it rests on one that was rejected: {sunk}", ask=_ask(one))
         elif one.quality is Quality.VERIFIED:
-            lane.rejected = False
+            lane.rejected = self.scope.rejected = False
             self._count(lane, one, "", with_it=_stayed(one))
         elif one.fetched and one.finding is Finding.GROWN and lane.grown_before(one):
             self._count(lane, one, _stayed(one, first=lane.open[-1]), with_it=_stayed(one))
-        elif lane.normal_now(one):
-            beside = f"normal beside number {lane.before(one)[-1].number}, which counts since"
+        elif base := lane.normal_now(one):
+            beside = f"normal beside number {base.number}, which counts since"
             self._count(lane, one, beside, with_it=_stayed(one))
         else:
             self._no(one, one.said or f"{one.finding}: out of the band of its scope's history", ask=_ask(one))
@@ -203,6 +227,7 @@ class _Walk:
                 lane.open.append(one)
         if one.quality is Quality.VERIFIED:
             lane.verified.insert(place(lane.verified, one), one)
+            self.scope.verified = newer(self.scope.verified, one)
 
     def _no(self, one: Seen, why_not: str, *, settled_by: str = "", ask: str = "") -> None:
         self.found[one.id] = Standing(one.id, one.number, False, why_not, settled_by, ask)
@@ -224,6 +249,7 @@ class _Walk:
             lane.open.clear()
         self._yes(one, settled_by)
         lane.counted.insert(place(lane.counted, one), one)
+        self.scope.counted = newer(self.scope.counted, one)
 
     def standings(self) -> list[Standing]:
         """As found; of open ones on one level, the newest one's command is every one's."""
@@ -261,7 +287,7 @@ def _walk(seen: Iterable[Seen], decisions: Iterable[Decision], *, now: datetime)
 def _is_normal(lane: _Lane, one: Seen) -> bool:
     """Whether a night that counts is in the band: only then it settles others. Where nobody judged, it is now."""
     if one.quality is Quality.VERIFIED and one.finding is not Finding.NORMAL:
-        return not out_of_band(lane.before(one), one)
+        return not lane.out_of_band(one)
     return True
 
 

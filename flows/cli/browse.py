@@ -25,7 +25,7 @@ from flows.cli.console import (
     say,
     shown,
 )
-from flows.cli.look import the_archive
+from flows.cli.look import meant, the_archive
 from flows.cli.views import history_json, leaf_json
 from flows.errors import ConfigError, Exit
 from storage.archive import Damaged
@@ -78,7 +78,7 @@ def list_contents(
     The one ZIP of an export is gone into: its members go by their own names, without the export's.
     """
     store = the_archive(archive, config)
-    found = store.find(snapshot, source=source, scope=scope)
+    found = meant(store, snapshot, source=source, scope=scope)
     reader = store.reader(found)
     below = path.strip("/")
     inside = leaves(
@@ -121,7 +121,7 @@ def find(
     store = the_archive(archive, config)
     damaged: list[Damaged] = []
     if snapshot:
-        chosen = [store.find(snapshot, source=source, scope=scope)]
+        chosen = [meant(store, snapshot, source=source, scope=scope)]
     else:
         chosen = [
             one
@@ -189,7 +189,7 @@ def dump(
     if to is None and sys.stdout.isatty() and not force:
         raise ConfigError("dump: bytes are not written to a terminal", hint="use --out FILE, a pipe, or --force")
     store = the_archive(archive, config)
-    found = store.find(snapshot, source=source, scope=scope)
+    found = meant(store, snapshot, source=source, scope=scope)
     reader = store.reader(found)
     entries = reader.entries(found)
     hits = [leaf for leaf in leaves(reader, entries, lambda one: one == path) if not leaf.folder]

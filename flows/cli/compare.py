@@ -25,7 +25,7 @@ from flows.cli.console import (
     print_table,
     shown,
 )
-from flows.cli.look import the_archive
+from flows.cli.look import meant, the_archive
 from flows.cli.views import leaf_json
 from flows.errors import Exit
 from storage.contents import Leaf, leaves, readings
@@ -60,9 +60,9 @@ def diff(
     from flows.sources import record_of
 
     store = the_archive(archive, config)
-    one = store.find(before, source=source, scope=scope)
-    near = {"source": source or one.key.source, "scope": scope or one.key.scope} if after == "latest" else {}
-    other = store.find(after, **near)
+    one = meant(store, before, source=source, scope=scope)
+    near = (source or one.key.source, scope or one.key.scope) if after == "latest" else ("", "")
+    other = meant(store, after, source=near[0], scope=near[1])
     reader = store.reader(one, other)
     sides = [leaves(reader, reader.entries(found)) for found in (one, other)]
     found = difference(*sides)

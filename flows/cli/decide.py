@@ -104,7 +104,7 @@ def parse_until(option: str, text: str) -> datetime:
 def find_live(store: Archive, ref: str) -> Snapshot:
     """The snapshot that is meant. Raises SnapshotUnknown, with a way back for one that was forgotten."""
     try:
-        return store.find(ref)
+        return store.find(ref, now=datetime.now(UTC))
     except SnapshotUnknown as exc:
         gone = _gone(store, ref)
         if len(gone) != 1:
@@ -120,7 +120,7 @@ def find_live(store: Archive, ref: str) -> Snapshot:
 def find_any(store: Archive, ref: str) -> Snapshot | Tombstone:
     """The snapshot that is meant, forgotten ones among them. Raises SnapshotUnknown."""
     try:
-        return store.find(ref)
+        return store.find(ref, now=datetime.now(UTC))
     except SnapshotUnknown:
         tombs = [tomb for tomb in _gone(store, ref) if tomb.why == "forgotten"]
         if len(tombs) != 1:

@@ -20,7 +20,7 @@ from flows.cli.console import (
     say,
     shown,
 )
-from flows.cli.look import the_archive
+from flows.cli.look import meant, the_archive
 from flows.cli.views import file_json, leaf_json
 from flows.errors import Exit
 from storage.archive import Archive
@@ -53,7 +53,7 @@ def restore(
     from storage.restore import restore as give_back
 
     store = the_archive(archive, config)
-    found = store.find(snapshot, source=source, scope=scope)
+    found = meant(store, snapshot, source=source, scope=scope)
     if member:
         return _restore_members(store, found, to, member, json=json)
     with byte_bar(quiet=json) as bar:

@@ -40,6 +40,7 @@ from storage.archive import Archive, Damaged, open_url
 from storage.contents import kept_as
 from storage.decisions import Decision
 from storage.errors import StorageError
+from storage.latest import stood
 from storage.listing import Entry
 from storage.losses import lost_of
 from storage.reader import Reader
@@ -63,6 +64,17 @@ def the_archive(archive: str | None, config: Path | None) -> Archive:
     from flows.workbench import open_archive
 
     return open_archive(configuration.load(configuration.find(config)))
+
+
+def meant(store: Archive, ref: str, *, source: str = "", scope: str = "") -> Snapshot:
+    """The snapshot that `ref` means, as `Archive.find`; a `latest` that does not count is told."""
+    now = datetime.now(UTC)
+    found = store.find(ref, source=source, scope=scope, now=now)
+    if ref == "latest":
+        stands = next((one for one in stood(store, found.key, now=now).standings if one.id == found.id), None)
+        if stands is not None and not stands.counts:
+            say(f"latest: no snapshot counts; {found.id[:8]} is the newest that there is: {stands.why_not}")
+    return found
 
 
 def snapshots(
@@ -147,7 +159,7 @@ def show(
 ) -> int:
     """Show one snapshot: its files, what was promised, every check and its outcome."""
     store = the_archive(archive, config)
-    found = store.find(snapshot, source=source, scope=scope)
+    found = meant(store, snapshot, source=source, scope=scope)
     if proof:
         return _show_proof(store, found, json=json)
     reader = store.reader(found)

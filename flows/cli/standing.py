@@ -15,11 +15,12 @@ from storage.records import Ended
 from storage.snapshot import ScopeKey, from_text, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from flows.config import SourceTable
     from storage.archive import Archive
     from storage.catalog import Catalog
+    from storage.latest import Stood
     from storage.tables import Run
 
 STALE_AFTER = timedelta(hours=26)  # a night, and two hours for a slow one
@@ -31,16 +32,19 @@ def register(app: typer.Typer) -> None:
 
 
 def status(config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Say how each configured scope stands; exit code 5 where one has no recent verified snapshot."""
+    """Say how each configured scope stands; exit code 5 where one has no recent snapshot that counts."""
     from flows import config as configuration
     from flows.workbench import open_archive, open_catalog
+    from storage.latest import stood
 
     settings = configuration.load(configuration.find(config))
     now = datetime.now(UTC)
     archive = open_archive(settings)
     with open_catalog(settings, archive) as catalog:
-        rows = [row for source in settings.sources for row in _rows(source, catalog, now)]
-        marked = _marked(archive, now)
+        scopes = {key: stood(archive, key, now=now) for key in archive.scopes()}
+        newest = {key: one.newest.manifest.draft.taken_at for key, one in scopes.items() if one.newest}
+        rows = [row for source in settings.sources for row in _rows(source, catalog, newest, now)]
+        marked = _marked(scopes, now)
         kept = _kept(archive, catalog, now)
     if json:
         print_json("status", {"scopes": rows, **marked, "upkeep": kept})
@@ -55,13 +59,15 @@ def status(config: ConfigOption = None, json: JsonOption = False) -> int:
 
 
 def stale(good: datetime | None, unchanged: datetime | None, now: datetime) -> bool:
-    """Whether a scope has no recent verified snapshot, and none that the system has lately called up to date."""
+    """Whether a scope has no recent snapshot that counts, nor one that the system lately called up to date."""
     if good is None:
         return True
     return now - max(good, unchanged or good) > STALE_AFTER
 
 
-def _rows(source: SourceTable, catalog: Catalog, now: datetime) -> Iterator[dict[str, Any]]:
+def _rows(
+    source: SourceTable, catalog: Catalog, newest: Mapping[ScopeKey, datetime], now: datetime
+) -> Iterator[dict[str, Any]]:
     """A row per scope; after an every-scope's own, one for each of its members that had a run or a snapshot."""
     from flows.roster import known_members
 
@@ -69,22 +75,22 @@ def _rows(source: SourceTable, catalog: Catalog, now: datetime) -> Iterator[dict
     alone = {scope.name for scope in scopes if not scope.every}
     for scope in scopes:
         if not scope.every:
-            yield _row(ScopeKey(source.name, scope.name), catalog, now)
+            yield _row(ScopeKey(source.name, scope.name), catalog, newest, now)
             continue
         member = partial(source.dialect.member, scope)
         known = known_members(scope, member, catalog.known_scopes(source.name, now=now))
         members = [name for name in known if name not in alone]
         yield {
-            **_row(ScopeKey(source.name, scope.name), catalog, now),
+            **_row(ScopeKey(source.name, scope.name), catalog, newest, now),
             "members": len(members),
             "stale": not members,
         }
         for name in members:
-            yield {**_row(ScopeKey(source.name, name), catalog, now), "every": scope.name}
+            yield {**_row(ScopeKey(source.name, name), catalog, newest, now), "every": scope.name}
 
 
-def _row(key: ScopeKey, catalog: Catalog, now: datetime) -> dict[str, Any]:
-    good = catalog.last_good(key, now=now)
+def _row(key: ScopeKey, catalog: Catalog, newest: Mapping[ScopeKey, datetime], now: datetime) -> dict[str, Any]:
+    good = newest.get(key)
     last = next(iter(catalog.runs(key, limit=1)), None)
     same = next(iter(catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
     unchanged = None if same is None else from_text(same.started_at)
@@ -109,26 +115,23 @@ def _under_way(run: Run) -> str:
     return f"under way: {run.phase}, since {day(from_text(run.started_at))}"
 
 
-def _marked(archive: Archive, now: datetime) -> dict[str, list[dict[str, Any]]]:
+def _marked(scopes: Mapping[ScopeKey, Stood], now: datetime) -> dict[str, list[dict[str, Any]]]:
     """What is held, and what waits for a person to settle it, in all scopes of the archive, oldest first."""
     from storage.decisions import held
-    from storage.seen import seen
-    from storage.standing import standings
 
     holds: list[dict[str, Any]] = []
     waiting: list[dict[str, Any]] = []
-    for key in archive.scopes():
-        made = archive.decisions(key, damaged=[])
-        live = archive.snapshots(key, damaged=[])
-        why = held(made, now)
+    for key, one in scopes.items():
+        why = held(one.decisions, now)
         shape = {
-            one.id: {"id": one.id, "source": key.source, "scope": key.scope, "number": one.number} for one in live
+            found.id: {"id": found.id, "source": key.source, "scope": key.scope, "number": found.number}
+            for found in one.snapshots.values()
         }
-        holds += [{**shape[one.id], "reason": why[one.id]} for one in live if one.id in why]
+        holds += [{**told, "reason": why[found]} for found, told in shape.items() if found in why]
         waiting += [
-            {**shape[one.id], "why": one.why_not, "settle": one.ask}
-            for one in standings(map(seen, live), made, now=now)
-            if one.pending
+            {**shape[stands.id], "why": stands.why_not, "settle": stands.ask}
+            for stands in one.standings
+            if stands.pending
         ]
     return {"held": holds, "waiting": waiting}
 

@@ -156,7 +156,7 @@ def _print_snapshots(archive: Archive) -> None:
 
 def _prove(archive: Archive, server: DemoServer, folder: Path) -> int:
     """Restore the newest snapshot and compare it with the very file that the server made."""
-    found = archive.find("latest")
+    found = archive.find("latest", now=server.world.now())
     (result,) = restore(archive, found, folder / "restored")
     if isinstance(result, Lost):
         complain(result.problem)

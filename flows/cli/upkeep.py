@@ -22,6 +22,7 @@ from flows.cli.console import (
     print_json,
     say,
 )
+from flows.cli.look import meant
 from flows.cli.opened import opened
 from flows.errors import ConfigError, Exit
 from storage.snapshot import to_text
@@ -143,7 +144,7 @@ def drill(
         folder = to or (place.settings.scratch if place.settings else None)
         if folder is None:
             raise ConfigError("drill --archive: where to restore to?", hint="name a folder with --to")
-        found = place.archive.find(snapshot) if snapshot else drills.pick(place.archive, place.catalog)
+        found = meant(place.archive, snapshot) if snapshot else drills.pick(place.archive, place.catalog)
         task = bar.add_task("drill", total=found.manifest.size)
         done = drills.drill(
             place.archive,

@@ -123,7 +123,7 @@ def test_rule_2_a_night_queues_by_key(bench: Bench) -> None:
     path.write_text("".join(table.format(name, bench.server.url, key) + scopes for name, key in named))
 
     plan = discovery.plan_night(
-        config.load(path), bench.catalog, None, since=None, clock=bench.clock, patient=False
+        config.load(path), bench.archive, bench.catalog, None, since=None, clock=bench.clock, patient=False
     )
 
     queues = sorted([ask.source for ask in queue] for queue in plan.queues.values())

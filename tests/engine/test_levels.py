@@ -19,10 +19,12 @@ from flows.importing import import_files
 from flows.sources.rspace import RSPACE
 from storage.decisions import Decision, Kind
 from storage.index import pack_name
+from storage.latest import newest_counted
 from storage.records import Ended, RunRecord
 from storage.seen import LEVEL
 from storage.snapshot import Snapshot
 from storage.standing import Standing
+from storage.verify import Check
 from tests.engine import bench as benches
 from tests.engine.bench import Bench
 from tests.engine.conftest import MEMORY
@@ -71,6 +73,11 @@ def _said(bench: Bench, record: RunRecord) -> list[tuple[str, str]]:
     """Outcome and finding, or reason, of each row about the level."""
     rows = [check for check in _found(bench, record).manifest.draft.checks if check.name == LEVEL]
     return [(check.outcome.value, check.reason.partition(":")[0]) for check in rows]
+
+
+def _level(bench: Bench, record: RunRecord) -> Check:
+    (row,) = [check for check in _found(bench, record).manifest.draft.checks if check.name == LEVEL]
+    return row
 
 
 def test_a_lab_that_lost_half_is_quarantined_until_a_person_says_so(lab: Bench) -> None:
@@ -126,7 +133,7 @@ def test_empty_exports_never_count_however_often_they_come(bench: Bench) -> None
     assert [(record.ended, record.exit_code) for record in week] == [(Ended.QUARANTINED, 14)] * 7
     assert [_said(bench, record) for record in week] == [[("failed", "empty")]] * 7
     assert [_standing(bench, record).counts for record in week] == [False] * 7
-    newest = levels.newest_counted(bench.archive, bench.engine().key, now=bench.clock.now())
+    newest = newest_counted(bench.archive, bench.engine().key, now=bench.clock.now())
     assert newest == _found(bench, full)
     assert _standing(bench, week[0]).ask == _standing(bench, week[-1]).ask != ""
 
@@ -148,19 +155,48 @@ def test_growth_is_settled_by_the_next_night(bench: Bench) -> None:
     assert _standing(bench, grown).settled_by == "growth that stayed, number 3"
 
 
-def test_the_first_export_and_one_of_another_format_have_no_band(lab: Bench) -> None:
-    """Nothing is there to hold them against: they are verified, and say so."""
+def test_another_format_with_the_same_records_counts_at_once(lab: Bench) -> None:
+    """The first export of all has nothing beside it; the first of a format is held against the format before."""
     name = lab.scope("user", format="xml")
     first, second = _nights(lab, 2, name)
+    lab.scope("user", format="html")
+
+    other, after = _nights(lab, 2, name)
+
+    assert [record.ended for record in (first, second, other, after)] == [Ended.VERIFIED] * 4
+    assert [_said(lab, record)[0][0] for record in (first, second, other)] == ["not available", "passed", "passed"]
+    assert [_level(lab, record).got for record in (other, after)] == [
+        "as number 2, which another request asked for", "as number 3",
+    ]  # fmt: skip
+
+
+def test_another_format_with_a_tenth_of_the_records_waits_for_a_person(lab: Bench) -> None:
+    """However often it comes; the full exports of the old format go on counting, and so do new ones of that."""
+    name = lab.scope("user", format="xml")
+    before = _nights(lab, 2, name)
+    whole = lab.world.lab
     lab.world.delete_work("mrossi", keep=2)
     lab.scope("user", format="html")
 
-    (other,) = _nights(lab, 1, name)
+    other = _nights(lab, 3, name)
 
-    assert [record.ended for record in (first, second, other)] == [Ended.VERIFIED] * 3
-    assert [_said(lab, record)[0][0] for record in (first, second, other)] == [
-        "not available", "passed", "not available",
-    ]  # fmt: skip
+    assert [record.ended for record in other] == [Ended.QUARANTINED] * 3
+    for record in other:
+        assert "shrunken: number 2 has" in record.reason
+        assert "before the request changed" in record.reason
+        assert f"`strongroom accept {record.snapshot[:8]} --reason …`" in record.hint
+    newest = newest_counted(lab.archive, lab.engine(name).key, now=lab.clock.now())
+    assert newest == _found(lab, before[-1])
+
+    _decide(lab, "accept", other[-1])
+    (accepted,) = _nights(lab, 1, name)
+    lab.world.lab = whole
+    lab.scope("user", format="xml")
+    (back,) = _nights(lab, 1, name)
+
+    assert [_standing(lab, record).counts for record in other] == [True] * 3
+    assert (accepted.ended, back.ended) == (Ended.VERIFIED, Ended.VERIFIED)
+    assert _level(lab, back).got == "as number 2"
 
 
 def test_small_numbers_are_no_alarm(bench: Bench) -> None:

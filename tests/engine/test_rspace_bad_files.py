@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from flows.errors import Exit
+from storage.latest import newest_counted
 from storage.records import Ended
 from tests.engine.bench import Bench, by_name
 
@@ -160,7 +159,7 @@ def test_an_export_that_the_server_made_of_something_else_is_quarantined(bench: 
     bench.assert_tidy(record)
     (kept,) = bench.snapshots("quarantined")
     assert bench.content(kept) == other.read_bytes()
-    assert bench.catalog.last_good(record.key, now=datetime.max.replace(tzinfo=UTC)) is None
+    assert newest_counted(bench.archive, record.key, now=bench.clock.now()) is None
     bench.again()
     assert bench.posts() == 3
 

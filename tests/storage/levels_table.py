@@ -128,7 +128,7 @@ def year(dice: Random, kind: str, *, nights: int = NIGHTS) -> Iterator[Seen]:
 
 def alarms(nights: Sequence[Seen]) -> list[tuple[Seen, Finding]]:
     """The nights out of the band, as if a person then accepted each."""
-    judged = ((one, judge_beside(nights[max(0, i - WINDOW - 1) : i], one)) for i, one in enumerate(nights))
+    judged = ((one, judge_beside(nights[max(0, i - WINDOW - 1) : i], one, None)) for i, one in enumerate(nights))
     return [(one, judgement.finding) for one, judgement in judged if not judgement.normal]
 
 
@@ -158,8 +158,11 @@ def false_alarms(labs: int, kind: str) -> Alarms:
     return Alarms(kind, labs, labs * NIGHTS, tuple(found))
 
 
-def detected(size: int, loss: float, kind: str, *, trials: int, nights: int = 45) -> float:
-    """The share of labs of that size in which a loss of so much in one night is found."""
+def detected(size: int, loss: float, kind: str, *, trials: int, nights: int = 45, changed: bool = False) -> float:
+    """The share of labs of that size in which a loss of so much in one night is found.
+
+    `changed`: that night is the first of another request, in a format of a third to three times the bytes.
+    """
     found = 0
     for trial in range(trials):
         dice = Random(f"{SEED} {kind} {size} {loss} {trial}")
@@ -176,16 +179,21 @@ def detected(size: int, loss: float, kind: str, *, trials: int, nights: int = 45
         tonight = lab.export(history[-1])
         if not lab.records:
             tonight = replace(tonight, files=1, size=22)
-        found += judge_beside(history, tonight).finding in (Finding.SHRUNKEN, Finding.EMPTY)
+        if changed:
+            size_there = int(tonight.size * math.exp(dice.uniform(-math.log(3), math.log(3))))
+            tonight = replace(tonight, request='{"format":"html"}', size=size_there, compared=())
+        judgement = judge_beside([] if changed else history, tonight, history[-1])
+        found += judgement.finding in (Finding.SHRUNKEN, Finding.EMPTY)
     return found / trials
 
 
-def detection_table(kind: str, *, trials: int) -> list[str]:
+def detection_table(kind: str, *, trials: int, changed: bool = False) -> list[str]:
     """As Markdown: sizes down, losses across."""
-    rows = [f"| {kind} | " + " | ".join(f"{loss:.0%}" for loss in LOSSES) + " |", "| ---: " * 7 + "|"]
+    title = f"{kind}, another request" if changed else kind
+    rows = [f"| {title} | " + " | ".join(f"{loss:.0%}" for loss in LOSSES) + " |", "| ---: " * 7 + "|"]
     for size in SIZES:
         many = max(10, min(trials, 200_000 // size))
-        cells = [f"{detected(size, loss, kind, trials=many):.0%}" for loss in LOSSES]
+        cells = [f"{detected(size, loss, kind, trials=many, changed=changed):.0%}" for loss in LOSSES]
         rows.append(f"| {size:,} | " + " | ".join(cells) + " |")
     return rows
 
@@ -200,8 +208,9 @@ def main() -> None:
         counts = " | ".join(str(found.count(f)) for f in (Finding.SHRUNKEN, Finding.GROWN, Finding.EMPTY))
         spent = time.perf_counter() - began
         print(f"| {kind} | {found.nights:,} | {counts} | {found.per_ten_years:.2f} | {spent:.0f} |")
-    for kind in KINDS:
-        print("\n" + "\n".join(detection_table(kind, trials=200)))
+    for changed in (False, True):
+        for kind in KINDS:
+            print("\n" + "\n".join(detection_table(kind, trials=200, changed=changed)))
 
 
 if __name__ == "__main__":

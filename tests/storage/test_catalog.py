@@ -164,17 +164,6 @@ def test_a_damaged_file_stops_filling_only_where_nobody_takes_it(tmp_path: Path)
     assert entered == 9
 
 
-def test_a_date_ahead_of_the_clock_tells_nothing(tmp_path: Path) -> None:
-    """One night with a wrong clock must not make every later night look superfluous."""
-    archive = new_archive()
-    with Catalog.open(tmp_path / "c.db") as catalog:
-        for night in (0, 3650):
-            found = write(archive, {"a": b"a"}, night=night)
-            catalog.record_snapshot(found, archive.entries)
-
-        assert catalog.last_good(LAB, now=START + NIGHT) == START
-
-
 def test_a_full_disk_is_told_without_the_rows_values(tmp_path: Path) -> None:
     """SQLite's error becomes ours: where, why, and nothing of what was to be written."""
     with Catalog.open(tmp_path / "c.db") as catalog:
@@ -186,20 +175,6 @@ def test_a_full_disk_is_told_without_the_rows_values(tmp_path: Path) -> None:
 
     assert "secret-name" not in str(caught.value)
     assert caught.value.hint
-
-
-def test_the_newest_verified_snapshot_is_the_last_good_one(tmp_path: Path) -> None:
-    """Quarantined ones and forgotten ones do not count."""
-    archive = new_archive()
-    with Catalog.open(tmp_path / "c.db") as catalog:
-        assert catalog.last_good(LAB, now=START + 9 * NIGHT) is None
-        for number in range(3):
-            night(archive, catalog, number)
-
-        assert catalog.last_good(LAB, now=START + 9 * NIGHT) == START + NIGHT
-        drop(archive, archive.snapshots(LAB)[1], now=START)
-        catalog.record_forgotten(archive.tombstones()[0])
-        assert catalog.last_good(LAB, now=START + 9 * NIGHT) == START
 
 
 def test_the_first_answer_that_said_ready_stands(tmp_path: Path) -> None:

@@ -111,10 +111,7 @@ CASES: dict[str, tuple[list[Seen], Seen, Finding, str]] = {
     "a small file, the first night": ([], one(1, None, size=300), Finding.NORMAL, ""),
     "nothing, where a person took nothing for a level": ([one(1, 0)], one(2, 0), Finding.NORMAL, ""),
     "something, where nothing was": ([one(1, 0)], one(2, 5), Finding.NORMAL, ""),
-    # The first, in these words or at all.
     "the first": ([], one(1, 7), Finding.NORMAL, ""),
-    "another format": (CALM, one(41, 100, request='{"format":"html"}'), Finding.NORMAL, ""),
-    "another format, empty": (CALM, one(41, 0, request='{"format":"html"}'), Finding.EMPTY, "records"),
     # An export from a file is held against those that were taken before it.
     "an old export": (
         nights(*[100] * 10, *[1000] * 10),

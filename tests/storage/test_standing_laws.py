@@ -96,6 +96,16 @@ def test_a_later_night_never_takes_away_that_one_counts(life: Life, came: Came) 
     assert before <= {one.id for one in life.standings() if one.counts}
 
 
+@given(STEPS.map(lambda steps: lived([step for step in steps if isinstance(step, Came)])))
+def test_without_persons_what_was_said_on_the_night_stands(life: Life) -> None:
+    """Normal nights count, and no loss does, whichever request was held against which."""
+    for one, seen in zip(life.standings(), life.seen, strict=True):
+        if seen.quality is Quality.VERIFIED:
+            assert one.counts
+        elif seen.finding is not Finding.GROWN:
+            assert not one.counts
+
+
 @given(LIVES, st.integers(1, 40))
 def test_repetition_settles_no_emptiness(life: Life, nights: int) -> None:
     """Of however many empty exports none counts, unless a person once took an empty one for good, or none came."""

@@ -208,4 +208,3 @@ def test_a_catalog_has_a_row_for_each_kind(kind: int, known: bool, tmp_path: Pat
         assert differences(catalog, archive, now=now) == []
         assert differences(filled, archive, now=now) == []
         assert filled.facts(now=now).snapshots == catalog.facts(now=now).snapshots
-        assert catalog.last_good(LAB, now=now) == START + NIGHT
