@@ -30,7 +30,7 @@ def lacks(archive: Archive, found: Snapshot) -> bool:
     erased = [notes[pack] for pack in followed if pack in notes and notes[pack].old == "erased"]
     if not any(abs(found.manifest.committed_at - note.made_at) < LATE for note in erased):
         return False
-    lost = {Oid(bytes.fromhex(oid)) for pack in followed & notes.keys() for oid in notes[pack].lost}
+    lost = {Oid(bytes.fromhex(oid)) for oid in replaced.lost(notes, followed)}
     index = Index(archive.backend, archive.scheme)
     must = replaced.current(notes, followed)
     index.load_readable(replaced.to_read(notes, followed))
