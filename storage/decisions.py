@@ -114,7 +114,10 @@ def ordered(decisions: Iterable[Decision]) -> list[Decision]:
 
 
 def held(decisions: Iterable[Decision], now: datetime) -> dict[str, str]:
-    """The snapshots held at `now`, by id, and why: a hold without a later release, not ended by itself."""
+    """The snapshots held at `now`, by id, and why: a hold without a later release, not ended by itself.
+
+    Only a release ends what a decision that cannot be read may hold: who accepts or rejects says nothing of holds.
+    """
     reasons: dict[str, list[str]] = {}
     for decision in ordered(decisions):
         if decision.kind == "release":
@@ -132,11 +135,14 @@ def judged(decisions: Iterable[Decision]) -> dict[str, Decision]:
 def counting(decisions: Iterable[Decision]) -> dict[tuple[ScopeKey, int], bool]:
     """Of the snapshots that decisions tell of, by place in their chains: whether they say that it counts.
 
-    Accepted: yes. Rejected, or a decision about it cannot be read, which may say so: no.
+    Accepted: yes. Rejected: no. Nor where a decision about it cannot be read, which may say so, until a later one
+    that can be read accepts or rejects it.
     """
-    made = list(decisions)
-    told = {(one.key, one.number): one.kind == "accept" for one in judged(made).values()}
-    return told | {(one.key, one.number): False for one in made if one.unreadable}
+    told: dict[tuple[ScopeKey, int], bool] = {}
+    for one in ordered(decisions):
+        if one.unreadable or one.kind in ("accept", "reject"):
+            told[one.key, one.number] = one.kind == "accept"
+    return told
 
 
 def numbered(decision: Decision, n: int) -> Decision:
