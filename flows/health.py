@@ -18,6 +18,7 @@ from flows.sources.base import Source
 from flows.workbench import open_catalog
 from storage.archive import Archive, Damaged
 from storage.errors import BackendFailed, ObjectCorrupt
+from storage.halves import halves
 from storage.scrub import strays
 
 HOST_FACT = "host"
@@ -66,6 +67,7 @@ def catalog(settings: Settings, store: Archive) -> str:
         index.note_fact(HOST_FACT, host)
         damaged: list[Damaged] = []
         entered = index.reindex(store, damaged=damaged)
+        damaged += [Damaged(half.links[0].name, half.problem) for half in halves(store) if half.error]
         if damaged:
             raise ObjectCorrupt(f"{damaged[0].name}: {damaged[0].problem}; {len(damaged)} such files")
     return f"{settings.catalog_path}, {f'{entered} entries added from the archive' if entered else 'up to date'}"

@@ -277,7 +277,7 @@ class Engine:
         done = next((found for found in links if found.manifest.draft.job_id == job.id), None)
         # Its run may have died before it looked once more.
         if done is not None and secondlook.lacks(self._archive, done):
-            secondlook.give_up(self._archive, done, now=self.clock.now())
+            secondlook.withdraw(self._archive, done, now=self.clock.now())
             return None
         return done
 

@@ -114,7 +114,10 @@ def ordered(decisions: Iterable[Decision]) -> list[Decision]:
 
 
 def held(decisions: Iterable[Decision], now: datetime) -> dict[str, str]:
-    """The snapshots held at `now`, by id, and why: a hold without a later release, not ended by itself."""
+    """The snapshots held at `now`, by id, and why: a hold without a later release, not ended by itself.
+
+    Only a release ends what a decision that cannot be read may hold: who accepts or rejects says nothing of holds.
+    """
     reasons: dict[str, list[str]] = {}
     for decision in ordered(decisions):
         if decision.kind == "release":

@@ -3,7 +3,8 @@
 The order, each step of which may be the last before a kill (FORMAT.md section 11): a tombstone of its own name for
 each snapshot; new packs with what others need, and notes that the old packs were erased; then the manifests are
 listed once more, and what was committed meanwhile is served; the old packs are deleted; last what told of them:
-evidence, manifests, older tombstones. While one of those lies below such a tombstone, `finish` goes on with it.
+evidence, manifests, older tombstones. While one of those lies below such a tombstone, `finish` goes on with it;
+where none of a number's can be read, it waits for a copy or for a person, and the others go on (`halves.py`).
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from datetime import datetime
 
 from storage import decisions, evidence, lease, replaced, secondlook, snapshot, tombstone
 from storage.archive import Archive
-from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
+from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
+from storage.halves import Half, halves, still_named
 from storage.index import Index, pack_digest, pack_name
 from storage.lease import Lease
-from storage.losses import needed
+from storage.losses import needs
 from storage.objects import Oid
 from storage.reader import Reader
-from storage.rewrite import Salt, moved, new_salt, put_note, wanted_of
-from storage.snapshot import Link, ScopeKey, Snapshot
+from storage.rewrite import Salt, Untold, moved, new_salt, put_note, wanted_of
+from storage.snapshot import ScopeKey, Snapshot, manifest_name, tombstone_name
 from storage.sweeping import kept, refuse_gaps
 from storage.tombstone import Tombstone
 
 Place = tuple[ScopeKey, int]
+_TOLD = "`strongroom repair --from COPY`; where no copy has it, `repair --apply` says what is lost for good"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,15 @@ class _Work:
     moves: frozenset[Oid] = field(repr=False)  # what others need and have nowhere else yet
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is to be done, as far as can be told."""
+
+    work: list[_Work]
+    shared: set[Oid] = field(repr=False)  # what must go, but that others need
+    untold: list[Untold]  # others of which it cannot be told what all they need
+
+
 def plan_erase(
     archive: Archive,
     *,
@@ -77,9 +89,11 @@ def plan_erase(
     refuse_gaps(archive)
     others = [found for found in kept(archive, now=now) if (found.key, found.number) not in going]
     index = Index(archive.backend, archive.scheme)
-    work, shared = _look(archive, index, targets, others)
-    freed = sum(_share(archive, index, one) for one in work)
-    return ErasePlan(targets, key, tuple(map(_name, targets)), held, freed, tuple(_stays(shared, others)))
+    seen = _look(archive, index, targets, others)
+    freed = sum(_share(archive, index, one) for one in seen.work)
+    keys = {key, *(one.key for one in targets)}
+    waiting = [half for half in halves(archive) if half.error and half.key in keys]
+    return ErasePlan(targets, key, tuple(map(_name, targets)), held, freed, tuple(_stays(seen, others, waiting)))
 
 
 def erase(
@@ -131,21 +145,50 @@ def erase(
 
 
 def finish(
-    archive: Archive, mine: Lease, *, clock: Callable[[], datetime], salt: Salt = new_salt
+    archive: Archive,
+    mine: Lease,
+    *,
+    clock: Callable[[], datetime],
+    salt: Salt = new_salt,
+    given_up: Place | None = None,
 ) -> dict[str, int]:
     """Go on with whatever was to be erased and is not yet; the packs that were deleted, and their bytes.
 
-    Cheap where there is nothing. Raises as `erase`. Killed anywhere: run again.
+    Numbers of which nothing can be read are passed over; but of the one that a person has `given_up`, what the
+    packs that its bytes still name hold for nobody else goes, then its files. Cheap where there is nothing. Raises
+    as `erase`. Killed anywhere: run again.
     """
-    halves = archive.half_erased()
-    gone: dict[str, int] = {}
-    if not halves:
-        return gone
-    dead = list(filter(None, (_read(archive, link) for link in halves)))
+    left = halves(archive)
+    for half in left:
+        if isinstance(half.error, FormatUnknown):
+            raise half.error
+    todo = [half for half in left if not half.error or (half.key, half.number) == given_up]
+    dead = [half.found for half in todo if half.found]
+    named = still_named(archive, [link for half in todo if half.error for link in half.links])
+    gone = _erased(archive, mine, dead, named, clock, salt) if dead or named else {}
+    files = {link(half.key, half.number) for half in todo for link in (manifest_name, tombstone_name)}
+    if files:
+        _drop_evidence(archive, files.__contains__)
+    for link in (link for half in todo for link in half.links):
+        mine.renew()
+        archive.backend.delete(link.name)
+    return gone
+
+
+def _erased(
+    archive: Archive,
+    mine: Lease,
+    dead: Sequence[Snapshot],
+    named: Collection[str],
+    clock: Callable[[], datetime],
+    salt: Salt,
+) -> dict[str, int]:
+    """Serve the others, and delete the packs that hold what must go."""
     index = Index(archive.backend, archive.scheme)
+    gone: dict[str, int] = {}
     while True:
         others = kept(archive, now=clock())  # once more after each note: some may be committed meanwhile
-        work, _ = _look(archive, index, dead, others, mine.renew)
+        work = _look(archive, index, dead, others, mine.renew, named).work
         if not work:
             break
         moving = [one for one in work if not one.noted]
@@ -157,13 +200,7 @@ def finish(
             mine.renew()
             gone[one.pack] = archive.backend.size(pack_name(one.pack)) or 0
             archive.backend.delete(pack_name(one.pack))
-    secondlook.give_up_late(archive, archive.snapshots(), now=clock())
-    places = {(link.key, link.number) for link in halves}
-    files = {link(*place) for place in places for link in (snapshot.manifest_name, snapshot.tombstone_name)}
-    _drop_evidence(archive, files.__contains__)
-    for link in halves:
-        mine.renew()
-        archive.backend.delete(link.name)
+    secondlook.withdraw_late(archive, archive.snapshots(), now=clock())
     return gone
 
 
@@ -173,44 +210,59 @@ def _look(
     dead: Sequence[Snapshot],
     others: Sequence[Snapshot],
     on_each: Callable[[], None] = lambda: None,
-) -> tuple[list[_Work], set[Oid]]:
-    """The packs that hold what only the dead needed, and what of theirs `others` need, too."""
+    named: Collection[str] = (),
+) -> _Seen:
+    """The packs that hold what only the dead needed, and what of theirs `others` need, too.
+
+    `named`: packs of dead ones of which no more is known. Raises ObjectCorrupt where others may need what must go.
+    """
     notes = archive.replacements()
     there = {pack for pack in map(pack_digest, archive.backend.list("packs/")) if pack}
     index.load_readable(there)
-    theirs = {pack for one in dead for pack in replaced.followed(notes, one.manifest.packs)} & there
+    packs = {pack for one in dead for pack in one.manifest.packs} | set(named)
+    theirs = replaced.followed(notes, packs) & there
     evident = {pack for pack in theirs if pack in notes and notes[pack].old != "retired"}
-    unread = [pack for pack in sorted(theirs - evident) if index.oids(pack) is None]
-    if unread:
-        raise ObjectCorrupt(f"{pack_name(unread[0])}: damaged, so it cannot be told what others need of it")
+    unread = {pack for pack in theirs - evident if index.oids(pack) is None}
+    shared_unread = unread & replaced.followed(notes, (pack for one in others for pack in one.manifest.packs))
+    if shared_unread:
+        first = pack_name(min(shared_unread))
+        raise ObjectCorrupt(f"{first}: damaged, so it cannot be told what others need of it")
     must, sure = _needed(index, dead)
+    sure = sure and not named
     held = {pack: oids for pack in there if (oids := index.oids(pack)) and (pack in theirs or oids & must)}
-    wanted = wanted_of(index, others, notes, held.keys() | evident, on_each)
+    wanted, untold = wanted_of(index, others, notes, held.keys() | evident, on_each)
+    for one in untold:
+        for pack in sorted(one.packs & held.keys()):
+            doubtful = (
+                held[pack] - wanted[pack] if pack in theirs and not sure else held[pack] & must - wanted[pack]
+            )
+            if one.needs.problem and doubtful:
+                raise ObjectCorrupt(
+                    f"{_name(one.found)}: what it needs of {pack_name(pack)} cannot be told: {one.needs.problem}",
+                    hint=_TOLD,
+                )
+    for one in untold:  # all else of its packs stays: a copy may yet bring back what led to it
+        for pack in one.packs & held.keys():
+            wanted[pack] |= held[pack] - must
     work = []
-    for pack in sorted(held.keys() | evident):
-        oids, alive = held.get(pack, frozenset()), frozenset(wanted[pack])
+    for pack in sorted(held.keys() | evident | unread):
+        oids, alive = held.get(pack, frozenset()), frozenset(wanted.get(pack, ()))
         note = notes.get(pack)
         if note is not None and note.old != "retired":
             elsewhere = [index.oids(by) or frozenset() for by in replaced.to_read(notes, [pack])]
             moves = alive.difference(*elsewhere) if note.old == "erased" else frozenset[Oid]()
             work.append(_Work(pack, not moves, moves))
-        elif oids - alive if pack in theirs and not sure else (oids & must) - alive:
+        elif pack in unread or (oids - alive if pack in theirs and not sure else (oids & must) - alive):
             work.append(_Work(pack, False, alive))
     shared = {oid for oids in wanted.values() for oid in oids & must}
-    return work, shared
+    return _Seen(work, shared, untold)
 
 
 def _needed(index: Index, dead: Iterable[Snapshot]) -> tuple[set[Oid], bool]:
     """The objects that these need, from whatever pack; and whether that are all."""
-    reader, sure = Reader(index), True
-    found: set[Oid] = set()
-    for one in dead:
-        try:
-            found.update(needed(reader, one, strict=True))
-        except StorageError:
-            sure = False
-            found.update(needed(reader, one))
-    return found, sure
+    reader = Reader(index)
+    told = [needs(reader, one) for one in dead]
+    return {oid for one in told for oid in one.oids}, not any(one.problem for one in told)
 
 
 def _snapshot(one: Snapshot | Tombstone) -> Snapshot | None:
@@ -223,14 +275,6 @@ def _snapshot(one: Snapshot | Tombstone) -> Snapshot | None:
 def _of_scope(archive: Archive, key: ScopeKey) -> tuple[Snapshot, ...]:
     every: list[Snapshot | Tombstone] = [*archive.snapshots(key), *archive.tombstones(key)]
     return tuple(sorted(filter(None, map(_snapshot, every)), key=lambda one: one.number))
-
-
-def _read(archive: Archive, link: Link) -> Snapshot | None:
-    try:
-        data = archive.backend.get(link.name)
-    except ObjectMissing:
-        return None
-    return _snapshot((tombstone.decode if link.forgotten else snapshot.decode)(data, link.name))
 
 
 def _drop_evidence(archive: Archive, is_theirs: Callable[[str], bool]) -> None:
@@ -260,11 +304,15 @@ def _share(archive: Archive, index: Index, one: _Work) -> int:
     return size - size * moving // total if total else size
 
 
-def _stays(shared: Collection[Oid], others: Sequence[Snapshot]) -> Iterable[str]:
-    if shared:
+def _stays(seen: _Seen, others: Sequence[Snapshot], waiting: Sequence[Half]) -> Iterable[str]:
+    if seen.shared:
         scopes = ", ".join(sorted({str(one.key) for one in others})[:5])
-        yield f"{len(shared)} objects of it stay, because snapshots that are kept need them, too ({scopes})"
-        yield "names of files and members stay where listings of kept snapshots follow from these, step by step"
+        yield f"{len(seen.shared)} objects of it stay, because snapshots that are kept need them, too ({scopes})"
+    for one in (one for one in seen.untold if one.needs.lost):
+        yield f"all that {_name(one.found)} may need stays, but for what is of this: what led to its files is lost"
+    for half in waiting:
+        yield f"what is left of {half.key} number {half.number}: {half.problem}"
+    yield "names of files and members stay where listings of kept snapshots follow from these, step by step"
     yield "tombstones, decisions and records of runs stay: when each was made, by which run, and why it went"
     yield "copies of the archive, and files that were restored from it, are not touched"
 

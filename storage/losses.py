@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
 from storage.errors import StorageError
@@ -64,6 +64,42 @@ def lost_of(reader: Reader, found: Snapshot) -> Hit | None:
         return losses(reader, found, lambda oid: not reader.has(oid))
     except StorageError:
         return None  # damage of another sort: a scrub tells it
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a snapshot needs, as far as that can be told."""
+
+    oids: frozenset[Oid]
+    lost: bool  # what led to some of it is lost for good: nobody can ask for that any more
+    problem: StorageError | None  # a listing or plan cannot be read, and nobody has called it lost yet
+
+
+def needs(reader: Reader, found: Snapshot, lost: Container[Oid] = ()) -> Needs:
+    """Every object that the snapshot needs, as far as its listing and plans can be read.
+
+    `lost`: the objects that notes about its packs call lost; those that are nowhere are needed by nobody.
+    """
+    oids = set(listing_oids(found.manifest))
+
+    def gone(leading: Iterator[Oid]) -> bool:
+        return any(oid in lost and not reader.has(oid) for oid in leading)
+
+    try:
+        entries = reader.entries(found)
+    except StorageError as exc:
+        lost_listing = gone(listing_oids(found.manifest))
+        return Needs(frozenset(oids), lost_listing, None if lost_listing else exc)
+    any_lost, problem = False, None
+    for entry in entries:
+        try:
+            oids.update(reader.oids(entry))
+        except StorageError as exc:
+            if gone(oid for step in entry.recipe.steps for oid in step):
+                any_lost = True
+            else:
+                problem = exc
+    return Needs(frozenset(oids), any_lost, problem)
 
 
 def needed(reader: Reader, found: Snapshot, *, strict: bool = False) -> Iterator[Oid]:

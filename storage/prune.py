@@ -179,7 +179,7 @@ def free(
 
     with lease.held(archive.backend, clock) as mine:
         erased = erase.finish(archive, mine, clock=clock)
-        secondlook.give_up_late(archive, archive.snapshots(), now=clock())
+        secondlook.withdraw_late(archive, archive.snapshots(), now=clock())
         swept = sweeping.sweep_held(archive, mine, now=clock(), time_is_up=time_is_up)
         plan = plan_rewrite(archive, now=clock()) if rewrite and not time_is_up() else []
         done = rewriting.rewrite(

@@ -13,11 +13,13 @@ from storage import canonical, decisions, snapshot, tombstone
 from storage.archive import FORMAT_NAME, Archive
 from storage.backend import Backend
 from storage.errors import ArchiveMissing, ObjectCorrupt, ObjectMissing, StorageError
+from storage.halves import Half, halves
 from storage.index import pack_name
 from storage.snapshot import Link, ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
 MISSING = "missing"
+_BELOW: tuple[snapshot.Kind, ...] = ("live", "forgotten")
 _ELSEWHERE = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision", "lease")
 
 
@@ -95,6 +97,33 @@ def links(
             chain[link.number] = (found.id, found.previous)
             chosen.append((put_back(archive.backend, link.name, damaged.get(link.name, MISSING), whole), found))
     return chosen
+
+
+def erasing(archive: Archive, copy: Archive) -> Iterator[tuple[Half, PutBack]]:
+    """Numbers that were to be erased and of which nothing here can be read, and what is whole of them in the copy.
+
+    It comes below the tombstone of the erased one, so that the erasing can be gone on with; where there is room,
+    beside the damaged file, which goes with it then: one of the two is always there.
+    """
+    for half in halves(archive):
+        tomb = next(archive.forgotten([snapshot.link_of(half.key, half.number, "erased")], damaged=[]), None)
+        if half.error is None or tomb is None:
+            continue
+        for kind in _BELOW:
+            read = _link(archive, copy, snapshot.link_of(half.key, half.number, kind))
+            manifest = read and (read[1].manifest if read[1].id == tomb.id else None)
+            if manifest:
+                yield half, _beside(archive.backend, half, Snapshot(tomb.id, manifest), tomb)
+                break
+
+
+def _beside(backend: Backend, half: Half, found: Snapshot, tomb: Tombstone) -> PutBack:
+    older = tombstone.forgotten(found, at=tomb.forgotten_at, reason=tomb.reason)
+    whole = {found.name: snapshot.encode(found.manifest), older.name: tombstone.encode(older)}
+    room = next((name for name in whole if backend.size(name) is None), None)
+    if room is None:
+        return put_back(backend, found.name, str(half.error), whole[found.name])
+    return PutBack(room, str(half.error), "", whole[room])
 
 
 def decided(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator[PutBack]:

@@ -94,6 +94,10 @@ def plan_repair(
         links = putback.links(archive, {bad.name: bad.problem for bad in damaged}, copy)
         small += [back for back, _ in links]
         live += [found for _, found in links if isinstance(found, Snapshot)]
+        below = list(putback.erasing(archive, copy))
+        small += [back for _, back in below]
+        served = {link.name for half, _ in below for link in half.links}
+        findings = [finding for finding in findings if finding.name not in served]
         small += putback.decided(archive, problems, copy)
         small += putback.records(archive, (name for name in problems if name.startswith("records/")), copy)
     small += [putback.put_back(archive.backend, bad.name, bad.problem, None) for bad in bad_notes]

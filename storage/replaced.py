@@ -124,6 +124,11 @@ def followed(notes: Mapping[str, Replaced], packs: Iterable[str]) -> set[str]:
     return found
 
 
+def lost(notes: Mapping[str, Replaced], packs: Iterable[str]) -> set[str]:
+    """The objects, hex, that notes about these packs call lost."""
+    return {oid for pack in followed(notes, packs) & notes.keys() for oid in notes[pack].lost}
+
+
 def to_protect(notes: Mapping[str, Replaced], packs: Iterable[str], *, now: datetime) -> set[str]:
     """The packs to keep where `packs` are named: they, what replaced them, and damaged ones as evidence.
 

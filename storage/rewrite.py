@@ -17,10 +17,10 @@ from storage.archive import Archive
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing
 from storage.index import Index, pack_name
 from storage.lease import Lease
-from storage.losses import needed
+from storage.losses import Needs, needs
 from storage.objects import Oid
 from storage.packing import Packing
-from storage.packs import SALT_SIZE, Codec, Kind
+from storage.packs import SALT_SIZE, Codec, Footer, Kind
 from storage.reader import Reader
 from storage.replaced import Replaced
 from storage.snapshot import Snapshot
@@ -46,13 +46,22 @@ class Rewrite:
     wanted: frozenset[Oid] = field(default=frozenset(), repr=False)  # the needed objects
 
 
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A snapshot of which it cannot be told what all it needs, and the packs in question that it names."""
+
+    found: Snapshot
+    packs: frozenset[str]
+    needs: Needs = field(repr=False)
+
+
 def plan_rewrite(archive: Archive, *, now: datetime) -> list[Rewrite]:
     """The packs to rewrite, those that win most in front. Changes nothing.
 
     More than half of such a pack is dead, and more than WORTH bytes. The newest snapshot of no scope names it:
-    writers reuse objects of those. None while a pack or listing in question is damaged: a scrub tells it. Raises
-    where a manifest, tombstone or note cannot be read. Memory: the index of the packs in question, and the oids of
-    their needed objects.
+    writers reuse objects of those. None that is damaged, and none that a snapshot names of which it cannot be told
+    what it needs: a scrub tells both. Raises where a manifest, tombstone or note cannot be read. Memory: the index
+    of the packs in question, and the oids of their needed objects.
     """
     notes = archive.replacements()
     stay = kept(archive, now=now)
@@ -61,11 +70,10 @@ def plan_rewrite(archive: Archive, *, now: datetime) -> list[Rewrite]:
     named = {pack for found in stay for pack in replaced.current(notes, found.manifest.packs)} - fresh
     sizes = {pack: size for pack in named if (size := archive.backend.size(pack_name(pack))) and size > WORTH}
     index = Index(archive.backend, archive.scheme)
-    try:
-        wanted = wanted_of(index, stay, notes, sizes)
-    except (ObjectMissing, ObjectCorrupt, FormatUnknown):
-        return []
-    found = [_rewrite(index, pack, sizes[pack], frozenset(wanted[pack])) for pack in sizes]
+    wanted, untold = wanted_of(index, stay, notes, sizes)
+    leave = {pack for one in untold for pack in one.packs}
+    footers = {pack: footer for pack in sizes.keys() - leave if (footer := index.footer(pack))}
+    found = [_rewrite(pack, sizes[pack], footer, frozenset(wanted[pack])) for pack, footer in footers.items()]
     worthy = [one for one in found if one.dead_bytes > max(one.live_bytes, WORTH)]
     return sorted(worthy, key=lambda one: (-one.dead_bytes, one.pack))
 
@@ -110,12 +118,12 @@ def wanted_of(
     notes: Mapping[str, Replaced],
     packs: Collection[str],
     on_each: Callable[[], None] = lambda: None,
-) -> dict[str, set[Oid]]:
-    """Of each of these packs, the objects that a snapshot which names it needs. Loads what it must into the index.
-
-    Raises StorageError where that cannot be told.
+) -> tuple[dict[str, set[Oid]], list[Untold]]:
+    """Of each of these packs, the objects that a snapshot which names it needs, as far as that can be told; of one
+    that is damaged, none. And the snapshots that may need more of them. Loads what it must into the index.
     """
     wanted: dict[str, set[Oid]] = {pack: set() for pack in packs}
+    untold: list[Untold] = []
     reader = Reader(index)
     for found in sorted(stay, key=lambda one: (str(one.key), one.number)):
         mine = wanted.keys() & replaced.followed(notes, found.manifest.packs)
@@ -123,11 +131,14 @@ def wanted_of(
             continue
         on_each()
         index.load_readable(replaced.to_read(notes, found.manifest.packs))
-        index.load(mine)
-        needs = frozenset(needed(reader, found, strict=True))
+        index.load_readable(mine)
+        lost = {Oid(bytes.fromhex(oid)) for oid in replaced.lost(notes, found.manifest.packs)}
+        told = needs(reader, found, lost)
+        if told.lost or told.problem:
+            untold.append(Untold(found, frozenset(mine), told))
         for pack in mine:
-            wanted[pack] |= needs & (index.oids(pack) or frozenset())
-    return wanted
+            wanted[pack] |= told.oids & (index.oids(pack) or frozenset())
+    return wanted, untold
 
 
 def moved(archive: Archive, index: Index, oids: Collection[Oid], salt: Salt) -> set[str]:
@@ -167,9 +178,7 @@ def put_note(
             return
 
 
-def _rewrite(index: Index, pack: str, size: int, wanted: frozenset[Oid]) -> Rewrite:
-    footer = index.footer(pack)
-    assert footer is not None  # `wanted_of` loaded it  # noqa: S101
+def _rewrite(pack: str, size: int, footer: Footer, wanted: frozenset[Oid]) -> Rewrite:
     total = sum(placed.length for placed in footer.objects) or 1
     live = sum(placed.length for placed in footer.objects if placed.oid in wanted)
     live_bytes = size * live // total

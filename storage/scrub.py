@@ -19,6 +19,7 @@ from storage import canonical, decisions, evidence, lease, records, replaced, sn
 from storage.about import about_digest
 from storage.archive import FORMAT_NAME, Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
+from storage.halves import halves
 from storage.index import footer_of, pack_digest, pack_name
 from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
@@ -81,6 +82,7 @@ def scrub(
     live = archive.snapshots(damaged=damaged)
     tombs = archive.tombstones(damaged=damaged)
     findings = list(_unreadable(damaged, live, tombs))
+    findings += [Finding(half.links[0].name, half.problem) for half in halves(archive) if half.error]
     findings += _chain_gaps(live, tombs, {bad.name for bad in damaged})
     findings += _foreign(archive, live)
     findings += _rolled_back(noted, live, tombs, damaged)

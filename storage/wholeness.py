@@ -54,8 +54,7 @@ def not_whole(archive: Archive, live: Sequence[Snapshot], notes: Mapping[str, Re
 
 def _given_up(found: Snapshot, notes: Mapping[str, Replaced]) -> Iterator[Oid]:
     """The objects that notes about its packs call lost."""
-    for pack in replaced.followed(notes, found.manifest.packs) & notes.keys():
-        yield from (Oid(bytes.fromhex(oid)) for oid in notes[pack].lost)
+    return (Oid(bytes.fromhex(oid)) for oid in replaced.lost(notes, found.manifest.packs))
 
 
 def _hit(reader: Reader, found: Snapshot, given_up: Collection[Oid]) -> Hit | None:

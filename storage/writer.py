@@ -113,7 +113,7 @@ class Writer:
         """Prove what was added by rebuilding it from the archive, then make the snapshot exist.
 
         Two writers of one scope: one gets the number, the other the next one. Where something that it reuses was
-        erased meanwhile, it is given up again: ObjectMissing. `prove=False` leaves the proof of the files out, for
+        erased meanwhile, it is withdrawn: ObjectMissing. `prove=False` leaves the proof of the files out, for
         measuring what it costs; a backup never does. `complete` is asked once, when all is proven: of the draft, a
         reader and the files it makes the draft that is committed. Raises BackendFailed, ObjectCorrupt (what was
         rebuilt differs; nothing was committed). Retry: with a new Writer.
@@ -171,7 +171,7 @@ class Writer:
                 return
         except ObjectMissing:
             pass
-        secondlook.give_up(self._archive, found, now=clock())
+        secondlook.withdraw(self._archive, found, now=clock())
         raise ObjectMissing(f"{found.name}: content that it shares was freed just now", hint="run again")
 
     def _claim(self, name: str, encoded: bytes) -> bool:

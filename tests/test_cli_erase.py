@@ -9,15 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from storage import tombstone
 from storage.archive import Archive
 from storage.backend import LocalDisk
+from storage.index import pack_name
 from storage.planning import plan_scope
 from storage.policy import Policy
 from storage.prune import forget
 from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Promise
 from storage.writer import Writer
-from tests.doubles import draft, new_archive, noise
+from tests.doubles import draft, new_archive, noise, overwrite
 from tests.test_cli_retention import SOURCE
 from tests.test_cli_upkeep import Shell
 
@@ -165,3 +167,32 @@ def test_a_hold_stops_erasing(shell: Shell) -> None:
     assert "number 2" in done.stderr
     assert "the audit" in done.stderr
     assert live(shell) == [1, 2, 3]
+
+
+def test_an_erasing_that_cannot_go_on_is_told_and_ended_by_a_person(shell: Shell) -> None:
+    """Killed behind its tombstone, then damaged: prune goes on, scrub and doctor name both ways out, and with
+    `--give-up` nothing of it is left."""
+    found = store(shell).snapshots(GROUP)[0]
+    tomb = tombstone.erased(found, at=NOW, reason="the person asked")
+    backend = store(shell).backend
+    backend.put_new(tomb.name, [tombstone.encode(tomb)])
+    overwrite(backend, found.name, backend.get(found.name)[:-80])
+    words = ("repair", "--give-up", "lab/group:7/1", "--reason", "no copy")
+
+    for told in (shell.run("scrub", "--all").stderr, shell.run("doctor").stdout):
+        assert found.name in told
+        assert "--from COPY" in told.replace("\n", " ")
+        assert "--give-up" in told
+    assert shell.run("prune", "--apply").returncode == 0
+    assert "--give-up 'lab/group:7/1'" in shell.run("repair").stderr
+    planned = shell.run(*words)
+    assert (planned.returncode, backend.size(found.name) is None) == (4, False)
+    assert "erased as far as it is known" in planned.stdout
+    assert "deleted, and not kept" in planned.stdout
+    assert "7 days after" in planned.stderr
+    done = shell.json(*words, "--apply")
+
+    assert (done["applied"], done["lost"], done["evidence"], done["deleted"]) == (True, False, [], [found.name])
+    assert not any(backend.size(pack_name(pack)) for pack in found.manifest.packs)
+    assert shell.run("scrub", "--all").returncode == 0
+    assert shell.run(*words).returncode == 2

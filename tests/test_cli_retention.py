@@ -13,12 +13,13 @@ import pytest
 from flows.cli import decide
 from storage.archive import Archive
 from storage.backend import LocalDisk
+from storage.decisions import Decision, decision_name, held
 from storage.errors import CatalogUnusable
 from storage.seen import LEVEL
 from storage.snapshot import Level, ScopeKey, Snapshot
 from storage.verify import Check, Outcome, Promise, Quality
 from storage.writer import Writer
-from tests.doubles import NIGHT, draft, new_archive, noise
+from tests.doubles import NIGHT, draft, new_archive, noise, overwrite
 from tests.test_cli_upkeep import Shell
 
 USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
@@ -281,6 +282,41 @@ def test_a_hold_outlives_policy_and_catalog_until_it_is_released(shell: Shell) -
     assert shell.run("release", first[:8]).returncode == 0
     shell.run("forget", "--apply")
     assert live(shell) == [4, 5, 6]
+
+
+def test_a_forgotten_one_is_released_so_that_its_scope_can_be_erased(shell: Shell) -> None:
+    """A decision about it that cannot be read holds it, freed or not: a release ends that; a second is refused."""
+    first = ident(shell, 1)
+    made = decision_name(USER, 1, 1)
+    shell.run("accept", first, "--reason", "it is fine")
+    shell.run("forget", "--apply")
+    overwrite(store(shell).backend, made, b"rot")
+    erasing = ("erase", "lab/user", "--reason", "the person asked", "--confirm", "lab/user")
+
+    stopped = shell.run(*erasing)
+    judged = shell.run("reject", first, "--reason", "it is not")
+    done = shell.run("release", first[:8], "--reason", "nobody holds it")
+
+    assert (stopped.returncode, judged.returncode, done.returncode) == (2, 2, 0), done
+    assert "`strongroom release" in stopped.stderr
+    assert "number 1 is forgotten" in done.stdout
+    again = shell.run("release", first[:8])
+    assert (again.returncode, "is not held" in again.stderr) == (2, True)
+    assert shell.run(*erasing).returncode == 0
+    assert live(shell) == []
+    assert {tomb.why for tomb in store(shell).tombstones(USER)} == {"erased"}
+
+
+def test_a_release_of_a_forgotten_one_is_told_to_machines(shell: Shell) -> None:
+    """It has no standing."""
+    first = store(shell).snapshots(USER)[0]
+    shell.run("forget", "--apply")
+    store(shell).decide(Decision("hold", USER, 1, first.id, TODAY, "ada", "a trial"))
+
+    told = shell.json("release", first.id)
+
+    assert (told["standing"], told["decision"]["kind"], told["decision"]["changed"]) == (None, "release", [])
+    assert held(store(shell).decisions(), datetime.now(UTC)) == {}
 
 
 def test_a_hold_ends_by_itself(shell: Shell) -> None:

@@ -23,12 +23,13 @@ from flows.cli.views import decision_json, standing_json, standing_text
 from flows.errors import ConfigError, Exit
 from storage.errors import SnapshotUnknown
 from storage.seen import seen
+from storage.snapshot import Snapshot
 from storage.standing import Standing, refusal, standings
 
 if TYPE_CHECKING:
     from storage.archive import Archive
     from storage.decisions import Decision, Kind
-    from storage.snapshot import ScopeKey, Snapshot
+    from storage.snapshot import ScopeKey
     from storage.tombstone import Tombstone
 
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; the archive keeps it.")]
@@ -64,7 +65,7 @@ def release(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
-    """End every hold of a snapshot; from then on its policy decides again."""
+    """End every hold of a snapshot, live or forgotten; from then on its policy decides again."""
     return _decide("release", snapshot, reason, archive, config, json=json)
 
 
@@ -150,7 +151,8 @@ def _decide(
     now = datetime.now(UTC)
     with opened(archive, config) as place:
         store = place.archive
-        found = find_live(store, ref)
+        # A forgotten one is released, too: a hold keeps its bytes. Whoever decides else brings it back first.
+        found = find_any(store, ref) if kind == "release" else find_live(store, ref)
         before = _standing(store, found.key, now)
         _refuse(kind, found, held(store.decisions(found.key, damaged=[]), now))
         decision = Decision(kind, found.key, found.number, found.id, now, who(), reason.strip(), until)
@@ -158,12 +160,12 @@ def _decide(
         if place.catalog is not None:
             follow(store, place.catalog)
         after = _standing(store, found.key, now)
-    # A backup may be kept, or a night forget, between the two looks.
+    # A backup may be kept, or a night forget, before each of the two looks.
     changed = [after[one] for one in after if one in before and before[one].counts != after[one].counts]
-    now_stands = after.get(found.id, before[found.id])
+    now_stands = after.get(found.id) or before.get(found.id)
     if json:
         shape = {**decision_json(decision), "changed": [standing_json(one) for one in changed]}
-        print_json(kind, {"decision": shape, "standing": standing_json(now_stands)})
+        print_json(kind, {"decision": shape, "standing": standing_json(now_stands) if now_stands else None})
         return Exit.DONE
     _tell(decision, now_stands, changed)
     return Exit.DONE
@@ -174,9 +176,9 @@ def _standing(store: Archive, key: ScopeKey, now: datetime) -> dict[str, Standin
     return {one.id: one for one in standings(map(seen, live), store.decisions(key, damaged=[]), now=now)}
 
 
-def _refuse(kind: Kind, found: Snapshot, held: dict[str, str]) -> None:
+def _refuse(kind: Kind, found: Snapshot | Tombstone, held: dict[str, str]) -> None:
     name = f"{found.key} number {found.number}, {found.id[:8]}"
-    if kind == "accept" and (why := refusal(seen(found))):
+    if kind == "accept" and isinstance(found, Snapshot) and (why := refusal(seen(found))):
         raise ConfigError(
             f"{name}: {why}", hint=f"to keep it all the same: `strongroom hold {found.id[:8]} --reason …`"
         )
@@ -184,7 +186,7 @@ def _refuse(kind: Kind, found: Snapshot, held: dict[str, str]) -> None:
         raise ConfigError(f"{name}: is not held", hint="`strongroom status` names what is held")
 
 
-def _tell(made: Decision, now: Standing, changed: list[Standing]) -> None:
+def _tell(made: Decision, now: Standing | None, changed: list[Standing]) -> None:
     word = {"hold": "held", "release": "released"}.get(made.kind, f"{made.kind}ed")
     end = f" until {day(made.until)}" if made.until else ""
     out.print(
@@ -192,7 +194,9 @@ def _tell(made: Decision, now: Standing, changed: list[Standing]) -> None:
         markup=False,
         soft_wrap=True,
     )
-    for one in [now, *(other for other in changed if other.id != now.id)]:
+    if now is None:
+        out.print(f"  number {made.number} is forgotten", markup=False)
+    for one in [*filter(None, [now]), *(other for other in changed if other.id != made.snapshot)]:
         out.print(f"  number {one.number} {standing_text(one)}", markup=False, soft_wrap=True)
     if made.kind in ("accept", "reject") and not changed:
         say("nothing that counted, or did not, is changed by this")

@@ -22,6 +22,12 @@ from storage.snapshot import ScopeKey, parse_name
 _NAMED = 20  # files of a snapshot, and members of a file, that are named on a terminal
 _COPY_HINT = "a copy of the archive may still have it: `strongroom repair --from FOLDER`"
 
+_AS_FAR = (
+    "hint: packs that it still names are cleared at once of what nobody else needs; others that nothing names go "
+    "by `strongroom prune --apply`, 7 days after it first meets them; bytes in a pack that others need may stay "
+    "until that pack goes"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add this verb to the app."""
@@ -37,7 +43,7 @@ def repair(
         typer.Option(
             "--give-up",
             metavar="SOURCE/SCOPE/NUMBER",
-            help="Give up a snapshot that is damaged or missing for good, so that space is freed again.",
+            help="Give up a snapshot that is damaged or missing for good, so that space is freed or erased again.",
         ),
     ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why it is given up; its tombstone says so.")] = "",
@@ -98,15 +104,19 @@ def _give_up(store: Archive, text: str, reason: str, *, apply: bool, json: bool)
     if json:
         files = [name for name, _ in plan.damaged]
         shape = {"source": source, "scope": scope, "number": place, "id": known, "problem": plan.problem}
-        print_json("give-up", {"applied": apply, **shape, "lost": plan.tomb is not None, "evidence": files})
+        ended = {"lost": plan.tomb is not None, "evidence": files, "deleted": list(plan.erasing)}
+        print_json("give-up", {"applied": apply, **shape, **ended})
     else:
         out.print(f"{key} number {place}: {plan.problem}", markup=False, soft_wrap=True)
-        end = (
-            f"given up as lost{f', id {known[:8]}' if known else ''}"
-            if plan.tomb
-            else "live again, nothing is lost"
-        )
+        if plan.tomb:
+            end = f"given up as lost{f', id {known[:8]}' if known else ''}"
+        else:
+            end = "erased as far as it is known" if plan.erasing else "live again, nothing is lost"
         out.print(f"{'it is' if apply else 'it would be'} {end}", markup=False)
+        for name in plan.erasing:
+            out.print(f"  {name}: deleted, and not kept as evidence", markup=False, soft_wrap=True)
+        if plan.erasing:
+            say(_AS_FAR)
         if not apply:
             say(f"hint: {HINT}; only what none has is given up")
             say("nothing was changed: `--apply` does this")
@@ -143,7 +153,7 @@ def _tell(plan: Plan, *, done: bool) -> None:
     gone = next((link for finding in plan.left if (link := parse_name(finding.name))), None)
     if gone:
         say(
-            f"hint: until then no space is freed; if no copy has it: "
+            f"hint: until then no space is freed, or it is not erased; if no copy has it: "
             f"`strongroom repair --give-up '{gone.key}/{gone.number}' --reason TEXT`"
         )
     if plan and not done:

@@ -17,7 +17,7 @@ from storage.objects import Oid
 from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Promise
 from storage.writer import Writer
-from tests.doubles import Clock, Died, Files, copy, draft
+from tests.doubles import Clock, Died, Files, draft
 
 T = TypeVar("T")
 
@@ -58,26 +58,44 @@ class Beside:
         return found
 
 
-def deaths(base: Memory, operation: Callable[[Archive], object]) -> Iterator[Memory]:
-    """What is there after dying behind call 1, 2, 3 … of the operation, until it outlives them all.
+class Mortal(Beside):
+    """A backend whose process dies behind so many changes. Who is dead cleans nothing up: later calls die, too."""
 
-    Who is dead cleans nothing up: every later call dies, too.
+    def __init__(self, inner: Backend, changes: int) -> None:
+        super().__init__(inner, self._gone)
+        self._left = changes
 
-    Dying ahead of a call is dying behind the one before it.
+    def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
+        made = super().put_new(name, chunks)
+        self._left -= 1
+        return made
+
+    def delete(self, name: str) -> None:
+        super().delete(name)
+        self._left -= 1
+
+    def _gone(self, number: int) -> None:
+        if self._left <= 0:
+            raise Died(f"before call {number}")
+
+
+B = TypeVar("B", bound=Backend)
+
+
+def deaths(base: Memory, operation: Callable[[Archive], object], fresh: Callable[[Memory], B]) -> Iterator[B]:
+    """What is there after dying behind change 0, 1, 2 … of the operation, until it outlives them all.
+
+    Reading changes nothing: dying behind a call that reads is dying behind the change before it. Each time the
+    operation begins with a `fresh` copy of the archive.
     """
-    for last in count(1):
-        memory = copy(base)
-
-        def gone(number: int, last: int = last) -> None:
-            if number > last:
-                raise Died(f"after call {last}")
-
-        archive = Archive.open(memory)
-        archive.backend = Beside(memory, gone)
+    for changes in count():
+        backend = fresh(base)
+        archive = Archive.open(backend)
+        archive.backend = Mortal(backend, changes)
         try:
             operation(archive)
         except Died:
-            yield memory
+            yield backend
             continue
         return
 

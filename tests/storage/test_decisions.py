@@ -126,6 +126,16 @@ def test_the_last_judgement_counts() -> None:
     assert judged([reject, accept, replace(HOLD, n=3)]) == {HOLD.snapshot: reject}
 
 
+def test_only_a_release_ends_what_cannot_be_read() -> None:
+    """It may be a hold: who accepts or rejects later says nothing of that."""
+    unread = decisions.stand_in(LAB, 2, 2, HOLD.snapshot, at=START, problem="rot")
+    accept = replace(HOLD, kind="accept", until=None)
+    reject, later = replace(accept, kind="reject", n=3), replace(accept, n=4)
+
+    assert held([accept, unread, reject, later], START).keys() == {HOLD.snapshot}
+    assert held([unread, replace(later, kind="release")], START) == {}
+
+
 def test_decisions_get_places_in_order_per_snapshot() -> None:
     """Each snapshot counts its own, in every scope; they are read back in order."""
     archive = new_archive()
