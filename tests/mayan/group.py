@@ -1,8 +1,8 @@
 """Processes that end together: when they are told to, and when the process that started them dies in whatever way.
 
 They share one process group. Its leader is a shell that waits for the end of a pipe whose other end only the
-starter holds; the kernel closes that when the starter dies, even of SIGKILL, and the shell then kills the group.
-Measured: the group is gone within 0.1 s of the starter's death.
+starter holds; the kernel closes that when the starter dies, even of SIGKILL. The shell then leaves the group,
+kills it, and removes its folder. Killed alone, the leader does nothing, and `Group.stop` still finds the others.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from pathlib import Path
 
 import psutil
 
-TIED = ["sh", "-c", "read _; kill -KILL 0"]
-UNTIED = ["sleep", "infinity"]
+TIED = ("sh", "-c", """read _; exec setsid sh -c 'kill -s KILL -- "-$1"; rm -rf -- "$0"' "$0" $$""")
+UNTIED = ("sleep", "infinity")
 POLL_S = 0.02
 END_DEADLINE_S = 10.0
 
 
 class Group:
-    """A group of processes. `tied`: it dies with this process; otherwise `kill(leader)` in any process ends it."""
+    """A group of processes that work in one folder.
+
+    `tied`: it dies with this process, and its folder goes; otherwise `kill(leader)` in any process ends it.
+    """
 
     def __init__(self, folder: Path, *, tied: bool = True) -> None:
         """Logs go to `folder`; the processes work there."""
         self.folder = folder
         self._leader = subprocess.Popen(
-            TIED if tied else UNTIED,
+            [*TIED, str(folder)] if tied else UNTIED,
             stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -82,7 +82,8 @@ def test_a_user_may_do_what_was_granted_and_no_more(each: Mayan) -> None:
             assert own.get(f"/documents/{made.id}/files/{made.files[0].id}/download/").status_code == 404
 
             seeding.revoke(api, person, "documents.document_file_view")
-            assert seeding.rows(own, f"/documents/{made.id}/files/") == []
+            refused = own.get(f"/documents/{made.id}/files/")  # 4.5: 404; later: 200 and an empty list
+            assert refused.status_code == 404 or refused.json()["count"] == 0
 
 
 def test_postgres(start_mayan: StartMayan) -> None:

@@ -25,7 +25,7 @@ STARTER = """
 import json, signal
 from tests.mayan_server import Server
 server = Server()
-print(json.dumps([server.leader, server.mayan.url]), flush=True)
+print(json.dumps([server.leader, str(server.folder), server.mayan.url]), flush=True)
 signal.pause()
 """
 QUICK = {
@@ -107,9 +107,8 @@ def test_without_a_worker_nothing_is_done_until_there_is_one(start_mayan: StartM
 def test_stop_leaves_nothing(mayan: Mayan, admin: httpx.Client, start_mayan: StartMayan) -> None:
     """No process and no folder; another server beside it goes on."""
     server = start_mayan(workers=2, beat=True)
-    assert (
-        len(group.members(server.leader)) >= 8
-    )  # shell, redis, gunicorn and its worker, Celery and its two, beat
+    living = group.members(server.leader)
+    assert len(living) >= 8  # a shell, redis, gunicorn and its worker, Celery and its two, beat
     assert "beat: Starting..." in server.log("beat")
     server.stop()
 
@@ -118,15 +117,16 @@ def test_stop_leaves_nothing(mayan: Mayan, admin: httpx.Client, start_mayan: Sta
     assert admin.get("/users/current/").json()["username"] == mayan.user
 
 
-def test_a_killed_starter_leaves_no_process(mayan: Mayan) -> None:
-    """SIGKILL to who started a server ends the server."""
+def test_a_killed_starter_leaves_nothing(mayan: Mayan) -> None:
+    """SIGKILL to who started a server ends the server and removes its folder."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen([sys.executable, "-c", STARTER], env=environ, stdout=subprocess.PIPE) as starter:
         assert starter.stdout
-        leader, url = json.loads(starter.stdout.readline())
+        leader, folder, url = json.loads(starter.stdout.readline())
         assert len(group.members(leader)) >= 6
         assert httpx.get(f"{url}/api/v4/project/").status_code == 200
         starter.send_signal(signal.SIGKILL)
         starter.wait()
 
     seeding.wait(lambda: None if group.members(leader) else True, "the server has ended", deadline_s=5)
+    seeding.wait(lambda: None if Path(folder).exists() else True, "its folder is gone", deadline_s=5)
