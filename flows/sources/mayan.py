@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from flows.sources import mayan_rights as rights
 from flows.sources.base import AtHand, Capabilities, Connection, Dialect, Download, Kept, Receipt, Roster
 from flows.sources.client import Answer
 from flows.sources.mayan_document import ABOUT, DOCUMENT, Listed
-from flows.sources.mayan_documents import Documents, Touched, require_some
+from flows.sources.mayan_documents import Changes, Documents, Touched, require_some
 from flows.sources.mayan_exports import Exports
 from flows.sources.mayan_scopes import KINDS, member, parse_scope, scope_from_table
 from flows.sources.mayan_wire import Missing, Wire, refusal
@@ -157,7 +157,8 @@ class _Night:
     def files(self) -> Iterator[ExportFile]:
         """Each document's files, then its document.json, there only where they are; at last mayan.json."""
         about = self._source.definitions()
-        since, touched = self._since()
+        since, changes = self._since()
+        touched = changes.touched
         named = ("tags", "label"), ("cabinets", "full_path")
         labels = {name: {row[key] for row in about[name]} for name, key in named}
         many, gone = 0, []
@@ -177,22 +178,21 @@ class _Night:
             "version": self._version,
             "documents": many,
             "gone": [{"document": number, "trashed": number in trashed} for number in gone],
-            "changes": touched if isinstance(touched, str) else "",
+            "changes": changes.why,
+            "recent_events": sorted(changes.recent),
         }
         yield _text(ABOUT, about)
 
-    def _since(self) -> tuple[datetime | None, Touched | str]:
-        before = documents.decode(self._hand.before(ABOUT))
-        try:
-            since = from_text(before["as_of"]) if before else None
-        except (KeyError, TypeError, ValueError):
-            since = None
-        if since is None:
-            return None, ""
-        return since, self._source.touched(since)
+    def _since(self) -> tuple[datetime | None, Changes]:
+        """When the snapshot that is gone on from was begun, and what events tell of since."""
+        before = documents.decode(self._hand.before(ABOUT)) or {}
+        since, known = None, frozenset[int]()
+        with suppress(KeyError, TypeError, ValueError):
+            since, known = from_text(before["as_of"]), frozenset(before["recent_events"])
+        return since, self._source.changes(since, self._as_of, known)
 
     def _known(
-        self, row: Listed, since: datetime | None, touched: Touched | str, labels: Mapping[str, set[str]]
+        self, row: Listed, since: datetime | None, touched: Touched | None, labels: Mapping[str, set[str]]
     ) -> dict[str, Any] | None:
         """What needs not be asked for: what this very job asked, or what was kept and has not changed since."""
         name = f"{row.folder}/{DOCUMENT}"
@@ -203,7 +203,7 @@ class _Night:
         if kept is None or since is None or not documents.same(kept, row) or self._due(row.id, since):
             return None
         try:
-            hit = isinstance(touched, Touched) and touched.hit(kept)
+            hit = touched is not None and touched.hit(kept)
             renamed = any(not labels[part].issuperset(kept[part]) for part in labels)
             whole = all(self._hand.has(part.sha256) for part in documents.parts(kept))
         except (KeyError, TypeError):

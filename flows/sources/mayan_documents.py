@@ -15,10 +15,11 @@ from flows.errors import NothingThere, SourceRefused, SourceUnexpected
 from flows.export import Scope
 from flows.sources import mayan_document as documents
 from flows.sources.mayan_document import Listed, listed
-from flows.sources.mayan_wire import Missing, Wire, rows_of, value
+from flows.sources.mayan_wire import Missing, Wire, member, rows_of, value
 from storage.snapshot import from_text
 
 OVERLAP = timedelta(minutes=10)  # events are written by several processes, each by its own clock
+MAX_PAGES = 100_000  # of the log of events: more is one that does not end
 YOUNG = timedelta(minutes=15)  # a file so young may have no version yet (section 3)
 _ONLY = {"_fields_only": ",".join(documents.FIELDS)}
 # Events that change what is kept; reading, searching, recognising text and our own downloads do not.
@@ -44,6 +45,15 @@ class Touched:
         return any(
             row["id"] in self.ids[part] for part in ("files", "versions", "comments") for row in document[part]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the log of events told."""
+
+    touched: Touched | None  # None: nothing can be said, and `why`
+    recent: frozenset[int]  # ids of its last events: the next night knows them already
+    why: str = ""
 
 
 class Documents:
@@ -198,27 +208,37 @@ class Documents:
 
     # -- what changed
 
-    def touched(self, since: datetime) -> Touched | str:
-        """What events say was changed since then; else why that cannot be said, as a sentence."""
+    def changes(self, since: datetime | None, as_of: datetime, known: frozenset[int]) -> Changes:
+        """What the log of events says was changed since then, but for events `known` already.
+
+        Events are read a while back beyond `since`: those that a process was still writing then would be missed.
+        """
         ids: dict[str, set[int]] = {part: set() for part in _OF.values()}
-        for number in range(1, 100_000):
+        recent: set[int] = set()
+        back = (since or as_of) - OVERLAP
+        for number in range(1, MAX_PAGES):
             query = {"_ordering": "-id", "page": str(number), "page_size": "100"}
             answer = self._wire.ask("/events/", query)
             if answer.status in (403, 404):
-                return "events may not be seen (permission events.events_view)"
+                return Changes(None, frozenset(), "events may not be seen (permission events.events_view)")
             page = rows_of(self._wire.get("/events/", query) if answer.status != 200 else answer, "/events/")
             for row in page:
-                _note(row, ids)
-            if not page or (answer.json() or {}).get("next") is None:
-                first = page[-1] if page else {}
-                if first.get("id") == 1:
-                    break
-                return "the log of events begins after the last backup"
-            if from_mayan(value(page[-1], "timestamp", str)) < since - OVERLAP:
+                event, at = value(row, "id", int), from_mayan(value(row, "timestamp", str))
+                if at >= back and _is_change(row):
+                    if event not in known:
+                        _note(row, ids)
+                    if at >= as_of - OVERLAP:
+                        recent.add(event)
+            if page and from_mayan(value(page[-1], "timestamp", str)) < back:
                 break
+            if not page or member(answer, "next", str, optional=True) is None:
+                if since is None or not page or page[-1]["id"] == 1:
+                    break
+                why = f"the log of events begins after {since:%Y-%m-%d %H:%M} UTC"
+                return Changes(None, frozenset(recent), why)
         else:
             raise SourceUnexpected("Mayan EDMS: a log of events that does not end")
-        return Touched({part: frozenset(found) for part, found in ids.items()})
+        return Changes(Touched({part: frozenset(found) for part, found in ids.items()}), frozenset(recent))
 
     # -- what documents refer to
 
@@ -275,10 +295,14 @@ def from_mayan(text: str) -> datetime:
         raise SourceUnexpected(f"Mayan EDMS: {text!r} is no instant") from exc
 
 
+def _is_change(row: Mapping[str, Any]) -> bool:
+    return bool(_CHANGES.fullmatch(str((row.get("verb") or {}).get("id"))))
+
+
 def _note(row: Mapping[str, Any], ids: dict[str, set[int]]) -> None:
-    verb, model = (row.get(name) or {} for name in ("verb", "target_content_type"))
-    part, target = _OF.get(str(model.get("model"))), str(row.get("target_object_id"))
-    if part and target.isdecimal() and _CHANGES.fullmatch(str(verb.get("id"))):
+    part = _OF.get(str((row.get("target_content_type") or {}).get("model")))
+    target = str(row.get("target_object_id"))
+    if part and target.isdecimal():
         ids[part].add(int(target))
 
 

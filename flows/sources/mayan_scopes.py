@@ -11,7 +11,7 @@ from flows.export import Scope
 KINDS = ("all", "type", "cabinet", "tag", "search", "ids")
 EXPORTS = ("none", "active", "all")
 MAX_IDS = 2000
-SWEEP_DAYS = 30  # within which every document is looked at whole, whatever the server says of changes
+SWEEP_DAYS = 90  # within which every document is looked at whole, whatever the server says of changes
 _KEYS = ("name", "kind", "id", "ids", "query", "exports", "sweep_days", "except_files")
 _FORM = "expected all, type:ID, cabinet:ID, tag:ID, search:WORDS or ids:ID,ID,…; with +exports for version exports"
 

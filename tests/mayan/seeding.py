@@ -125,6 +125,19 @@ def remap(api: httpx.Client, document_id: int, pages: Sequence[tuple[int, int]])
     return version_id
 
 
+def quiet(api: httpx.Client, polls: int = 30) -> None:
+    """Returns when no event came for so many polls: Mayan writes them behind what they tell of, by its worker."""
+    last, same = -1, 0
+
+    def still() -> bool | None:
+        nonlocal last, same
+        newest = int(get(api, "/events/?page_size=1&_ordering=-id")["results"][0]["id"])
+        last, same = newest, same + 1 if newest == last else 0
+        return same >= polls or None
+
+    wait(still, "no more events come")
+
+
 def trash(api: httpx.Client, document_id: int) -> None:
     """Into the trash; returns when it is there."""
     ok(api.delete(f"/documents/{document_id}/"))
