@@ -116,13 +116,14 @@ def main() -> None:
     print(f"| night of {given.documents} documents | requests | bytes of files |\n|---|---:|---:|")
     for row in rows:
         print(f"| {row.name} | {row.requests} | {row.fetched} |")
-    _, quiet, some, _ = rows
+    first, quiet, some, _ = rows
     each = (some.requests - quiet.requests) / given.changed
+    looked = (first.requests - quiet.requests) / given.documents - 1  # without its file
     pages = math.ceil(LARGE / 100) - math.ceil(given.documents / 100)
-    print(
-        f"a changed document, its new file included: {each:.1f} requests; {LARGE} documents, 1 % changed: ", end=""
-    )
-    print(f"{quiet.requests + pages + each * LARGE / 100:.0f}; the script: {LARGE // 100 + 2 * LARGE}")
+    changed, in_turn = each * LARGE / 100, looked * LARGE / SWEEP_DAYS
+    print(f"a changed document: {each:.1f} requests; one that is looked at in its turn: {looked:.1f}")
+    print(f"{LARGE} documents, 1 % changed: {pages} more for the list, {changed:.0f} for changed ones,", end=" ")
+    print(f"{in_turn:.0f} for those in turn, {quiet.requests} else; the script: {LARGE // 100 + 2 * LARGE}")
 
 
 if __name__ == "__main__":
