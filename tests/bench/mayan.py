@@ -18,6 +18,7 @@ from pathlib import Path
 
 import httpx
 
+from flows.sources.mayan_scopes import SWEEP_DAYS
 from tests.mayan import seeding
 from tests.mayan.files import png
 from tests.mayan.office import Office, office
