@@ -97,12 +97,15 @@ def add_file(
 
 
 def wait_versions(api: httpx.Client, document_id: int, count: int = 1) -> list[int]:
-    """The ids of a document's versions, once there are so many and each has pages; in their order."""
+    """The ids of the versions that have pages, in their order, once there are so many.
+
+    A file of an unknown kind may get a version without pages, and at any time.
+    """
 
     def versions() -> list[int] | None:
         found = [row["id"] for row in rows(api, f"/documents/{document_id}/versions/")]
         paged = [each for each in found if page_count(api, document_id, each)]
-        return sorted(found) if len(found) == len(paged) >= count else None
+        return sorted(paged) if len(paged) >= count else None
 
     return wait(versions, f"document {document_id} has {count} versions with pages")
 

@@ -33,7 +33,7 @@ def test_every_verb(each: Mayan) -> None:
     with each.client() as api:
         assert seeding.get(api, "/project/")["__version__"] == each.version
         letters = seeding.make_type(api, "Letters")
-        files = [("a.pdf", pdf("alpha", pages=3)), ("b.png", png("beta")), ("c.bin", b"\0\1\2" * 99)]
+        files = [("a.pdf", pdf("alpha", pages=3)), ("b.png", png("beta")), ("c.bin", bytes(range(256)))]
         made = seeding.make_document(
             api, "Alpha", files, type_id=letters, description="Of the seventh", language="deu"
         )
@@ -43,7 +43,7 @@ def test_every_verb(each: Mayan) -> None:
         assert told["document_type"]["label"] == "Letters"
         assert [file.filename for file in made.files] == ["a.pdf", "b.png", "c.bin"]
         versions = seeding.wait_versions(api, made.id, 2)
-        assert [seeding.page_count(api, made.id, version) for version in versions[:2]] == [3, 1]
+        assert [seeding.page_count(api, made.id, version) for version in versions] == [3, 1]
 
         tags = [seeding.tag(api, made.id, label) for label in ("urgent", "later")]
         assert sorted(row["id"] for row in seeding.rows(api, f"{path}tags/")) == sorted(tags)
