@@ -22,8 +22,9 @@ CHECKS = (
     ("mypy",),
 )
 TESTS = (
-    ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not server and not full"),
+    ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not server and not mayan and not full"),
     ("pytest", "-q", "-m", "server and not full"),
+    ("pytest", "-q", "-rs", "-m", "mayan and not full"),
 )
 
 

@@ -123,6 +123,8 @@ class Place:
             made.run("mayan-edms.py", "common_initial_setup", "--force", "--no-dependencies")
             made.stop_database(group)
             group.stop()
+            for written in (made.folder / "media").glob("config*.yml"):
+                written.unlink()  # the settings of that moment, with the paths of that folder
             to.mkdir()
             for name in ("media", "pg"):
                 if (made.folder / name).exists():
