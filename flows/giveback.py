@@ -129,6 +129,7 @@ def give_back(
             given.problems.append(str(exc))
         except (RequestWrong, ObjectCorrupt, ObjectMissing, FormatUnknown) as exc:
             given.problems.append(f"{unit}: {exc}")
+    patiently(partial(receiver.finish, ledger), clock, pace)
     for unit in outlook.units:
         on_unit(unit)
         differs = patiently(partial(receiver.compare, unit, content, ledger), clock, pace)

@@ -297,6 +297,9 @@ class Receiver(Protocol):
         ObjectMissing, ObjectCorrupt before anything of the unit is made.
         """
 
+    def finish(self, ledger: Ledger) -> None:
+        """Make what must wait until every unit was given. Retry: yes."""
+
     def compare(self, unit: str, content: Content, ledger: Ledger) -> tuple[str, ...]:
         """How the unit differs at the target from the snapshot, a sentence each. Retry: yes."""
 

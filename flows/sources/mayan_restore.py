@@ -146,6 +146,9 @@ class Target:
         self._newest = max(self._newest, number)
         return number
 
+    def finish(self, ledger: Ledger) -> None:
+        shared.require(self._needed, self._filler.there, self.wire, self._filler.send, ledger)
+
     # -- what came of it
 
     def compare(self, unit: str, content: Content, ledger: Ledger) -> tuple[str, ...]:

@@ -211,8 +211,6 @@ def todo(wish: Wish, got: Document, *, ours: bool, failed: AbstractSet[Step] = f
     `ours`: nobody else can have changed it since it was made, so that what is there once too often may go.
     """
     steps = [step for step in _around(wish, got) if step not in failed]
-    later = [step for step in steps if isinstance(step, Value) and not step.value]
-    steps = [step for step in steps if step not in later]
     files = files_there(wish, got["files"])
     versions = versions_there(wish, got, files)
     for step in sequence(wish):
@@ -227,9 +225,7 @@ def todo(wish: Wish, got: Document, *, ours: bool, failed: AbstractSet[Step] = f
         if drops := [drop for drop in drops if drop not in failed]:
             return [*steps, *drops]
     edits = [*_file_edits(wish, files), *_version_edits(wish, versions)]
-    # The target gives a required type an empty value by itself, when a file comes. One that is sent becomes the
-    # default.
-    return [*steps, *(edit for edit in edits if edit not in failed), *later]
+    return [*steps, *(edit for edit in edits if edit not in failed)]
 
 
 def _around(wish: Wish, got: Document) -> Iterator[Step]:

@@ -179,7 +179,7 @@ def _make_cabinet(path: str, known: Iterable[str], there: There, send: Send) -> 
 
 
 def _make_type(label: str, links: Mapping[str, bool], there: There, send: Send, ledger: Ledger) -> None:
-    """A type that others made gets no required metadata type: that would change its documents."""
+    """No metadata type is required yet: that would refuse empty values, and add some to documents of others."""
     if label not in there.types:
         ledger.note(f"type {label}", ours=True)
         try:
@@ -189,12 +189,25 @@ def _make_type(label: str, links: Mapping[str, bool], there: There, send: Send, 
             raise
         there.types[label] = _id(answer)
         there.has.types[label] = {}
-    ours = bool(ledger.of(f"type {label}").get("ours"))
     for name in sorted(links.keys() - there.has.types[label].keys()):
-        body = {"metadata_type_id": there.metadata_types[name], "required": links[name] and ours}
+        body = {"metadata_type_id": there.metadata_types[name], "required": False}
         path = f"/document_types/{there.types[label]}/metadata_types/"
         send("POST", path, body, "documents_types.document_type_edit and metadata_setup.metadata_type_edit")
-        there.has.types[label][name] = bool(body["required"])
+        there.has.types[label][name] = False
+
+
+def require(needed: Shared, there: There, wire: Wire, send: Send, ledger: Ledger) -> None:
+    """Make required what the snapshot says is, of the types that this restore made. Retry: yes."""
+    for label, links in sorted(needed.types.items()):
+        wanted = {name for name, required in links.items() if required}
+        if not wanted or not ledger.of(f"type {label}").get("ours"):
+            continue
+        path = f"/document_types/{there.types[label]}/metadata_types/"
+        for link in wire.rows(path):
+            name = value(value(link, "metadata_type", dict), "name", str)
+            if name in wanted and not link.get("required"):
+                needs = "documents_types.document_type_edit"
+                send("PATCH", f"{path}{value(link, 'id', int)}/", {"required": True}, needs)
 
 
 def _id(answer: Answer) -> int:
