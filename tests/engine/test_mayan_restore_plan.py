@@ -98,7 +98,7 @@ class Imitation:
         match step:
             case Upload(place, action):
                 file = wish.files[place]
-                row = {
+                row: dict[str, Any] = {
                     "id": next(self._ids),
                     "sha256": file.sha256,
                     "size": file.size,
@@ -117,9 +117,9 @@ class Imitation:
             case Drop(kind, number):
                 self.got[kind] = [row for row in self.got[kind] if row["id"] != number]
             case Edit(kind, number, facts):
-                (row,) = (row for row in self.got[kind] if row["id"] == number)
-                row.update(facts)
-                self._one_active(row)
+                (edited,) = (row for row in self.got[kind] if row["id"] == number)
+                edited.update(facts)
+                self._one_active(edited)
             case Value(name, text):
                 self.got["metadata"][name] = text
             case Place(kind, name):
