@@ -21,7 +21,7 @@ from flows.sources import mayan_restore_shared as shared
 from flows.sources.base import Connection, Content, Ledger, Outlook
 from flows.sources.mayan_document import ABOUT, DOCUMENT, FIELDS
 from flows.sources.mayan_documents import Documents
-from flows.sources.mayan_restore_fill import Filler
+from flows.sources.mayan_restore_fill import Begun, Filler
 from flows.sources.mayan_restore_outlook import Tally
 from flows.sources.mayan_restore_plan import File, Wish, differences, wish_of
 from flows.sources.mayan_rights import who
@@ -104,7 +104,8 @@ class Target:
             fresh = number is None
             if number is None:
                 number = self._make(unit, wish, mark, ledger)
-            problems = self._filler.fill(number, unit, wish, paths, ledger, mark, fresh=fresh, on_bytes=on_bytes)
+            begun = Begun(number, unit, wish, paths, ledger, mark, fresh)
+            problems = self._filler.fill(begun, on_bytes)
         if not problems:
             ledger.note(unit, done=True)
         return problems

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from flows.sources.mayan_restore_plan import (
     Document,
     Drop,
     Edit,
+    File,
     MakeVersion,
     Place,
     Say,
@@ -38,6 +41,7 @@ from flows.sources.mayan_wire import Missing, Wire, member, refusal, value
 
 log = logging.getLogger(__name__)
 TAKEN_S = 300.0  # after so long an upload that is not listed counts as lost
+LOST_S = 20.0  # after so long what an earlier run asked for is asked for again
 PAGES_S = 60.0  # pages come a second after their file; of some files none ever come
 FIRST_S, LONGEST_S = 0.2, 2.0  # between two looks
 _ONLY = {"_fields_only": ",".join(FIELDS)}
@@ -53,6 +57,29 @@ _EMPTY: Mapping[str, Any] = {
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A document that is being filled."""
+
+    id: int  # at the target
+    unit: str
+    wish: Wish
+    paths: Mapping[str, Path]  # its files, by their paths in the snapshot
+    ledger: Ledger
+    mark: str  # its description until it is whole
+    fresh: bool  # made just now: nothing is in it
+
+    @property
+    def base(self) -> str:
+        """Where the API has it."""
+        return f"/documents/{self.id}"
+
+    def tries(self, place: int) -> int:
+        """How often a file was asked for; 0: never, as far as the ledger tells."""
+        facts = self.ledger.of(self.unit)
+        return int(facts.get("tries", 0)) if facts.get("file") == place else 0
+
+
 class Filler:
     """Fills documents of one server. `there`: what they may refer to."""
 
@@ -63,7 +90,7 @@ class Filler:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.taken_s, self.pages_s = TAKEN_S, PAGES_S
+        self.taken_s, self.lost_s, self.pages_s = TAKEN_S, LOST_S, PAGES_S
         self._wire, self._source, self._sleep, self._monotonic = wire, source, sleep, monotonic
         self.there = There()
         self._page_model = 0  # id of the kind of thing that a file's page is, there
@@ -73,24 +100,14 @@ class Filler:
         row = listed(self._wire.get(f"/documents/{number}/", _ONLY).json())
         return self._source.whole(row, _LONG_AGO)
 
-    def fill(
-        self,
-        number: int,
-        unit: str,
-        wish: Wish,
-        paths: Mapping[str, Path],
-        ledger: Ledger,
-        mark: str,
-        *,
-        fresh: bool,
-        on_bytes: Callable[[int], None],
-    ) -> tuple[str, ...]:
-        """Do all that document `number` lacks; what is refused, a sentence each. `fresh`: it was made just now.
+    def fill(self, begun: Begun, on_bytes: Callable[[int], None]) -> tuple[str, ...]:
+        """Do all that a document lacks; what is refused, a sentence each.
 
         Retry: yes. Raises RunFailed where an upload is accepted and never listed.
         """
-        got: Document = {**_EMPTY, "description": mark} if fresh else self._settled(number, wish)
-        ours = got["description"] == mark
+        wish = begun.wish
+        got: Document = {**_EMPTY, "description": begun.mark} if begun.fresh else self._settled(begun)
+        ours = got["description"] == begun.mark
         failed: dict[Step, str] = {}
         tried: set[Step] = set()
         while steps := todo(wish, got, ours=ours, failed=failed.keys()):
@@ -99,14 +116,14 @@ class Filler:
                     if step in tried:
                         raise RequestWrong(f"{_told(step, wish)}: accepted, and not to be seen")
                     tried.add(step)
-                    self._do(step, number, unit, wish, paths, ledger, got)
+                    self._do(step, begun, got)
                 except RequestWrong as exc:
                     failed[step] = str(exc)
                 else:
                     if isinstance(step, Upload):
                         on_bytes(wish.files[step.file].size)
-            got = self._seen(number)
-        self._finish(number, wish, got)
+            got = self._seen(begun.id)
+        self._finish(begun, got)
         return tuple(failed.values())
 
     def _seen(self, number: int) -> Document:
@@ -118,40 +135,36 @@ class Filler:
                 "documents.document_view is missing, or somebody removed it"
             ) from None
 
-    def _settled(self, number: int, wish: Wish) -> Document:
+    def _settled(self, begun: Begun) -> Document:
         """A document that an earlier run began: a worker may still be at what was sent last."""
-        got = self._seen(number)
-        files = files_there(wish, got["files"])
-        last = max(files, default=-1)
-        if Upload(last, "replace") in sequence(wish) and not self._versioned(number, wish, last):
-            self._await(self.pages_s, lambda: self._versioned(number, wish, last))
-            got = self._seen(number)
-        return got
+        got = self._seen(begun.id)
+        files = files_there(begun.wish, got["files"])
+        if not files:
+            return got
+        last = max(files)
+        row: int | None = files[last]["id"]
+        if begun.tries(last) > 1:
+            row = self._listed(begun, last, {files[place]["id"] for place in range(last)}, self.lost_s)
+        if row is not None and Upload(last, "replace") in sequence(begun.wish):
+            self._await_version(begun, row)
+        return self._seen(begun.id)
 
-    def _finish(self, number: int, wish: Wish, got: Document) -> None:
+    def _finish(self, begun: Begun, got: Document) -> None:
+        wish = begun.wish
         wanted = {"label": wish.label, "description": wish.description, "language": wish.language}
         facts = {key: text for key, text in wanted.items() if got.get(key) != text}
         if facts:
-            self.send("PATCH", f"/documents/{number}/", facts, "documents.document_properties_edit")
+            self.send("PATCH", f"{begun.base}/", facts, "documents.document_properties_edit")
 
     # -- steps
 
-    def _do(
-        self,
-        step: Step,
-        number: int,
-        unit: str,
-        wish: Wish,
-        paths: Mapping[str, Path],
-        ledger: Ledger,
-        got: Document,
-    ) -> None:
-        base = f"/documents/{number}"
+    def _do(self, step: Step, begun: Begun, got: Document) -> None:
+        base = begun.base
         match step:
             case Upload():
-                self._upload(step, number, unit, wish, paths, ledger)
+                self._upload(step, begun, files_there(begun.wish, got["files"]))
             case MakeVersion(place):
-                self._make_version(base, wish, place, files_there(wish, got["files"]))
+                self._make_version(base, begun.wish, place, files_there(begun.wish, got["files"]))
             case Drop(kind, which):
                 self._drop(f"{base}/{kind}/", kind, which)
             case Edit(kind, which, facts):
@@ -162,54 +175,63 @@ class Filler:
                 self.send("POST", f"{base}/tags/attach/", {"tag": self.there.tags[name]}, "tags.tag_attach")
             case Place(_, name):
                 path = f"/cabinets/{self.there.cabinets[name]}/documents/add/"
-                self.send("POST", path, {"document": number}, "cabinets.cabinet_add_document")
+                self.send("POST", path, {"document": begun.id}, "cabinets.cabinet_add_document")
             case Say(text, _):
                 self.send("POST", f"{base}/comments/", {"text": text}, "comments.comment_create")
 
-    def _upload(
-        self, step: Upload, number: int, unit: str, wish: Wish, paths: Mapping[str, Path], ledger: Ledger
-    ) -> None:
-        """Send a file and wait until it is listed; one that an earlier run sent is waited for, not sent again."""
-        file, path = wish.files[step.file], f"/documents/{number}/files/"
-        asked = ledger.of(unit).get("file") == step.file
-        if not (asked and self._listed(number, wish, step.file)):
-            if asked:
-                log.warning("%s: sent by an earlier run, and lost by the target: sent again", file.path)
-            ledger.note(unit, file=step.file)
-            form = {"action_name": step.action, "comment": file.comment, "filename": file.filename}
-            with paths[file.path].open("rb") as stream:
+    def _upload(self, step: Upload, begun: Begun, there: Mapping[int, Document]) -> None:
+        """Send a file and wait until it is listed. One that an earlier run asked for is waited for first.
+
+        Where it does not come it is sent again, with a comment that tells the two apart: should both come after
+        all, one is known to be there once too often.
+        """
+        file, path = begun.wish.files[step.file], f"{begun.base}/files/"
+        others = {row["id"] for row in there.values()}
+        tries = begun.tries(step.file)
+        row = self._listed(begun, step.file, others, self.lost_s) if tries else None
+        if row is None:
+            if tries:
+                log.warning("%s: asked for by an earlier run, and not there: sent again", file.path)
+            tries += 1
+            begun.ledger.note(begun.unit, file=step.file, tries=tries)
+            form = {"action_name": step.action, "comment": _comment(file, tries), "filename": file.filename}
+            with begun.paths[file.path].open("rb") as stream:
                 answer = self._wire.send("POST", path, form=form, files={"file_new": (file.filename, stream)})
             _require(answer, path, "documents.document_file_new")
-            if not self._listed(number, wish, step.file):
+            row = self._listed(begun, step.file, others, self.taken_s)
+            if row is None:
                 raise RunFailed(
                     f"{file.path}: Mayan EDMS accepted it, and does not list it after {self.taken_s:.0f} s",
                     hint="look at the target's workers, its quotas and the document's check-outs; then run again",
                 )
         if step.action == "replace":
-            self._await(self.pages_s, lambda: self._versioned(number, wish, step.file))
+            self._await_version(begun, row)
 
-    def _listed(self, number: int, wish: Wish, place: int) -> bool:
+    def _listed(self, begun: Begun, place: int, others: AbstractSet[int], most_s: float) -> int | None:
+        """The id of a file as it was sent last, once it is listed whole; not one of `others`."""
+        file = begun.wish.files[place]
+        wanted = file.sha256, _comment(file, begun.tries(place))
+
+        def there() -> int | None:
+            rows = self._wire.rows(f"{begun.base}/files/", {"_ordering": "-id"})
+            found = (row for row in rows if (row["checksum"], row["comment"]) == wanted and row["mimetype"])
+            return next((number for row in found if (number := value(row, "id", int)) not in others), None)
+
+        return self._await(most_s, there)
+
+    def _await_version(self, begun: Begun, file: int) -> None:
+        """Wait for the version that an upload makes, of all pages of the file."""
+
         def there() -> bool | None:
-            rows = self._files(number)
-            return place in files_there(wish, [row for row in rows if row["mimetype"]]) or None
+            rows = self._wire.rows(f"{begun.base}/files/{file}/pages/")
+            pages = {value(page, "id", int) for page in rows}
+            for version in self._wire.rows(f"{begun.base}/versions/", {"_ordering": "-id"}) if pages else ():
+                mapped = self._wire.rows(f"{begun.base}/versions/{value(version, 'id', int)}/pages/")
+                if {value(page, "object_id", int) for page in mapped} == pages:
+                    return True
+            return None
 
-        return bool(self._await(self.taken_s, there))
-
-    def _files(self, number: int) -> list[dict[str, Any]]:
-        rows = self._wire.rows(f"/documents/{number}/files/", {"_ordering": "id"})
-        return [{**row, "sha256": row.get("checksum")} for row in rows]
-
-    def _versioned(self, number: int, wish: Wish, place: int) -> bool | None:
-        """Whether the target has made a version of all pages of a file."""
-        row = files_there(wish, self._files(number))[place]
-        pages = {
-            value(page, "id", int) for page in self._wire.rows(f"/documents/{number}/files/{row['id']}/pages/")
-        }
-        for version in self._wire.rows(f"/documents/{number}/versions/", {"_ordering": "-id"}) if pages else ():
-            mapped = self._wire.rows(f"/documents/{number}/versions/{value(version, 'id', int)}/pages/")
-            if {value(page, "object_id", int) for page in mapped} == pages:
-                return True
-        return None
+        self._await(self.pages_s, there)
 
     def _make_version(self, base: str, wish: Wish, place: int, files: Mapping[int, Document]) -> None:
         version = wish.versions[place]
@@ -275,6 +297,11 @@ class Filler:
             self._sleep(gap)
             gap = min(gap * 1.5, LONGEST_S)
         return found
+
+
+def _comment(file: File, tries: int) -> str:
+    """What a file that is sent for the n-th time says of itself until it is whole."""
+    return file.comment if tries == 1 else f"strongroom restore: sent {tries} times"
 
 
 def _require(answer: Answer, path: str, needs: str) -> Answer:
