@@ -106,9 +106,9 @@ def give_back(
     clock: Clock,
     pace: Pace,
     on_bytes: Callable[[int], None] = lambda _: None,
-    on_unit: Callable[[str], None] = lambda _: None,
+    on_unit: Callable[[str, int], None] = lambda *_: None,
 ) -> Given:
-    """Give every unit, then compare every one with the snapshot.
+    """Give every unit, then compare every one with the snapshot. `on_unit`: what is done, and its place.
 
     Raises SourceError where the target is away for longer than patience allows, refuses us, or takes nothing.
     Retry: yes, also after a kill: with the same ledger nothing is doubled. Memory: a sentence for each problem.
@@ -116,8 +116,8 @@ def give_back(
     given = Given()
     patiently(partial(receiver.prepare, ledger), clock, pace)
     untaken = 0
-    for unit in outlook.units:
-        on_unit(unit)
+    for place, unit in enumerate(outlook.units, start=1):
+        on_unit("restore", place)
         try:
             refused = patiently(partial(receiver.give, unit, content, ledger, on_bytes), clock, pace)
             given.problems += [f"{unit}: {sentence}" for sentence in refused]
@@ -130,8 +130,8 @@ def give_back(
         except (RequestWrong, ObjectCorrupt, ObjectMissing, FormatUnknown) as exc:
             given.problems.append(f"{unit}: {exc}")
     patiently(partial(receiver.finish, ledger), clock, pace)
-    for unit in outlook.units:
-        on_unit(unit)
+    for place, unit in enumerate(outlook.units, start=1):
+        on_unit("compare", place)
         differs = patiently(partial(receiver.compare, unit, content, ledger), clock, pace)
         given.differences += [f"{unit}: {sentence}" for sentence in differs]
         given.equal += not differs

@@ -65,7 +65,8 @@ def open_ledger(folder: Path, snapshot: str, url: str) -> Iterator[FileLedger]:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy(f"{path}: another restore of this snapshot into this target runs") from None
+            text = f"{path}: another restore of this snapshot into this target runs"
+            raise Busy(text, hint="wait for it to end") from None
         ledger = FileLedger(path, stream, _read(path, stream))
         if not ledger.of(""):
             ledger.note("", format=FORMAT, id=snapshot[:16], snapshot=snapshot, target=url)

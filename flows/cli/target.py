@@ -67,6 +67,7 @@ def restore_to_source(
                 print_json("restore", _json(found, name, outlook, None))
             return Exit.DONE
         with open_ledger(folder, found.id, table.url) as ledger, byte_bar(quiet=json) as bar:
+            many = len(outlook.units)
             task = bar.add_task("restore", total=outlook.makes["bytes"])
             given = give_back(
                 receiver,
@@ -76,6 +77,7 @@ def restore_to_source(
                 clock=clock,
                 pace=pace,
                 on_bytes=lambda count: bar.update(task, advance=count),
+                on_unit=lambda verb, place: bar.update(task, description=f"{verb} {place} of {many}"),
             )
     finally:
         receiver.close()
