@@ -12,6 +12,7 @@ from flows.cli.console import (
     ArchiveOption,
     ConfigOption,
     JsonOption,
+    SnapshotArgument,
     byte_bar,
     complain,
     number,
@@ -22,9 +23,11 @@ from flows.cli.console import (
 )
 from flows.cli.look import meant, the_archive
 from flows.cli.views import file_json, leaf_json
-from flows.errors import Exit
+from flows.errors import ConfigError, Exit
 from storage.archive import Archive
 from storage.snapshot import Snapshot
+
+FOLDER = Path("restored")  # where nothing else is said
 
 
 def register(app: typer.Typer) -> None:
@@ -33,13 +36,21 @@ def register(app: typer.Typer) -> None:
 
 
 def restore(
-    snapshot: Annotated[str, typer.Argument(help="An id, a unique beginning of one, or latest.")],
-    to: Annotated[Path, typer.Option(help="Folder to restore into; made where missing.")] = Path("restored"),
+    snapshot: SnapshotArgument = "latest",
+    to: Annotated[Path | None, typer.Option(help="Folder to restore into, made where missing; restored.")] = None,
     source: Annotated[str, typer.Option(help="Only of this source.")] = "",
     scope: Annotated[str, typer.Option(help="Only of this scope.")] = "",
     member: Annotated[
         list[str] | None,
         typer.Option(help="Only this file or member, unpacked: a path, a folder, a glob, or a record's id."),
+    ] = None,
+    to_source: Annotated[
+        str, typer.Option(metavar="NAME", help="Into the system of this configured source, which makes all anew.")
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --to-source: say what would be made.")] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH", help="With --to-source: only what lies at paths that begin so."),
     ] = None,
     archive: ArchiveOption = None,
     config: ConfigOption = None,
@@ -47,13 +58,33 @@ def restore(
 ) -> int:
     """Give a snapshot's files back, bit for bit, verified while they are written.
 
-    With --member, which may be given several times, single files and members of ZIPs, under their own paths.
+    With --member, which may be given several times, single files and members of ZIPs, under their own paths. With
+    --to-source, documents are made anew in a system: run again, it goes on and doubles nothing.
     """
+    if to_source:
+        if to is not None or member:
+            raise ConfigError("--to-source: into a system; --to and --member are about a folder")
+        from flows.cli.target import restore_to_source
+
+        return restore_to_source(
+            to_source,
+            snapshot,
+            source=source,
+            scope=scope,
+            only=only or [],
+            dry_run=dry_run,
+            archive=archive,
+            config=config,
+            json=json,
+        )
+    if dry_run or only:
+        raise ConfigError("--dry-run and --only: belong to --to-source")
     from storage.restore import Lost
     from storage.restore import restore as give_back
 
     store = the_archive(archive, config)
     found = meant(store, snapshot, source=source, scope=scope)
+    to = to or FOLDER
     if member:
         return _restore_members(store, found, to, member, json=json)
     with byte_bar(quiet=json) as bar:

@@ -232,6 +232,81 @@ class Connection:
         return f"Connection({self.url})"
 
 
+class Content(Protocol):
+    """The files of one snapshot, for who gives them back. Reading raises ObjectMissing and ObjectCorrupt."""
+
+    def names(self) -> Sequence[str]:
+        """Their paths, sorted."""
+
+    def kept(self, name: str) -> Promise | None:
+        """Size and SHA-256 of a file; None where the snapshot has none of this name, or its objects are gone."""
+
+    def small(self, name: str) -> bytes:
+        """A file, whole, proven. For documents about files: memory is the file's size."""
+
+    def lying(self, names: Sequence[str]) -> AbstractContextManager[Mapping[str, Path]]:
+        """These files on the disk, proven, by name; gone at the end. Raises BackendFailed for a full disk."""
+
+
+class Ledger(Protocol):
+    """What was asked of a target, and what it made: the memory of a restore that may be killed at any time."""
+
+    def of(self, unit: str) -> Mapping[str, Any]:
+        """All that was noted of it, newer facts in the place of older ones; empty where nothing was."""
+
+    def note(self, unit: str, **facts: Any) -> None:
+        """On the disk when it returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What giving a snapshot back will do to a target, known before anything is done."""
+
+    units: tuple[str, ...]  # what is given, one after another, by its path in the snapshot
+    makes: Mapping[str, int]  # what is made there, such as documents, files, bytes
+    there: Mapping[str, int]  # what is there already: used, or left alone
+    lacking: tuple[str, ...]  # what of this snapshot cannot come back, a sentence each
+    notes: tuple[str, ...] = ()  # what differs there and stays as it is
+    never: tuple[str, ...] = ()  # what no restore brings back, in words for the user
+
+
+class Receiver(Protocol):
+    """A target that takes snapshots back. What is there and was not made by the same restore is never changed.
+
+    Every verb may raise SourceUnavailable (retry), SourceRefused, SourceUnexpected.
+    """
+
+    def login(self) -> Account:
+        """As `Source.login`."""
+
+    def look(self, content: Content, only: Sequence[str]) -> Outlook:
+        """What there is to do, for the units whose paths begin with one of `only`; all for none. Changes nothing.
+
+        Retry: yes. Memory: a row for each unit."""
+
+    def prepare(self, ledger: Ledger) -> None:
+        """Make what units refer to, as `look` saw it. Retry: yes."""
+
+    def give(
+        self, unit: str, content: Content, ledger: Ledger, on_bytes: Callable[[int], None]
+    ) -> tuple[str, ...]:
+        """Make one unit, or go on with it; what the target refuses of it, a sentence each.
+
+        Retry: yes, also by another process with the same ledger: nothing is doubled. Raises RunFailed where the
+        target takes it and does nothing; then, and where it refuses something, a later call tries again. Raises
+        ObjectMissing, ObjectCorrupt before anything of the unit is made.
+        """
+
+    def finish(self, ledger: Ledger) -> None:
+        """Make what must wait until every unit was given. Retry: yes."""
+
+    def compare(self, unit: str, content: Content, ledger: Ledger) -> tuple[str, ...]:
+        """How the unit differs at the target from the snapshot, a sentence each. Retry: yes."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """A record of the system's that a path inside a file tells of."""
@@ -267,3 +342,4 @@ class Dialect:
     connect: Callable[[Connection], Source]
     imports: Imports | None = None  # None: there are no export files that somebody may already have
     record_of: Callable[[str], Record | None] = no_record  # by a path in a snapshot
+    give_back: Callable[[Connection], Receiver] | None = None  # None: the system takes nothing back

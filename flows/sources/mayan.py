@@ -24,9 +24,9 @@ from flows.sources.client import Answer
 from flows.sources.mayan_document import ABOUT, DOCUMENT, Listed
 from flows.sources.mayan_documents import Changes, Documents, Touched, require_some
 from flows.sources.mayan_exports import Exports
+from flows.sources.mayan_restore import Target
 from flows.sources.mayan_scopes import KINDS, member, parse_scope, scope_from_table
 from flows.sources.mayan_wire import Missing, Wire, refusal
-from flows.sources.mayan_wire import member as member_of
 from storage.snapshot import from_text, to_text
 from storage.verify import Check, Outcome, Promise
 
@@ -65,11 +65,7 @@ class Mayan:
         self.wire.close()
 
     def login(self) -> Account:
-        # A call without credentials is answered 200 with an empty list, but not this one (section 2).
-        user = self.wire.get("/users/current/")
-        project = self.wire.get("/project/")
-        version = member_of(project, "__version__", str)
-        return Account(member_of(user, "username", str), version, user.date)
+        return rights.who(self.wire)
 
     def roster(self, every: Scope) -> Roster:
         return Roster(())
@@ -265,4 +261,5 @@ MAYAN = Dialect(
     parse_scope=parse_scope,
     connect=Mayan,
     record_of=documents.record_of,
+    give_back=Target,
 )

@@ -244,8 +244,10 @@ class Documents:
 
     def definitions(self) -> dict[str, Any]:
         """Types, tags, cabinets and metadata types: what a restore needs to make them anew."""
+        of_metadata = ("name", "label", "default", "lookup", "parser", "parser_arguments", "validation",
+                       "validation_arguments")  # fmt: skip
         kinds = {
-            "metadata_types": ("/metadata_types/", ("name", "label", "default", "lookup", "parser", "validation")),
+            "metadata_types": ("/metadata_types/", of_metadata),
             "tags": ("/tags/", ("label", "color")),
             "cabinets": ("/cabinets/", ("full_path",)),
             "types": ("/document_types/", ("label", "id")),

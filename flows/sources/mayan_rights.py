@@ -10,10 +10,17 @@ from flows.errors import RequestWrong, SourceRefused
 from flows.export import Account, Scope
 from flows.sources.mayan_document import Listed
 from flows.sources.mayan_documents import HINT, Documents, require_some
-from flows.sources.mayan_wire import Wire
+from flows.sources.mayan_wire import Wire, member
 
 EVENTS = "events.events_view"
 DOWNLOADS_SINCE = (4, 5)  # section 4
+
+
+def who(wire: Wire) -> Account:
+    """The user and the server. A call without credentials is answered 200 with an empty list, but not this one."""
+    user = wire.get("/users/current/")
+    version = member(wire.get("/project/"), "__version__", str)
+    return Account(member(user, "username", str), version, user.date)
 
 
 def look(wire: Wire, source: Documents, scope: Scope, account: Account) -> tuple[str, ...]:

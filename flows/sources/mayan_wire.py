@@ -119,13 +119,13 @@ class Wire:
                 return
         raise SourceUnexpected(f"Mayan EDMS: {path} is a list that does not end")
 
-    def by_id(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Row]:
-        """A list in the order of its ids, each page begun behind the last id that was seen.
+    def by_id(self, path: str, params: Mapping[str, str] | None = None, *, above: int = 0) -> Iterator[Row]:
+        """A list in the order of its ids from `above` on, each page begun behind the last id that was seen.
 
         By number of page, a row that is deleted meanwhile would hide another one. Since 4.4 (section 9); a server
         that ignores the filter is asked by number.
         """
-        last = 0
+        last = above
         plain = {**(params or {}), "_ordering": "id"}
         while True:
             page = rows_of(self.get(path, {**plain, "filter_id": f">{last}", "page_size": str(PAGE)}), path)

@@ -1,0 +1,134 @@
+"""`restore --to-source`: a snapshot back into the system of a configured source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows.cli.console import byte_bar, complain, number, out, print_json, say, shown
+from flows.cli.look import the_archive
+from flows.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from flows.giveback import Given
+    from flows.sources.base import Outlook
+    from storage.snapshot import Snapshot
+
+NAMED = 20  # sentences of a kind on a terminal
+
+
+def restore_to_source(
+    name: str,
+    snapshot: str,
+    *,
+    source: str,
+    scope: str,
+    only: Sequence[str],
+    dry_run: bool,
+    archive: str | None,
+    config: Path | None,
+    json: bool,
+) -> int:
+    """Give a snapshot back into the source `name`, or say what that would do."""
+    from flows import config as configuration
+    from flows.clock import SystemClock
+    from flows.credentials import connection
+    from flows.giveback import Held, give_back, look
+    from flows.ledger import open_ledger, place
+
+    settings = configuration.load(configuration.find(config))
+    table = settings.source(name)
+    if table.dialect.give_back is None:
+        raise ConfigError(
+            f"source {name!r}: {table.system} takes no snapshot back",
+            hint="without --to-source, `strongroom restore` writes the files to a folder",
+        )
+    store = the_archive(archive, config)
+    found = store.find(snapshot, source=source, scope=scope)
+    if found.manifest.draft.system != table.system:
+        raise ConfigError(
+            f"snapshot {found.id[:8]} is of {found.manifest.draft.system}, source {name!r} is {table.system}",
+            hint="name a snapshot, or with --source whose newest one is meant",
+        )
+    folder = settings.state / "restore"
+    content = Held(store, found, place(folder, found.id, table.url).with_suffix(".parts"))
+    clock, pace = SystemClock(), table.pace()
+    receiver = table.dialect.give_back(connection(settings, table))
+    try:
+        outlook = look(receiver, content, only, clock, pace)
+        if not json:
+            _tell_outlook(outlook, found, name, dry_run=dry_run)
+        if only and not outlook.units and not outlook.there.get("documents"):
+            complain(f"--only {', '.join(only)}: nothing in snapshot {found.id[:8]} begins so", "strongroom ls -R")
+            return Exit.USAGE
+        if dry_run:
+            if json:
+                print_json("restore", _json(found, name, outlook, None))
+            return Exit.DONE
+        with open_ledger(folder, found.id, table.url) as ledger, byte_bar(quiet=json) as bar:
+            many = len(outlook.units)
+            task = bar.add_task("restore", total=outlook.makes["bytes"])
+            given = give_back(
+                receiver,
+                content,
+                outlook,
+                ledger,
+                clock=clock,
+                pace=pace,
+                on_bytes=lambda count: bar.update(task, advance=count),
+                on_unit=lambda verb, place: bar.update(task, description=f"{verb} {place} of {many}"),
+            )
+    finally:
+        receiver.close()
+    if json:
+        print_json("restore", _json(found, name, outlook, given))
+    else:
+        _tell_given(outlook, given)
+    return given.exit(outlook)
+
+
+def _tell_outlook(outlook: Outlook, found: Snapshot, name: str, *, dry_run: bool) -> None:
+    would = "would be made" if dry_run else "to be made"
+    out.print(f"snapshot {found.id[:8]} of {found.key} into {name}", markup=False, soft_wrap=True)
+    out.print(f"{would}: {_counts(outlook.makes)}", markup=False, soft_wrap=True)
+    out.print(f"there already, left as it is: {_counts(outlook.there)}", markup=False, soft_wrap=True)
+    for heading, sentences in (("cannot come back", outlook.lacking), ("stays as it is there", outlook.notes)):
+        for sentence in sentences:
+            out.print(f"{heading}: {shown(sentence)}", markup=False, soft_wrap=True)
+    for sentence in outlook.never:
+        out.print(f"never comes back: {sentence}", markup=False, soft_wrap=True)
+    if dry_run:
+        say("nothing was changed: without --dry-run this is done")
+
+
+def _tell_given(outlook: Outlook, given: Given) -> None:
+    many = len(outlook.units)
+    say(f"{number(given.equal)} of {number(many)} documents are there, compared with the snapshot")
+
+    for heading, sentences in (("not given", given.problems), ("differs", given.differences)):
+        for sentence in sentences[:NAMED]:
+            complain(f"{heading}: {shown(sentence)}")
+        if len(sentences) > NAMED:
+            complain(f"{heading}: {number(len(sentences) - NAMED)} more", "--json names all")
+    if given.problems:
+        say("hint: mend what is named and run the same command again: it goes on, and doubles nothing")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number(count)} {name}" for name, count in counts.items() if count) or "nothing"
+
+
+def _json(found: Snapshot, name: str, outlook: Outlook, given: Given | None) -> dict[str, Any]:
+    plan = {
+        "units": len(outlook.units),
+        "makes": dict(outlook.makes),
+        "there": dict(outlook.there),
+        "lacking": list(outlook.lacking),
+        "notes": list(outlook.notes),
+        "never": list(outlook.never),
+    }
+    shape = {"snapshot": found.id, "to_source": name, "dry_run": given is None, "plan": plan}
+    if given is None:
+        return shape
+    return {**shape, "equal": given.equal, "problems": given.problems, "differences": given.differences}

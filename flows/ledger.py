@@ -1,0 +1,95 @@
+"""The memory of a restore into a target: what was asked for and what was made, on the disk before the next step.
+
+A file of JSON lines in the state folder, one for each snapshot and target. A line that a kill cut short tells
+nothing, and is cut off before the next one is written. One restore at a time: a lock of the operating system,
+which dies with its process, says so.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from storage.errors import BackendFailed, Busy
+
+FORMAT = 1
+
+
+class FileLedger:
+    """See `sources.base.Ledger`. Memory: what was noted."""
+
+    def __init__(self, path: Path, stream: BinaryIO, facts: dict[str, dict[str, Any]]) -> None:
+        self.path = path
+        self._stream = stream
+        self._facts = facts
+
+    def of(self, unit: str) -> Mapping[str, Any]:
+        """See `sources.base.Ledger`."""
+        return self._facts.get(unit, {})
+
+    def note(self, unit: str, **facts: Any) -> None:
+        """See `sources.base.Ledger`. Raises BackendFailed."""
+        try:
+            self._stream.write(json.dumps({"unit": unit, **facts}, ensure_ascii=False).encode() + b"\n")
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+        except OSError as exc:
+            raise BackendFailed(f"{self.path}: {exc.strerror or exc}") from exc
+        self._facts.setdefault(unit, {}).update(facts)
+
+
+def place(folder: Path, snapshot: str, url: str) -> Path:
+    """Where the ledger of a snapshot and a target lies."""
+    return folder / f"{snapshot[:16]}-{hashlib.sha256(url.rstrip('/').encode()).hexdigest()[:16]}.jsonl"
+
+
+@contextmanager
+def open_ledger(folder: Path, snapshot: str, url: str) -> Iterator[FileLedger]:
+    """The ledger, made (mode 0600) where there is none. Its unit "" holds what it is about.
+
+    Raises Busy while another process has it; BackendFailed where the disk refuses, or it is not ours.
+    """
+    path = place(folder, snapshot, url)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise BackendFailed(f"{path}: {exc.strerror or exc}") from exc
+    with os.fdopen(handle, "r+b") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = f"{path}: another restore of this snapshot into this target runs"
+            raise Busy(text, hint="wait for it to end") from None
+        ledger = FileLedger(path, stream, _read(path, stream))
+        if not ledger.of(""):
+            ledger.note("", format=FORMAT, id=snapshot[:16], snapshot=snapshot, target=url)
+        about = ledger.of("")
+        if (about.get("format"), about.get("snapshot"), about.get("target")) != (FORMAT, snapshot, url):
+            raise BackendFailed(f"{path}: not the ledger of a restore of {snapshot[:8]} into {url}")
+        yield ledger
+
+
+def _read(path: Path, stream: BinaryIO) -> dict[str, dict[str, Any]]:
+    """What was noted; the stream stands behind the last whole line."""
+    facts: dict[str, dict[str, Any]] = {}
+    end = 0
+    for line in stream:
+        if not line.endswith(b"\n"):
+            break
+        try:
+            row = json.loads(line)
+            facts.setdefault(row.pop("unit"), {}).update(row)
+        except (ValueError, KeyError, AttributeError, TypeError) as exc:
+            hint = "without it nobody knows what was made: move it away only where the target holds nothing of it"
+            raise BackendFailed(f"{path}: byte {end}: not a line of a ledger", hint=hint) from exc
+        end += len(line)
+    stream.seek(end)
+    stream.truncate()
+    return facts

@@ -1,0 +1,62 @@
+"""The memory of a restore: on the disk before the next step, whole after a kill, one at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.ledger import open_ledger, place
+from storage.errors import BackendFailed, Busy
+
+ID, URL = "ab" * 32, "http://localhost:1"
+
+
+def test_what_was_noted_is_there_again(tmp_path: Path) -> None:
+    """Newer facts in the place of older ones; another snapshot or target has a ledger of its own."""
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        ledger.note("one", above=3)
+        ledger.note("one", id=4)
+        ledger.note("two", above=4)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        ledger.note("two", above=5)
+        assert (ledger.of("one"), ledger.of("two"), ledger.of("three")) == (
+            {"above": 3, "id": 4},
+            {"above": 5},
+            {},
+        )
+    with open_ledger(tmp_path, ID, "http://localhost:2") as other:
+        assert other.of("one") == {}
+
+
+def test_a_line_cut_short_tells_nothing(tmp_path: Path) -> None:
+    """Wherever a kill cut the last line, those before it count, and the next is whole."""
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        ledger.note("one", id=1)
+        ledger.note("two", id=2)
+    path = place(tmp_path, ID, URL)
+    whole = path.read_bytes()
+    start = whole.rstrip(b"\n").rfind(b"\n") + 1
+    for end in range(start, len(whole)):
+        path.write_bytes(whole[:end])
+        with open_ledger(tmp_path, ID, URL) as ledger:
+            assert (ledger.of("one"), ledger.of("two")) == ({"id": 1}, {})
+            ledger.note("two", id=3)
+        with open_ledger(tmp_path, ID, URL) as ledger:
+            assert ledger.of("two") == {"id": 3}
+
+
+def test_two_restores_at_once_are_refused(tmp_path: Path) -> None:
+    """The second one changes nothing."""
+    with open_ledger(tmp_path, ID, URL), pytest.raises(Busy), open_ledger(tmp_path, ID, URL):
+        pass
+
+
+def test_a_ledger_that_is_none_is_refused(tmp_path: Path) -> None:
+    """Nothing is guessed from it: what was made would be made once more."""
+    path = place(tmp_path, ID, URL)
+    for text in (b"no json\n", b"[1]\n", b'{"unit": ""}\n{"id": 2}\n'):
+        path.write_bytes(text)
+        with pytest.raises(BackendFailed, match="ledger"), open_ledger(tmp_path, ID, URL):
+            pass
+        assert path.read_bytes() == text
