@@ -9,7 +9,7 @@ import base64
 import secrets as random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
 from flows.errors import FileGone, RequestWrong, SourceRefused, SourceUnavailable, SourceUnexpected
@@ -94,15 +94,31 @@ class Wire:
 
         return self._admitted(once)
 
-    def stream(self, path: str, refuse: Callable[[Answer], Exception]) -> AbstractContextManager[Download]:
-        """A file, as `Client.stream`; an answer of 429 raises SourceUnavailable that says how long to wait."""
+    @contextmanager
+    def stream(self, path: str, refuse: Callable[[Answer], Exception]) -> Iterator[Download]:
+        """A file, as `Client.stream`, asked for again where the rate refused it."""
         self._identify()
-        self._wait()
 
         def refused(answer: Answer) -> Exception:
             return throttled(answer) if answer.status == 429 else refuse(answer)
 
-        return self._client.stream(API + path, accept="*/*", refuse=refused)
+        with ExitStack() as stack:
+            for left in reversed(range(TRIES)):
+                self._wait()
+                try:
+                    opened = stack.enter_context(self._client.stream(API + path, accept="*/*", refuse=refused))
+                    break
+                except SourceUnavailable as exc:
+                    if exc.retry_after_s is None or not left:
+                        raise
+                    self._sleep(exc.retry_after_s)
+            yield opened
+
+    @property
+    def credential(self) -> str:
+        """What it is, for messages."""
+        given = self._connection.secrets
+        return next((name for name in ("token", "session") if name in given), "user name and password")
 
     def count(self, path: str, params: Mapping[str, str] | None = None) -> int:
         """How many rows a list has."""
