@@ -20,6 +20,7 @@ from storage.snapshot import from_text
 
 OVERLAP = timedelta(minutes=10)  # events are written by several processes, each by its own clock
 YOUNG = timedelta(minutes=15)  # a file so young may have no version yet (section 3)
+ALL = "/documents/"
 READINGS = 3  # of a document that changes while it is read
 # What of a document must be allowed beside the document itself. Without it, lists of files and versions are empty,
 # and the others 404 (section 8).
@@ -89,7 +90,7 @@ class Documents:
             )
             raise SourceRefused(text, hint=HINT)
         there = [f"{number} {name!r}" for number, name in named.items() if number in found or not found]
-        text = f"{scope.name}: {len(found) or 'no'} {scope.kind} of this user's has the id or label {scope.id!r}"
+        text = f"{scope.name}: {scope.kind} {scope.id!r}: {len(found)} are called so, promised one"
         raise SourceRefused(text, hint=f"name it by its id; there are: {', '.join(there[:10])}")
 
     def rows(self, scope: Scope) -> Iterator[Listed]:
@@ -111,9 +112,12 @@ class Documents:
                     yield one
             return
         paths = self._paths(scope)
+        of_type = int(scope.id) if scope.kind == "type" and paths == [ALL] else None
         found: set[int] = set()
         for path in paths:
             for row in self._wire.by_id(path, _ONLY):
+                if of_type not in (None, value(value(row, "document_type", dict), "id", int)):
+                    continue
                 one = listed(row)
                 if one.id not in found:
                     if len(paths) > 1:
@@ -127,7 +131,7 @@ class Documents:
     def nothing(self, scope: Scope) -> SourceError:
         """What it means that a scope shows no document: an alarm where none at all is shown, for so look an
         anonymous call and one without permission (section 2)."""
-        if scope.kind != "all" and self._wire.count("/documents/"):
+        if scope.kind != "all" and self._wire.count(ALL):
             return NothingThere(f"{scope.name}: not one of the documents that this user sees is in it")
         text = f"{scope.name}: Mayan EDMS shows this user not one document: permission documents.document_view is "
         return SourceRefused(text + "missing, or there is none", hint=HINT)
@@ -135,14 +139,18 @@ class Documents:
     def count(self, scope: Scope) -> int | None:
         """How many documents a scope has by the server's own count; None where it counts none of that kind."""
         paths = self._paths(scope) if scope.kind not in ("ids", "search") else []
-        return self._wire.count(paths[0]) if len(paths) == 1 else None
+        if len(paths) > 1 or not paths or (scope.kind == "type" and paths == [ALL]):
+            return None
+        return self._wire.count(paths[0])
 
     def _paths(self, scope: Scope) -> list[str]:
         match scope.kind:
             case "all":
-                return ["/documents/"]
+                return [ALL]
             case "type":
-                return [f"/document_types/{scope.id}/documents/"]
+                path = f"/document_types/{scope.id}/documents/"
+                answer = self._wire.ask(path, {"page_size": "1"})
+                return [ALL] if answer.status == 404 and answer.json() is None else [path]  # not yet in 4.5
             case "tag":
                 return [f"/tags/{scope.id}/documents/"]
             case _:
@@ -262,9 +270,9 @@ class Documents:
                 gap = f"events may not be seen: permission {EVENTS} is missing"
                 break
             page = rows_of(self._wire.get("/events/", query) if answer.status != 200 else answer, "/events/")
-            for row in page:
+            for row in (row for row in page if _at(row) >= since - OVERLAP):
                 _note(row, ids)
-                if (row.get("verb") or {}).get("id") == CLEARED and _at(row) >= since - OVERLAP:
+                if (row.get("verb") or {}).get("id") == CLEARED:
                     gap = "events were cleared since the last backup"
             if page and _at(page[-1]) < since - OVERLAP:
                 break

@@ -19,10 +19,10 @@ from flows.sources.mayan_documents import (
     VERSIONS,
     Documents,
 )
-from flows.sources.mayan_wire import Missing, Wire, member
+from flows.sources.mayan_wire import Missing, Wire, member, refusal
 
 DOWNLOAD = "document_downloads.document_file_download"
-MESSAGES, ERRORS = "messaging.message_view", "logging.error_log_view"
+ERRORS = "logging.error_log_view"
 DOWNLOADS_SINCE = (4, 5)  # section 4
 MOST = 100  # documents of the scope that are gone through for one with a file, and one with a version
 
@@ -55,7 +55,6 @@ def look(wire: Wire, source: Documents, scope: Scope, account: Account) -> tuple
     if scope.options["exports"] != "none":
         _exports_can_be_had(account)
         missing += [] if events else [EVENTS]
-        missing += [] if wire.ask("/messages/", {"page_size": "1"}).status == 200 else [MESSAGES]
         notes += _of_errors(wire, with_version)
     if missing:
         raise SourceRefused(f"Mayan EDMS: {account.user} lacks permission {', '.join(missing)}", hint=HINT)
@@ -67,7 +66,12 @@ def _of_a_file(wire: Wire, row: Listed | None) -> list[str]:
         return []
     if not wire.count(f"/documents/{row.id}/files/"):
         return [FILES]
-    return [DOWNLOAD] if wire.head(f"/documents/{row.id}/files/{row.file_latest}/download/") == 404 else []
+    path = f"/documents/{row.id}/files/{row.file_latest}/download/"
+    try:
+        with wire.stream(path, lambda answer: refusal(answer, path)):  # a HEAD is answered without permission, too
+            return []
+    except Missing:
+        return [DOWNLOAD]
 
 
 def _of_a_version(wire: Wire, row: Listed | None) -> list[str]:

@@ -67,10 +67,6 @@ class Wire:
         self._identify()
         return self._admitted(lambda: self._client.get(API + path, params, sleep=self._sleep))
 
-    def head(self, path: str) -> int:
-        """The status of a HEAD."""
-        return self.send("HEAD", path).status
-
     def send(
         self,
         method: str,
@@ -136,23 +132,22 @@ class Wire:
         raise SourceUnexpected(f"Mayan EDMS: {path} is a list that does not end")
 
     def by_id(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[Row]:
-        """A list in the order of its ids, each page begun behind the last id that was seen.
+        """A list in the order of its ids: every row that is there all the time, once, whatever goes meanwhile.
 
-        By number of page, a row that is deleted meanwhile would hide another one. Since 4.4 (section 9); a server
-        that ignores the filter is asked by number.
+        The filters of lists (`filter_id`) are not used: Mayan answers them from its search index and from kept
+        results, which lag behind. Raises as `rows`.
         """
-        last = 0
-        plain = {**(params or {}), "_ordering": "id"}
-        while True:
-            page = rows_of(self.get(path, {**plain, "filter_id": f">{last}", "page_size": str(PAGE)}), path)
-            ids = [value(row, "id", int) for row in page]
-            if last and ids and min(ids) <= last:
-                yield from (row for row in self.rows(path, plain) if value(row, "id", int) > last)
-                return
-            yield from page
-            if len(page) < PAGE:
-                return
-            last = max(ids)
+
+        def page(number: int, size: int) -> list[Row]:
+            query = {**(params or {}), "_ordering": "id", "page": str(number), "page_size": str(size)}
+            try:
+                return rows_of(self.get(path, query), path)
+            except Missing:
+                if number == 1:
+                    raise
+                return []  # rows went, and there is no such page any more
+
+        return in_order(page)
 
     # -- who we are
 
@@ -213,6 +208,39 @@ class Wire:
             self._sleep(self._next_at - now)
         self._next_at = max(now, self._next_at) + self._gap_s
         self.requests += 1
+
+
+def in_order(page: Callable[[int, int], list[Row]]) -> Iterator[Row]:
+    """The rows of a list that is in the order of its ids. `page`: that of this number, from 1, and size.
+
+    Each page begins at or before the last row that was seen. One that does not shows that rows before it went and
+    those behind it moved up: some may stand before this page, and an earlier one is asked for. Raises
+    SourceUnexpected for a list in another order.
+    """
+    last, end = 0, 1  # the last id that was seen, and its place, from 1
+    while True:
+        number, size = window(end)
+        rows = page(number, size)
+        ids = [value(row, "id", int) for row in rows]
+        if ids != sorted(ids):
+            raise SourceUnexpected("Mayan EDMS: a list that is not in the order of its ids")
+        begin = (number - 1) * size
+        if begin and (not ids or ids[0] > last):
+            end = max(begin - PAGE, 1)
+            continue
+        for found, row in zip(ids, rows, strict=True):
+            if found > last:
+                last = found
+                yield row
+        if len(rows) < size:
+            return
+        end = begin + len(rows)
+
+
+def window(end: int) -> tuple[int, int]:
+    """Number and size of the page that holds row `end` (from 1) of a list, and the most rows behind it."""
+    size = max(range(PAGE // 2, PAGE + 1), key=lambda size: size - (end - 1) % size)
+    return (end - 1) // size + 1, size
 
 
 def retry_after_s(answer: Answer) -> float:
