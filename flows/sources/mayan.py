@@ -119,7 +119,7 @@ class Mayan:
         def refuse(answer: Answer) -> Exception:
             if answer.status == 404:
                 return FileGone(f"{file.shown}: it is gone, or permission {rights.DOWNLOAD} is missing for it")
-            return refusal(answer, path)
+            return refusal(answer, file.shown)
 
         return self.wire.stream(path, refuse)
 

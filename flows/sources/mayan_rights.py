@@ -72,6 +72,10 @@ def _of_a_file(wire: Wire, row: Listed | None) -> list[str]:
             return []
     except Missing:
         return [DOWNLOAD]
+    except SourceUnavailable as exc:
+        if not exc.answered:
+            raise
+        return []  # this file cannot be read there, which costs itself
 
 
 def _of_a_version(wire: Wire, row: Listed | None) -> list[str]:

@@ -26,7 +26,7 @@ from django.contrib import auth
 user = auth.get_user_model().objects.get(username="admin")
 session = import_module(settings.SESSION_ENGINE).SessionStore()
 session[auth.SESSION_KEY] = str(user.pk)
-session[auth.BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+session[auth.BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[-1]
 session[auth.HASH_SESSION_KEY] = user.get_session_auth_hash()
 session.create()
 print("session", session.session_key)

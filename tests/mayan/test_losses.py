@@ -33,14 +33,14 @@ def here(tmp_path: Path, mayan: Mayan) -> Iterator[Office]:
         yield made
 
 
-def spoil(server: Server, file: seeding.File) -> None:
-    """One byte of a file on the server's disk."""
-    for path in (server.folder / "media" / "document_file_storage").rglob("*"):
+def spoil(server: Server, file: seeding.File, how: str) -> None:
+    """One byte of a file on the server's disk, or the whole file."""
+    for path in (server.folder / "media" / "document_storage").rglob("*"):
         if path.is_file() and path.stat().st_size == file.size:
             data = bytearray(path.read_bytes())
             if hashlib.sha256(data).hexdigest() == file.checksum:
                 data[-1] ^= 1
-                path.write_bytes(data)
+                path.write_bytes(data) if how == "changed" else path.unlink()
                 return
     raise AssertionError("the file is not there")
 
@@ -50,27 +50,27 @@ def test_a_file_that_is_not_what_it_was(api: httpx.Client, mayan_server: Server,
     """It alone is left out and named, with its document and the id by which it can be given up."""
     kind = seeding.make_type(api, f"Rotten {how}")
     scope = {"kind": "type", "id": str(kind)}
-    good = seeding.make_document(api, "good", [("g.pdf", pdf(f"good {how}"))], type_id=kind)
     files = [("one.pdf", pdf(f"first {how}")), ("two.pdf", pdf(f"second of them {how}"))]
     bad = seeding.make_document(api, "A label that is long enough for all", files, type_id=kind)
+    good = seeding.make_document(api, "good", [("g.pdf", pdf(f"good {how}"))], type_id=kind)
     for made in (good, bad):
         seeding.wait_versions(api, made.id)
-    spoiled = bad.files[0]
-    spoil(mayan_server, spoiled)
+    spoiled = bad.files[1]  # the latest, by which rights are looked at
+    spoil(mayan_server, spoiled, how)
 
     record = here.night(**scope)
 
     assert (record.ended, record.exit_code) == ("partial", Exit.PARTLY)
-    said = f"document {bad.id} ('A label that is long enough for all'), file {spoiled.id} ('one.pdf')"
+    said = f"document {bad.id} ('A label that is long enough for all'), file {spoiled.id} ('two.pdf')"
     assert said in record.reason
-    assert "promised" in record.reason
+    assert ("promised" if how == "changed" else "answers 500") in record.reason
     assert any(said in note for note in here.newest.manifest.draft.notes)
-    assert sorted(here.within(bad.id)) == ["document.json", "two.pdf"]
+    assert sorted(here.within(bad.id)) == ["document.json", "one.pdf"]
     assert here.within(good.id)["g.pdf"] == pdf(f"good {how}")
     assert here.night(**scope).ended == "partial"
 
     assert here.night(**scope, except_files=[spoiled.id]).ended == "verified"
-    assert sorted(here.within(bad.id)) == ["document.json", "two.pdf"]
+    assert sorted(here.within(bad.id)) == ["document.json", "one.pdf"]
 
 
 def test_a_fall_is_quarantined(api: httpx.Client, here: Office) -> None:

@@ -13,11 +13,9 @@ import pytest
 
 from flows.errors import Exit, SourceError
 from tests.mayan import seeding
-from tests.mayan.conftest import StartMayan
 from tests.mayan.files import pdf
-from tests.mayan.install import NEWEST
 from tests.mayan.office import Office, office
-from tests.mayan_server import Mayan, Server
+from tests.mayan_server import Mayan
 
 pytestmark = pytest.mark.mayan
 
@@ -34,15 +32,11 @@ class Site:
         return {name for name, number in self.ids.items() if name.islower() and number in documents}
 
 
-@pytest.fixture(scope="module", params=[NEWEST, "4.5.13"])
-def site(request: pytest.FixtureRequest, start_mayan: StartMayan, mayan_server: Server) -> Iterator[Site]:
-    """The oldest that is known here, and the newest, which is the session's."""
-    if request.param == mayan_server.mayan.version:
-        with mayan_server.mayan.client() as api:
-            yield Site(mayan_server.mayan, _fill(api))
-        return
-    with start_mayan(version=request.param) as server, server.mayan.client() as api:
-        yield Site(server.mayan, _fill(api))
+@pytest.fixture(scope="module")
+def site(mayan: Mayan) -> Iterator[Site]:
+    """On the session's server."""
+    with mayan.client() as api:
+        yield Site(mayan, _fill(api))
 
 
 def _fill(api: httpx.Client) -> dict[str, int]:
@@ -89,7 +83,7 @@ def test_a_scope_by_id_and_by_label(site: Site, here: Office, kind: str, called:
     record = here.night(kind=kind, id=str(site.ids.get(called, called)))
 
     assert record.ended == "verified"
-    assert site.named(documents(here)) == expected == site.named(documents(here))
+    assert site.named(documents(here)) == expected
     assert len([path for path in here.files() if path.endswith("/document.json")]) == len(expected)
 
 
