@@ -154,11 +154,12 @@ class ExportFile:
     promised: Promise
     media_type: str = ""
     locator: Mapping[str, Json] = field(default_factory=dict)
+    said: str = ""  # what messages call it, where its name is no secret; "": the name, shortened
 
     @property
     def shown(self) -> str:
         """The name for logs, messages and pages."""
-        return shown(self.name)
+        return self.said or shown(self.name)
 
     def to_json(self) -> dict[str, Json]:
         """As the catalog holds it."""

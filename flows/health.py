@@ -13,7 +13,7 @@ from flows.config import Settings, SourceTable
 from flows.credentials import connection
 from flows.download import MARGIN
 from flows.errors import ConfigError, RunFailed, SourceUnavailable
-from flows.export import Scope
+from flows.export import Account, Scope
 from flows.sources.base import Source
 from flows.workbench import open_catalog
 from storage.archive import Archive, Damaged
@@ -86,11 +86,12 @@ def disk(settings: Settings) -> str:
 
 
 def source(settings: Settings, table: SourceTable) -> str:
-    """The credential resolves and is accepted, the clocks agree, and every-scopes stand for somebody."""
+    """The credential resolves and is accepted, it may read its scopes as far as the system tells, the clocks
+    agree, and every-scopes stand for somebody."""
     system = table.dialect.connect(connection(settings, table))
     try:
         account = system.login()
-        scopes = [_scope(system, scope) for scope in table.scopes()]
+        scopes = [_scope(system, scope, account) for scope in table.scopes()]
     except SourceUnavailable as exc:
         raise SourceUnavailable(str(exc), hint=f"is {table.url} right, and does the server answer?") from exc
     finally:
@@ -110,10 +111,12 @@ def source(settings: Settings, table: SourceTable) -> str:
     )
 
 
-def _scope(system: Source, scope: Scope) -> str:
-    """A scope's name; of an every-scope also how many it stands for now, and whom it leaves out."""
+def _scope(system: Source, scope: Scope, account: Account) -> str:
+    """A scope's name and what is to be said of it; of an every-scope how many it stands for now, and whom it
+    leaves out."""
     if not scope.every:
-        return scope.name
+        notes = system.look(scope, account)
+        return f"{scope.name} ({'; '.join(notes)})" if notes else scope.name
     roster = system.roster(scope)
     if not roster.scopes:
         raise RunFailed(

@@ -88,7 +88,7 @@ class SpooledFiles:
         return _Paths(self._folder, self)
 
     def _spooled(self, row: dict[str, Any]) -> Spooled:
-        file = ExportFile(row["name"], Promise(*row["promised"]), row["media_type"])
+        file = ExportFile(row["name"], Promise(*row["promised"]), row["media_type"], said=row["said"])
         measured = Measured(*row["measured"])
         stored = self._holdings(measured.sha256) if row["stored"] else None
         if row["stored"] and stored is None:
@@ -309,6 +309,7 @@ def _row(item: Spooled) -> dict[str, Any]:
         "name": file.name,
         "promised": [promised.size, promised.crc32, promised.sha256],
         "media_type": file.media_type,
+        "said": file.said,
         "measured": [measured.size, measured.crc32, measured.sha256],
         "stored": item.stored is not None,
     }

@@ -151,6 +151,10 @@ class Source(Protocol):
         """Why nothing can have changed since `kept`, in words; "" where it has, or where the system cannot be
         trusted to say. Retry: yes."""
 
+    def look(self, wanted: Scope, account: Account) -> tuple[str, ...]:
+        """A short look at whether the account may read a scope: what is worth a note. Raises SourceRefused that
+        says what is missing, NothingThere. Changes nothing; () where the system does not tell. Retry: yes."""
+
     def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
         """Look, change nothing, and remember what `start` and `recover` need. The engine saves it. Retry: yes."""
 

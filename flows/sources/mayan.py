@@ -1,17 +1,15 @@
 """Mayan EDMS: documents with their files, metadata and places, one document at a time, only what changed.
 
-There is no job to wait for: the list of documents is the export, and files are fetched as they are. What last
-night kept is named again where nothing tells of a change; every document is looked at whole in its turn, whatever
-the server says. Facts: contract mayan.md.
+There is no job to wait for: the list of documents is the export (`mayan_night.py`), and files are fetched as they
+are. Facts: contract mayan.md.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,15 @@ from flows.sources import mayan_document as documents
 from flows.sources import mayan_rights as rights
 from flows.sources.base import AtHand, Capabilities, Connection, Dialect, Download, Kept, Receipt, Roster
 from flows.sources.client import Answer
-from flows.sources.mayan_document import ABOUT, DOCUMENT, Listed
-from flows.sources.mayan_documents import Changes, Documents, Touched, require_some
+from flows.sources.mayan_document import ABOUT
+from flows.sources.mayan_documents import Documents
 from flows.sources.mayan_exports import Exports
+from flows.sources.mayan_night import Night
 from flows.sources.mayan_restore import Target
 from flows.sources.mayan_scopes import KINDS, member, parse_scope, scope_from_table
-from flows.sources.mayan_wire import Missing, Wire, refusal
-from storage.snapshot import from_text, to_text
-from storage.verify import Check, Outcome, Promise
+from flows.sources.mayan_wire import Wire, refusal
+from storage.snapshot import to_text
+from storage.verify import Check, Outcome
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +75,9 @@ class Mayan:
     def unchanged(self, scope: Scope, account: Account, kept: Kept) -> str:
         return ""  # to know that takes the list, which is the night's work already
 
+    def look(self, wanted: Scope, account: Account) -> tuple[str, ...]:
+        return rights.look(self.wire, self._documents, self.discover(wanted), account)
+
     def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
         notes = rights.look(self.wire, self._documents, scope, account)
         at = account.server_time or now
@@ -92,11 +94,13 @@ class Mayan:
         return {ref.key: Status(State.READY, "listed", progress=1) for ref in refs}
 
     def files(self, intent: Intent, ref: JobRef, status: Status, at_hand: AtHand) -> Iterable[ExportFile]:
-        return _Night(self._documents, intent, at_hand).files()
+        return Night(self._documents, intent, at_hand).files()
 
     def open(
         self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""
     ) -> AbstractContextManager[Download]:
+        if "lacking" in file.locator:
+            raise FileGone(file.locator["lacking"])
         if "text" in file.locator:
             data = file.locator["text"].encode()
             return nullcontext(Download(iter([data]), 0, len(data)))
@@ -106,8 +110,8 @@ class Mayan:
 
         def refuse(answer: Answer) -> Exception:
             if answer.status == 404:
-                return FileGone(f"{file.name}: Mayan EDMS does not give it any more, or not to this user")
-            return refusal(answer, path)
+                return FileGone(f"{file.shown}: it is gone, or permission {rights.DOWNLOAD} is missing for it")
+            return refusal(answer, file.shown)
 
         return self.wire.stream(path, refuse)
 
@@ -118,16 +122,18 @@ class Mayan:
         about = documents.decode(fetched[ABOUT].read_bytes()) if ABOUT in fetched else None
         if about is None:
             return [Check("documents listed", Outcome.FAILED, got=f"no {ABOUT}", promised="one")]
-        kept, gone = about["documents"], len(about["gone"])
+        return [self._listed(intent, about["documents"], len(about["gone"])), *_told(intent, about)]
+
+    def _listed(self, intent: Intent, kept: int, gone: int) -> Check:
+        name = "documents listed"
         told = self._documents.count(intent.scope)
         before = intent.baseline["listed"]
         if told is None or before is None:
-            reason = f"Mayan EDMS does not count a {intent.scope.kind} of documents"
-            return [Check("documents listed", Outcome.NOT_AVAILABLE, got=str(kept), reason=reason)]
-        least = min(told, before)
-        outcome = Outcome.PASSED if kept + gone >= least else Outcome.FAILED
+            reason = f"Mayan EDMS does not count a scope of kind {intent.scope.kind!r}"
+            return Check(name, Outcome.NOT_AVAILABLE, got=str(kept), reason=reason)
+        outcome = Outcome.PASSED if kept + gone >= min(told, before) else Outcome.FAILED
         got = f"{kept}" + (f", {gone} more went while they were read" if gone else "")
-        return [Check("documents listed", outcome, got=got, promised=f"{before} before and {told} after")]
+        return Check(name, outcome, got=got, promised=f"{before} before and {told} after")
 
     def never_holds(self, scope: Scope) -> tuple[str, ...]:
         exported = () if scope.options["exports"] != "none" else ("edited pages as PDF (set exports for them)",)
@@ -140,115 +146,16 @@ class Mayan:
         pass  # an export is removed as soon as it was fetched
 
 
-class _Night:
-    """One night's list, and what of it is to be fetched."""
-
-    def __init__(self, source: Documents, intent: Intent, at_hand: AtHand) -> None:
-        self._source = source
-        self._scope = intent.scope
-        self._hand = at_hand
-        self._as_of = from_text(intent.baseline["as_of"])
-        self._version = intent.account.version
-
-    def files(self) -> Iterator[ExportFile]:
-        """Each document's files, then its document.json, there only where they are; at last mayan.json."""
-        about = self._source.definitions()
-        since, changes = self._since()
-        touched = changes.touched
-        named = ("tags", "label"), ("cabinets", "full_path")
-        labels = {name: {row[key] for row in about[name]} for name, key in named}
-        many, gone = 0, []
-        for row in self._source.rows(self._scope):
-            try:
-                document = self._known(row, since, touched, labels) or self._source.whole(row, self._as_of)
-            except Missing:  # deleted between the list and now
-                gone.append(row.id)
-                continue
-            many += 1
-            yield from self._offer(row, document)
-        require_some(self._scope, many)
-        trashed = self._source.trashed()
-        about |= {
-            "format": documents.FORMAT,
-            "as_of": to_text(self._as_of),
-            "version": self._version,
-            "documents": many,
-            "gone": [{"document": number, "trashed": number in trashed} for number in gone],
-            "changes": changes.why,
-            "recent_events": sorted(changes.recent),
-        }
-        yield _text(ABOUT, about)
-
-    def _since(self) -> tuple[datetime | None, Changes]:
-        """When the snapshot that is gone on from was begun, and what events tell of since."""
-        before = documents.decode(self._hand.before(ABOUT)) or {}
-        since, known = None, frozenset[int]()
-        with suppress(KeyError, TypeError, ValueError):
-            since, known = from_text(before["as_of"]), frozenset(before["recent_events"])
-        return since, self._source.changes(since, self._as_of, known)
-
-    def _known(
-        self, row: Listed, since: datetime | None, touched: Touched | None, labels: Mapping[str, set[str]]
-    ) -> dict[str, Any] | None:
-        """What needs not be asked for: what this very job asked, or what was kept and has not changed since."""
-        name = f"{row.folder}/{DOCUMENT}"
-        arrived = documents.decode(self._hand.arrived(name))
-        if arrived is not None and documents.same(arrived, row):
-            return arrived
-        kept = documents.decode(self._hand.before(name))
-        if kept is None or since is None or not documents.same(kept, row) or self._due(row.id, since):
-            return None
-        try:
-            hit = touched is not None and touched.hit(kept)
-            renamed = any(not labels[part].issuperset(kept[part]) for part in labels)
-            whole = all(self._hand.has(part.sha256) for part in documents.parts(kept))
-        except (KeyError, TypeError):
-            return None
-        return kept if whole and not hit and not renamed else None
-
-    def _due(self, number: int, since: datetime) -> bool:
-        """Whether it is this document's turn to be looked at whole, or was since the last backup."""
-        days = range(since.astimezone(UTC).toordinal() + 1, self._as_of.astimezone(UTC).toordinal() + 1)
-        every = self._scope.options["sweep_days"]
-        return len(days) >= every or any((number + day) % every == 0 for day in days)
-
-    def _offer(self, row: Listed, document: dict[str, Any]) -> Iterator[ExportFile]:
-        left_out = self._scope.options.get("except_files", [])
-        kinds = {file["id"]: file["mimetype"] for file in document["files"]}
-        for part in documents.parts(document):
-            if part.id not in left_out:
-                yield ExportFile(
-                    f"{row.folder}/{part.name}",
-                    Promise(part.size, sha256=part.sha256),
-                    kinds[part.id] or "",
-                    {"document": row.id, "file": part.id},
-                )
-        yield from self._exports(row, document)
-        name = f"{row.folder}/{DOCUMENT}"
-        text = _text(name, document)
-        kept = self._hand.before(name) == text.locator["text"].encode()
-        yield replace(text, promised=self._hand.promise(name) or Promise()) if kept else text
-
-    def _exports(self, row: Listed, document: dict[str, Any]) -> Iterator[ExportFile]:
-        """The exports that the scope asks for; one of the same pages is named again."""
-        wanted = self._scope.options["exports"]
-        before = documents.decode(self._hand.before(f"{row.folder}/{DOCUMENT}")) or {}
-        for version in document["versions"]:
-            if wanted == "none" or (wanted == "active" and not version["active"]) or not version["pages"]:
-                continue
-            name = f"{row.folder}/{documents.export_name(version['id'])}"
-            now = version["id"], version["pages"]
-            same = any((old["id"], old["pages"]) == now for old in before.get("versions", ()))
-            promise = self._hand.promise(name) if same else None
-            pages = len(version["pages"])
-            since = to_text(self._as_of)
-            locator = {"document": row.id, "version": version["id"], "pages": pages, "since": since}
-            yield ExportFile(name, promise or Promise(), "application/pdf", locator)
-
-
-def _text(name: str, content: Mapping[str, Any]) -> ExportFile:
-    data = documents.encode(content)
-    return ExportFile(name, Promise(), "application/json", {"text": data.decode()})
+def _told(intent: Intent, about: Mapping[str, Any]) -> list[Check]:
+    """Whether events told all that was changed since the backup that this one goes on from."""
+    since, gap = about["since"], about["changes"]
+    if since is None:
+        return []
+    if not gap:
+        return [Check("changes told by events", Outcome.PASSED, got=f"all since {since}")]
+    days = intent.scope.options["sweep_days"]
+    reason = f"{gap}; every document is looked at within {days} days all the same"
+    return [Check("changes told by events", Outcome.NOT_AVAILABLE, reason=reason)]
 
 
 MAYAN = Dialect(

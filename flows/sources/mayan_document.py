@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 from flows.sources.base import Record
@@ -24,7 +25,10 @@ MOST = 150  # bytes of one name, in UTF-8: file systems take 255, and suffixes c
 # What a list is asked for: everything that tells of a change (section 5).
 FIELDS = ("id", "uuid", "label", "description", "language", "datetime_created", "document_type__id",
           "document_type__label", "file_latest__id", "file_latest__timestamp", "version_active__id")  # fmt: skip
-_UNFIT = re.compile(r'[\x00-\x1f\x7f/\\<>:"|?*]')
+# No file system takes it, or a terminal would obey it: controls, and what turns the direction of a text.
+_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff/\\<>:"|?*]')
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # no file of that name on Windows
+_SUFFIX = re.compile(r"\.[^\W_]{1,8}$", re.ASCII)  # of a name: tells what it is
 _FOLDER = re.compile(r"[^/]+/(?P<label>[^/]*) \[(?P<id>\d+)\]/")
 
 
@@ -71,13 +75,14 @@ def same(document: Mapping[str, Any], row: Listed) -> bool:
         document.get("format") == FORMAT
         and document.get("id") == row.id
         and not document.get("unsettled")
+        and not document.get("forbidden")
         and all(document.get(name) == getattr(row, name) for name in names)
     )
 
 
 def encode(document: Mapping[str, Any]) -> bytes:
     """As it is kept: keys sorted, a line for each value."""
-    return (json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode(errors="replace")
 
 
 def decode(data: bytes | None) -> dict[str, Any] | None:
@@ -111,24 +116,25 @@ def export_name(version: int) -> str:
 
 
 def names(files: Sequence[tuple[int, str]]) -> dict[int, str]:
-    """The name of each file in its document's folder, by id; of those that would meet, each bears its id."""
+    """The name of each file in its document's folder, by id; of those that would meet, each bears its id.
+
+    They would where file systems know no capitals, too.
+    """
     fitted = {number: fit(name) for number, name in files}
-    taken = [name.casefold() for name in fitted.values()]
-    return {
-        number: _numbered(name, number) if taken.count(name.casefold()) > 1 or _ours(name) else name
-        for number, name in fitted.items()
-    }
+    named = {number: _numbered(name, number) if _ours(name) else name for number, name in fitted.items()}
+    while meeting := _meeting(named):
+        named |= {number: _numbered(fitted[number], number) for number in meeting}
+    return named
 
 
 def fit(text: str) -> str:
-    """`text` as a name that every file system takes; never empty."""
-    plain = _UNFIT.sub("_", text).strip().rstrip(". ")
+    """`text` as a name that every file system takes: of 1 to 150 bytes in UTF-8."""
+    plain = unicodedata.normalize("NFC", _UNFIT.sub("_", text)).strip().rstrip(". ")
     short = plain.encode()[:MOST].decode(errors="ignore").rstrip(". ")
-    if len(short) < len(plain):  # what a name ends with tells what it is
-        suffix = PurePosixPath(plain).suffix
-        if len(suffix.encode()) <= 16:
-            short = plain.encode()[: MOST - len(suffix.encode())].decode(errors="ignore") + suffix
-    return short or "untitled"
+    if len(short) < len(plain):
+        suffix = _suffix(plain)
+        short = plain.encode()[: MOST - len(suffix)].decode(errors="ignore").rstrip(". ") + suffix
+    return f"_{short}" if _DEVICE.fullmatch(short) else short or "untitled"
 
 
 def record_of(path: str) -> Record | None:
@@ -137,9 +143,24 @@ def record_of(path: str) -> Record | None:
     return None if found is None else Record(found["id"], found["label"])
 
 
+def _meeting(named: Mapping[int, str]) -> list[int]:
+    """Those that share their name with another one and do not bear their id yet."""
+    same = Counter(name.casefold() for name in named.values())
+    return [
+        number
+        for number, name in named.items()
+        if same[name.casefold()] > 1 and not name.removesuffix(_suffix(name)).endswith(f" [{number}]")
+    ]
+
+
 def _numbered(name: str, number: int) -> str:
-    path = PurePosixPath(name)
-    return f"{path.stem} [{number}]{path.suffix}"
+    suffix = _suffix(name)
+    return f"{name.removesuffix(suffix)} [{number}]{suffix}"
+
+
+def _suffix(name: str) -> str:
+    found = _SUFFIX.search(name)
+    return found[0] if found and found.start() else ""
 
 
 def _ours(name: str) -> bool:

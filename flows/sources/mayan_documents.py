@@ -5,62 +5,39 @@ Facts: contract mayan.md sections 3, 5 and 8.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from flows.errors import NothingThere, SourceRefused, SourceUnexpected
+from flows.errors import NothingThere, SourceError, SourceRefused, SourceUnavailable
 from flows.export import Scope
 from flows.sources import mayan_document as documents
 from flows.sources.mayan_document import Listed, listed
-from flows.sources.mayan_wire import Missing, Wire, member, rows_of, value
-from storage.snapshot import from_text
+from flows.sources.mayan_wire import Missing, Row, Wire, from_mayan, value
 
-OVERLAP = timedelta(minutes=10)  # events are written by several processes, each by its own clock
-MAX_PAGES = 100_000  # of the log of events: more is one that does not end
 YOUNG = timedelta(minutes=15)  # a file so young may have no version yet (section 3)
+ALL = "/documents/"
+READINGS = 3  # of a document that changes while it is read
+# What of a document must be allowed beside the document itself. Without it, lists of files and versions are empty,
+# and the others 404 (section 8).
+FILES, VERSIONS = "documents.document_file_view", "documents.document_version_view"
+PARTS = {
+    "metadata": "metadata.metadata_document_view",
+    "tags": "tags.tag_view",
+    "cabinets": "cabinets.cabinet_view",
+    "comments": "comments.comment_view",
+}
+
+TYPES, METADATA_TYPES = "documents_types.document_type_view", "metadata_setup.metadata_type_view"
 _ONLY = {"_fields_only": ",".join(documents.FIELDS)}
-# Events that change what is kept; reading, searching, recognising text and our own downloads do not.
-_CHANGES = re.compile(
-    r"(documents\.(document_(create|edit|type_change)|document_(file|version)_(created|edited|deleted)|"
-    r"document_version_page\w*|document_trashed|trashed_document_restored|trashed_document_deleted)|"
-    r"metadata\.document_metadata_\w+|tags\.(attach|remove)|cabinets\.(add_document|remove_document)|"
-    r"document_comments\.\w+|redactions\.\w+)"
-)
-_OF = {"document": "id", "documentfile": "files", "documentversion": "versions", "comment": "comments"}
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What events tell of since a night: ids of documents, files, versions, comments."""
-
-    ids: Mapping[str, frozenset[int]]
-
-    def hit(self, document: Mapping[str, Any]) -> bool:
-        """Whether any of them is of this document."""
-        if document["id"] in self.ids["id"]:
-            return True
-        return any(
-            row["id"] in self.ids[part] for part in ("files", "versions", "comments") for row in document[part]
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What the log of events told."""
-
-    touched: Touched | None  # None: nothing can be said, and `why`
-    recent: frozenset[int]  # ids of its last events: the next night knows them already
-    why: str = ""
 
 
 class Documents:
     """The documents of one server, as this user may see them."""
 
     def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+        self.wire = wire
 
     # -- lists
 
@@ -70,62 +47,89 @@ class Documents:
             return scope
         path = {"type": "/document_types/", "cabinet": "/cabinets/", "tag": "/tags/"}[scope.kind]
         label = "full_path" if scope.kind == "cabinet" else "label"
-        rows = {value(row, "id", int): value(row, label, str) for row in self._wire.rows(path)}
-        if scope.id.isdecimal() and int(scope.id) in rows:
+        rows = list(self.wire.rows(path))
+        named = {value(row, "id", int): value(row, label, str) for row in rows}
+        if scope.id.isdecimal() and int(scope.id) in named:
             return scope
-        found = [number for number, name in rows.items() if name == scope.id]
+        found = [number for number, name in named.items() if name == scope.id]
+        found = found or [value(row, "id", int) for row in rows if value(row, "label", str) == scope.id]
         if len(found) == 1:
             return Scope(scope.name, scope.kind, str(found[0]), scope.options)
-        there = ", ".join(sorted(repr(name) for name in rows.values())[:10]) or "none"
-        text = f"{scope.name}: {len(found)} of this user's {scope.kind}s are called {scope.id!r}"
-        raise SourceRefused(text, hint=f"name it by its id; there are: {there}")
+        if not named:
+            needed = {"type": TYPES, "cabinet": PARTS["cabinets"], "tag": PARTS["tags"]}[scope.kind]
+            text = (
+                f"{scope.name}: this user sees no {scope.kind}: permission {needed} is missing, or there is none"
+            )
+            raise SourceRefused(text, hint=HINT)
+        there = [f"{number} {name!r}" for number, name in named.items() if number in found or not found]
+        text = f"{scope.name}: {scope.kind} {scope.id!r}: {len(found)} are called so, promised one"
+        raise SourceRefused(text, hint=f"name it by its id; there are: {', '.join(there[:10])}")
 
     def rows(self, scope: Scope) -> Iterator[Listed]:
         """Every document of a scope, each once, in the order of ids; those below a cabinet's cabinets, too."""
         if scope.kind == "ids":
             for number in scope.options["ids"]:
                 try:
-                    yield listed(self._wire.get(f"/documents/{number}/", _ONLY).json())
+                    yield self.one(number)
                 except Missing:
                     continue
             return
         if scope.kind == "search":
             path, words = "/search/documents.documentsearchresult/", {"q": scope.options["query"]}
             seen: set[int] = set()
-            for row in self._wire.rows(path, {**_ONLY, **words, "_ordering": "id"}):
+            for row in self.wire.rows(path, {**_ONLY, **words, "_ordering": "id"}):
                 one = listed(row)
                 if one.id not in seen:
                     seen.add(one.id)
                     yield one
             return
         paths = self._paths(scope)
+        of_type = int(scope.id) if scope.kind == "type" and paths == [ALL] else None
         found: set[int] = set()
         for path in paths:
-            for row in self._wire.by_id(path, _ONLY):
+            for row in self.wire.by_id(path, _ONLY):
+                if of_type not in (None, value(value(row, "document_type", dict), "id", int)):
+                    continue
                 one = listed(row)
                 if one.id not in found:
                     if len(paths) > 1:
                         found.add(one.id)
                     yield one
 
+    def one(self, number: int) -> Listed:
+        """A document as the list tells of it. Raises Missing."""
+        return listed(self.wire.get(f"/documents/{number}/", _ONLY).json())
+
+    def nothing(self, scope: Scope) -> SourceError:
+        """What it means that a scope shows no document: an alarm where none at all is shown, for so look an
+        anonymous call and one without permission (section 2)."""
+        if scope.kind != "all" and self.wire.count(ALL):
+            return NothingThere(f"{scope.name}: not one of the documents that this user sees is in it")
+        text = f"{scope.name}: Mayan EDMS shows this user not one document: permission documents.document_view is "
+        return SourceRefused(text + "missing, or there is none", hint=HINT)
+
     def count(self, scope: Scope) -> int | None:
         """How many documents a scope has by the server's own count; None where it counts none of that kind."""
         paths = self._paths(scope) if scope.kind not in ("ids", "search") else []
-        return self._wire.count(paths[0]) if len(paths) == 1 else None
+        if len(paths) > 1 or not paths or (scope.kind == "type" and paths == [ALL]):
+            return None
+        return self.wire.count(paths[0])
 
     def _paths(self, scope: Scope) -> list[str]:
         match scope.kind:
             case "all":
-                return ["/documents/"]
+                return [ALL]
             case "type":
-                return [f"/document_types/{scope.id}/documents/"]
+                path = f"/document_types/{scope.id}/documents/"
+                answer = self.wire.ask(path, {"page_size": "1"})
+                return [ALL] if answer.status == 404 and answer.json() is None else [path]  # not yet in 4.5
             case "tag":
                 return [f"/tags/{scope.id}/documents/"]
             case _:
                 return [f"/cabinets/{number}/documents/" for number in self._below(int(scope.id))]
 
     def _below(self, top: int) -> list[int]:
-        rows = list(self._wire.rows("/cabinets/"))
+        rows = list(self.wire.rows("/cabinets/"))
         parents = {value(row, "id", int): value(row, "parent_id", int, optional=True) for row in rows}
         found = [top]
         for number in found:
@@ -137,25 +141,35 @@ class Documents:
     def whole(self, row: Listed, now: datetime) -> dict[str, Any]:
         """All that the API tells of one, as document.json holds it. Raises Missing where it went meanwhile.
 
-        `unsettled`: a worker is still at it, and tomorrow it is to be asked again.
+        `unsettled`: a worker is still at it, and tomorrow it is to be asked again. `forbidden`: permissions that
+        are missing for this one; what they would show is left empty.
         """
+        for _ in range(READINGS):
+            try:
+                return self._whole(row, now)
+            except Missing:  # it went, or a file or a version of it
+                again = self.one(row.id)
+                row = replace(row, file_latest=again.file_latest, version_active=again.version_active)
+        raise SourceUnavailable(f"document {row.id} changes all the time", answered=True)
+
+    def _whole(self, row: Listed, now: datetime) -> dict[str, Any]:
         base = f"/documents/{row.id}"
-        files = [_file(found) for found in self._wire.rows(f"{base}/files/", {"_ordering": "id"})]
-        if row.file_latest is not None and not files:
-            self._wire.get(f"{base}/")  # raises Missing where it went
-            raise SourceRefused(
-                f"document {row.id} has a file, and none is listed: permission documents.document_file_view is "
-                "missing",
-                hint=HINT,
-            )
+        forbidden: list[str] = []
+        files = [_file(found) for found in self.wire.rows(f"{base}/files/", {"_ordering": "id"})]
+        if self._hidden(row.id, "file_latest", row.file_latest, files):
+            forbidden.append(FILES)
         ready = [file for file in files if file["sha256"] is not None]
         named = documents.names([(file["id"], file["filename"]) for file in ready])
         pages: dict[int, tuple[int, int]] = {}
         for file in ready:
             file["name"] = named[file["id"]]
-            for page in self._wire.rows(f"{base}/files/{file['id']}/pages/"):
+            for page in self.wire.rows(f"{base}/files/{file['id']}/pages/"):
                 pages[value(page, "id", int)] = file["id"], value(page, "page_number", int)
-        versions = [self._version(base, found, pages) for found in self._versions(base, row)]
+        found = list(self.wire.rows(f"{base}/versions/", {"_ordering": "id"}))
+        if self._hidden(row.id, "version_active", row.version_active, found):
+            forbidden.append(VERSIONS)
+        versions = [self._version(base, one, pages) for one in found]
+        parts = {name: self._part(row.id, name, forbidden) for name in PARTS}
         young = bool(files) and now - from_mayan(max(file["timestamp"] for file in files)) < YOUNG
         return {
             "format": documents.FORMAT,
@@ -172,28 +186,37 @@ class Documents:
             "versions": versions,
             "metadata": {
                 value(value(found, "metadata_type", dict), "name", str): value(found, "value", str, optional=True)
-                for found in self._wire.rows(f"{base}/metadata/")
+                for found in parts["metadata"]
             },
-            "tags": sorted(value(found, "label", str) for found in self._wire.rows(f"{base}/tags/")),
-            "cabinets": sorted(value(found, "full_path", str) for found in self._wire.rows(f"{base}/cabinets/")),
-            "comments": [_comment(found) for found in self._wire.rows(f"{base}/comments/")],
+            "tags": sorted(value(found, "label", str) for found in parts["tags"]),
+            "cabinets": sorted(value(found, "full_path", str) for found in parts["cabinets"]),
+            "comments": [_comment(found) for found in parts["comments"]],
+            "forbidden": forbidden,
             "unsettled": len(ready) < len(files)
             or any(file["mimetype"] is None for file in files)
             or (young and row.version_active is None),
         }
 
-    def _versions(self, base: str, row: Listed) -> list[Mapping[str, Any]]:
-        found = list(self._wire.rows(f"{base}/versions/", {"_ordering": "id"}))
-        if row.version_active is not None and not found:
-            self._wire.get(f"{base}/")
-            text = f"document {row.id} has a version, and none is listed: "
-            raise SourceRefused(text + "permission documents.document_version_view is missing", hint=HINT)
-        return found
+    def _hidden(self, number: int, name: str, newest: int | None, rows: Sequence[Row]) -> bool:
+        """Whether the document names a newest one that no list shows: then its list is not for this user."""
+        if newest is None or any(row["id"] == newest for row in rows):
+            return False
+        if getattr(self.one(number), name) != newest:
+            raise Missing(f"document {number}: changed while it was read")
+        return True
+
+    def _part(self, number: int, name: str, forbidden: list[str]) -> list[Row]:
+        try:
+            return list(self.wire.rows(f"/documents/{number}/{name}/"))
+        except Missing:
+            self.one(number)  # raises Missing where it is the document that went
+            forbidden.append(PARTS[name])
+            return []
 
     def _version(self, base: str, row: Mapping[str, Any], pages: Mapping[int, tuple[int, int]]) -> dict[str, Any]:
         number = value(row, "id", int)
         mapping = []
-        for page in self._wire.rows(f"{base}/versions/{number}/pages/"):
+        for page in self.wire.rows(f"{base}/versions/{number}/pages/"):
             model = value(value(page, "content_type", dict), "model", str)
             target = value(page, "object_id", int)
             file, of_file = pages.get(target, (None, None)) if model == "documentfilepage" else (None, None)
@@ -205,40 +228,6 @@ class Documents:
             "timestamp": value(row, "timestamp", str),
             "pages": sorted(mapping, key=lambda page: page["page"]),
         }
-
-    # -- what changed
-
-    def changes(self, since: datetime | None, as_of: datetime, known: frozenset[int]) -> Changes:
-        """What the log of events says was changed since then, but for events `known` already.
-
-        Events are read a while back beyond `since`: those that a process was still writing then would be missed.
-        """
-        ids: dict[str, set[int]] = {part: set() for part in _OF.values()}
-        recent: set[int] = set()
-        back = (since or as_of) - OVERLAP
-        for number in range(1, MAX_PAGES):
-            query = {"_ordering": "-id", "page": str(number), "page_size": "100"}
-            answer = self._wire.ask("/events/", query)
-            if answer.status in (403, 404):
-                return Changes(None, frozenset(), "events may not be seen (permission events.events_view)")
-            page = rows_of(self._wire.get("/events/", query) if answer.status != 200 else answer, "/events/")
-            for row in page:
-                event, at = value(row, "id", int), from_mayan(value(row, "timestamp", str))
-                if at >= back and _is_change(row):
-                    if event not in known:
-                        _note(row, ids)
-                    if at >= as_of - OVERLAP:
-                        recent.add(event)
-            if page and from_mayan(value(page[-1], "timestamp", str)) < back:
-                break
-            if not page or member(answer, "next", str, optional=True) is None:
-                if since is None or not page or page[-1]["id"] == 1:
-                    break
-                why = f"the log of events begins after {since:%Y-%m-%d %H:%M} UTC"
-                return Changes(None, frozenset(recent), why)
-        else:
-            raise SourceUnexpected("Mayan EDMS: a log of events that does not end")
-        return Changes(Touched({part: frozenset(found) for part, found in ids.items()}), frozenset(recent))
 
     # -- what documents refer to
 
@@ -254,10 +243,13 @@ class Documents:
         }
         found: dict[str, Any] = {}
         for name, (path, members) in kinds.items():
-            rows = self._wire.rows(path)
+            rows = self.wire.rows(path)
             found[name] = sorted(({key: row.get(key) for key in members} for row in rows), key=str)
         for kind in found["types"]:
-            links = self._wire.rows(f"/document_types/{kind.pop('id')}/metadata_types/")
+            try:
+                links = list(self.wire.rows(f"/document_types/{kind.pop('id')}/metadata_types/"))
+            except Missing:  # deleted since it was listed
+                links = []
             kind["metadata"] = {
                 value(value(row, "metadata_type", dict), "name", str): {"required": bool(row.get("required"))}
                 for row in links
@@ -266,46 +258,11 @@ class Documents:
 
     def trashed(self) -> frozenset[int]:
         """The documents in the trash that this user may see."""
-        rows = self._wire.rows("/trashed_documents/", {"_fields_only": "id"})
+        rows = self.wire.rows("/trashed_documents/", {"_fields_only": "id"})
         return frozenset(value(row, "id", int) for row in rows)
 
 
-HINT = "give it to a role of the backup user (contract section 8 has all), or for an object by ACL"
-
-
-def require_some(scope: Scope, many: int) -> None:
-    """Zero documents are an alarm: an anonymous call, and one without permission, look just so (section 2)."""
-    if not many and scope.kind == "search":
-        raise NothingThere(f"{scope.name}: the search finds nothing")
-    if not many:
-        raise SourceRefused(
-            f"{scope.name}: Mayan EDMS shows this user not one document: permission documents.document_view is "
-            "missing, or there is none",
-            hint=HINT,
-        )
-
-
-def from_mayan(text: str) -> datetime:
-    """An instant as Mayan writes it, with fractions of a second."""
-    try:
-        return from_text(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as exc:
-        raise SourceUnexpected(f"Mayan EDMS: {text!r} is no instant") from exc
-
-
-def _is_change(row: Mapping[str, Any]) -> bool:
-    return bool(_CHANGES.fullmatch(str((row.get("verb") or {}).get("id"))))
-
-
-def _note(row: Mapping[str, Any], ids: dict[str, set[int]]) -> None:
-    part = _OF.get(str((row.get("target_content_type") or {}).get("model")))
-    target = str(row.get("target_object_id"))
-    if part and target.isdecimal():
-        ids[part].add(int(target))
+HINT = "give it to a role of the backup user; the README has the list"
 
 
 def _file(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,8 +19,7 @@ from pypdf.errors import PyPdfError
 
 from flows.errors import Exit, RunFailed, SourceRefused, SourceUnavailable
 from flows.sources.base import Download
-from flows.sources.mayan_documents import from_mayan
-from flows.sources.mayan_wire import Wire, refusal, value
+from flows.sources.mayan_wire import Wire, from_mayan, refusal, value
 from storage.snapshot import from_text
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import base64
 import secrets as random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
 from flows.errors import FileGone, RequestWrong, SourceRefused, SourceUnavailable, SourceUnexpected
@@ -67,10 +67,6 @@ class Wire:
         self._identify()
         return self._admitted(lambda: self._client.get(API + path, params, sleep=self._sleep))
 
-    def head(self, path: str) -> int:
-        """The status of a HEAD."""
-        return self.send("HEAD", path).status
-
     def send(
         self,
         method: str,
@@ -94,15 +90,31 @@ class Wire:
 
         return self._admitted(once)
 
-    def stream(self, path: str, refuse: Callable[[Answer], Exception]) -> AbstractContextManager[Download]:
-        """A file, as `Client.stream`; an answer of 429 raises SourceUnavailable that says how long to wait."""
+    @contextmanager
+    def stream(self, path: str, refuse: Callable[[Answer], Exception]) -> Iterator[Download]:
+        """A file, as `Client.stream`, asked for again where the rate refused it."""
         self._identify()
-        self._wait()
 
         def refused(answer: Answer) -> Exception:
             return throttled(answer) if answer.status == 429 else refuse(answer)
 
-        return self._client.stream(API + path, accept="*/*", refuse=refused)
+        with ExitStack() as stack:
+            for left in reversed(range(TRIES)):
+                self._wait()
+                try:
+                    opened = stack.enter_context(self._client.stream(API + path, accept="*/*", refuse=refused))
+                    break
+                except SourceUnavailable as exc:
+                    if exc.retry_after_s is None or not left:
+                        raise
+                    self._sleep(exc.retry_after_s)
+            yield opened
+
+    @property
+    def credential(self) -> str:
+        """What it is, for messages."""
+        given = self._connection.secrets
+        return next((name for name in ("token", "session") if name in given), "user name and password")
 
     def count(self, path: str, params: Mapping[str, str] | None = None) -> int:
         """How many rows a list has."""
@@ -120,23 +132,22 @@ class Wire:
         raise SourceUnexpected(f"Mayan EDMS: {path} is a list that does not end")
 
     def by_id(self, path: str, params: Mapping[str, str] | None = None, *, above: int = 0) -> Iterator[Row]:
-        """A list in the order of its ids from `above` on, each page begun behind the last id that was seen.
+        """A list in the order of its ids, those beyond `above`: every row that is there all the time, once.
 
-        By number of page, a row that is deleted meanwhile would hide another one. Since 4.4 (section 9); a server
-        that ignores the filter is asked by number.
+        The filters of lists (`filter_id`) are not used: Mayan answers them from its search index and from kept
+        results, which lag behind. Raises as `rows`.
         """
-        last = above
-        plain = {**(params or {}), "_ordering": "id"}
-        while True:
-            page = rows_of(self.get(path, {**plain, "filter_id": f">{last}", "page_size": str(PAGE)}), path)
-            ids = [value(row, "id", int) for row in page]
-            if last and ids and min(ids) <= last:
-                yield from (row for row in self.rows(path, plain) if value(row, "id", int) > last)
-                return
-            yield from page
-            if len(page) < PAGE:
-                return
-            last = max(ids)
+
+        def page(number: int, size: int) -> list[Row]:
+            query = {**(params or {}), "_ordering": "id", "page": str(number), "page_size": str(size)}
+            try:
+                return rows_of(self.get(path, query), path)
+            except Missing:
+                if number == 1:
+                    raise
+                return []  # rows went, and there is no such page any more
+
+        return (row for row in in_order(page) if value(row, "id", int) > above)
 
     # -- who we are
 
@@ -197,6 +208,39 @@ class Wire:
             self._sleep(self._next_at - now)
         self._next_at = max(now, self._next_at) + self._gap_s
         self.requests += 1
+
+
+def in_order(page: Callable[[int, int], list[Row]]) -> Iterator[Row]:
+    """The rows of a list that is in the order of its ids. `page`: that of this number, from 1, and size.
+
+    Each page begins at or before the last row that was seen. One that does not shows that rows before it went and
+    those behind it moved up: some may stand before this page, and an earlier one is asked for. Raises
+    SourceUnexpected for a list in another order.
+    """
+    last, end = 0, 1  # the last id that was seen, and its place, from 1
+    while True:
+        number, size = window(end)
+        rows = page(number, size)
+        ids = [value(row, "id", int) for row in rows]
+        if ids != sorted(ids):
+            raise SourceUnexpected("Mayan EDMS: a list that is not in the order of its ids")
+        begin = (number - 1) * size
+        if begin and (not ids or ids[0] > last):
+            end = max(begin - PAGE, 1)
+            continue
+        for found, row in zip(ids, rows, strict=True):
+            if found > last:
+                last = found
+                yield row
+        if len(rows) < size:
+            return
+        end = begin + len(rows)
+
+
+def window(end: int) -> tuple[int, int]:
+    """Number and size of the page that holds row `end` (from 1) of a list, and the most rows behind it."""
+    size = max(range(PAGE // 2, PAGE + 1), key=lambda size: size - (end - 1) % size)
+    return (end - 1) // size + 1, size
 
 
 def retry_after_s(answer: Answer) -> float:
@@ -264,4 +308,15 @@ def value(row: Row, name: str, kind: type, *, optional: bool = False) -> Any:
         return None
     if not isinstance(found, kind) or (kind is int and isinstance(found, bool)):
         raise SourceUnexpected(f"Mayan EDMS: {name} is {type(found).__name__}, expected {kind.__name__}")
+    return found
+
+
+def from_mayan(text: str) -> datetime:
+    """An instant as Mayan writes it. Raises SourceUnexpected for one that is none, or without a zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = datetime.min
+    if found.tzinfo is None:
+        raise SourceUnexpected(f"Mayan EDMS: {text!r} is no instant")
     return found

@@ -127,6 +127,9 @@ class RSpace:
             return ""
         return f"no change since {since:%Y-%m-%d %H:%M} UTC, by RSpace's activity log and its newest documents"
 
+    def look(self, wanted: Scope, account: Account) -> tuple[str, ...]:
+        return ()  # RSpace tells with its answer to the question
+
     def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
         listing = self._listing(scope)
         omitted: tuple[str, ...] = ()

@@ -72,6 +72,9 @@ class Shelf:
     def discover(self, wanted: Scope) -> Scope:
         return wanted
 
+    def look(self, wanted: Scope, account: Account) -> tuple[str, ...]:
+        return ()
+
     def prepare(self, scope: Scope, account: Account, *, now: datetime) -> Intent:
         return Intent(scope, account, now)
 
