@@ -10,6 +10,7 @@ import secrets as random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from typing import Any, BinaryIO
 
 from flows.errors import FileGone, RequestWrong, SourceRefused, SourceUnavailable, SourceUnexpected
