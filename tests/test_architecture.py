@@ -42,6 +42,7 @@ PURE = (
     "flows.proof",
     "flows.proofpage",
     "flows.changes",
+    "flows.sources.mayan_asking",
     "storage.compare",
     "storage.forecast",
     "storage.policy",

@@ -21,6 +21,7 @@ from flows.sources import mayan_document as documents
 from flows.sources import mayan_rights as rights
 from flows.sources.base import AtHand, Capabilities, Connection, Dialect, Download, Kept, Receipt, Roster
 from flows.sources.client import Answer
+from flows.sources.mayan_asking import BOUNDS, Bounds
 from flows.sources.mayan_document import ABOUT, DOCUMENT, Listed
 from flows.sources.mayan_documents import Documents, Touched, require_some
 from flows.sources.mayan_exports import Exports
@@ -56,10 +57,11 @@ class Mayan:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, bounds: Bounds = BOUNDS) -> None:
+        """`bounds`: how long exports are waited for."""
         self.wire = Wire(connection)
         self._documents = Documents(self.wire)
-        self._exports = Exports(self.wire)
+        self._exports = Exports(self.wire, bounds=bounds)
 
     def close(self) -> None:
         self.wire.close()
@@ -96,7 +98,9 @@ class Mayan:
         return {ref.key: Status(State.READY, "listed", progress=1) for ref in refs}
 
     def files(self, intent: Intent, ref: JobRef, status: Status, at_hand: AtHand) -> Iterable[ExportFile]:
-        return _Night(self._documents, intent, at_hand).files()
+        self._exports.begin(at_hand.notebook, intent.account.version)
+        yield from _Night(self._documents, intent, at_hand).files()
+        self._exports.settle()
 
     def open(
         self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""
@@ -168,7 +172,7 @@ class _Night:
                 gone.append(row.id)
                 continue
             many += 1
-            yield from self._offer(row, document)
+            yield from self._offer(row, document, since)
         require_some(self._scope, many)
         trashed = self._source.trashed()
         about |= {
@@ -216,7 +220,7 @@ class _Night:
         every = self._scope.options["sweep_days"]
         return len(days) >= every or any((number + day) % every == 0 for day in days)
 
-    def _offer(self, row: Listed, document: dict[str, Any]) -> Iterator[ExportFile]:
+    def _offer(self, row: Listed, document: dict[str, Any], since: datetime | None) -> Iterator[ExportFile]:
         left_out = self._scope.options.get("except_files", [])
         kinds = {file["id"]: file["mimetype"] for file in document["files"]}
         for part in documents.parts(document):
@@ -227,26 +231,28 @@ class _Night:
                     kinds[part.id] or "",
                     {"document": row.id, "file": part.id},
                 )
-        yield from self._exports(row, document)
+        yield from self._exports(row, document, since)
         name = f"{row.folder}/{DOCUMENT}"
         text = _text(name, document)
         kept = self._hand.before(name) == text.locator["text"].encode()
         yield replace(text, promised=self._hand.promise(name) or Promise()) if kept else text
 
-    def _exports(self, row: Listed, document: dict[str, Any]) -> Iterator[ExportFile]:
-        """The exports that the scope asks for; one of the same pages is named again."""
+    def _exports(self, row: Listed, document: dict[str, Any], since: datetime | None) -> Iterator[ExportFile]:
+        """The exports that the scope asks for; one of the same pages is named again until it is its turn.
+
+        What is drawn over a page, such as a redaction, shows nowhere in the API: only a new export tells.
+        """
         wanted = self._scope.options["exports"]
         before = documents.decode(self._hand.before(f"{row.folder}/{DOCUMENT}")) or {}
+        due = since is None or self._due(row.id, since)
         for version in document["versions"]:
             if wanted == "none" or (wanted == "active" and not version["active"]) or not version["pages"]:
                 continue
             name = f"{row.folder}/{documents.export_name(version['id'])}"
             now = version["id"], version["pages"]
-            same = any((old["id"], old["pages"]) == now for old in before.get("versions", ()))
+            same = not due and any((old["id"], old["pages"]) == now for old in before.get("versions", ()))
             promise = self._hand.promise(name) if same else None
-            pages = len(version["pages"])
-            since = to_text(self._as_of)
-            locator = {"document": row.id, "version": version["id"], "pages": pages, "since": since}
+            locator = {"document": row.id, "version": version["id"], "pages": len(version["pages"])}
             yield ExportFile(name, promise or Promise(), "application/pdf", locator)
 
 

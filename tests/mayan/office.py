@@ -15,6 +15,7 @@ from flows.lifecycle import Engine
 from flows.plan import Places, Plan
 from flows.sources.base import Connection
 from flows.sources.mayan import Mayan as Source
+from flows.sources.mayan_asking import BOUNDS
 from flows.sources.mayan_scopes import scope_from_table
 from storage.archive import Archive
 from storage.backend import Memory
@@ -35,13 +36,14 @@ class Office:
         self.places = places
         given: dict[str, Any] = {"secrets": {"token": mayan.token}, "requests_per_s": 0, **connection}
         self._connection = Connection(url=mayan.url, **given)
+        self.bounds = BOUNDS
         self.requests = 0  # of the last night
         self.table = SourceTable(name="office", system="mayan", url=mayan.url)
 
     @contextmanager
     def engine(self, **scope: Any) -> Iterator[Engine]:
         """An engine for one run of a scope, as its table says; a source of its own."""
-        source = Source(self._connection)
+        source = Source(self._connection, bounds=self.bounds)
         try:
             wanted = scope_from_table(scope or {"kind": "all"})
             yield Engine(Plan(self.table, wanted, Policy(), PACE), source, self.places, SystemClock())
