@@ -16,7 +16,7 @@ from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from flows.download import check_disk
-from flows.errors import SourceError, SourceUnavailable
+from flows.errors import SourceError, SourceRefused, SourceUnavailable
 from flows.sources.mayan_asking import Seen
 from flows.sources.mayan_wire import Row, Wire, member, refusal, rows_of, value
 
@@ -41,7 +41,7 @@ class Downloads:
     def look(self, version: int, *, after: int, error: int, logged: bool) -> Seen:
         """The export of a version among files newer than `after`, and errors newer than `error`.
 
-        `logged`: whether the server logs errors of exports at all.
+        `logged`: whether the server logs errors of exports at all. Raises SourceRefused where events may not be seen.
         """
         user = self._me()
         ours = sorted(
@@ -128,8 +128,13 @@ class Downloads:
     def _told(self, number: int) -> str | None:
         path = f"/objects/storage/downloadfile/{number}/events/"
         answer = self._wire.ask(path, {"page_size": "100"})
-        if answer.status == 404:  # gone since it was listed, or its events may not be seen
-            return None
+        if answer.status == 404:
+            if self._wire.ask(f"/downloads/{number}/").status == 200:
+                raise SourceRefused(
+                    "Mayan EDMS does not say of which version an export is: permission events.events_view is missing",
+                    hint="give it to a role of the backup user",
+                )
+            return None  # gone since it was listed
         if answer.status != 200:
             raise refusal(answer, path)
         for row in rows_of(answer, path):
