@@ -41,7 +41,7 @@ class Downloads:
     def look(self, version: int, *, after: int, error: int, logged: bool) -> Seen:
         """The export of a version among files newer than `after`, and errors newer than `error`.
 
-        `logged`: whether the server logs errors of exports at all. Raises SourceRefused where events may not be seen.
+        `logged`: whether the server logs errors of exports at all. Raises SourceRefused where no events may be seen.
         """
         user = self._me()
         ours = sorted(
@@ -131,7 +131,7 @@ class Downloads:
         if answer.status == 404:
             if self._wire.ask(f"/downloads/{number}/").status == 200:
                 raise SourceRefused(
-                    "Mayan EDMS does not say of which version an export is: permission events.events_view is missing",
+                    "Mayan EDMS shows no events of a download file: permission events.events_view is missing",
                     hint="give it to a role of the backup user",
                 )
             return None  # gone since it was listed

@@ -124,11 +124,7 @@ def test_an_export_by_a_plain_user(api: httpx.Client, mayan: Mayan, tmp_path: Pa
     person = seeding.make_user(api, "backup", USER)
     with office(tmp_path, replace(mayan, user=person.name, token=person.token)) as here:
         here.bounds = Bounds(deadline_s=60)
-        for missing in (
-            "document_exports.document_version_export",
-            "events.events_view",
-            "messaging.message_view",
-        ):
+        for missing in ("messaging.message_view", EVENTS, "document_exports.document_version_export", EVENTS):
             seeding.revoke(api, person, missing)
             with pytest.raises(SourceRefused, match=missing):
                 here.night(**scope)
