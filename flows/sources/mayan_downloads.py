@@ -41,7 +41,7 @@ class Downloads:
     def look(self, version: int, *, after: int, error: int, logged: bool) -> Seen:
         """The export of a version among files newer than `after`, and errors newer than `error`.
 
-        `logged`: whether the server logs errors of exports at all. Raises SourceRefused where no events may be seen.
+        `logged`: whether the server logs errors of exports at all. Raises SourceRefused: events are not shown.
         """
         user = self._me()
         ours = sorted(

@@ -68,7 +68,7 @@ class Place:
         if self.db == "postgres":
             options = {
                 "listen_addresses": "",
-                "unix_socket_directories": self.folder,
+                "unix_socket_directories": self.folder / "pg",  # the one that its user may write to
                 "fsync": "off",
                 "dynamic_shared_memory_type": "mmap",  # in its folder: nothing stays behind in /dev/shm
             }
@@ -140,7 +140,7 @@ def _environ(folder: Path, version: str, db: Database) -> dict[str, str]:
     engine += f",'OPTIONS':{{{install.RELEASES[version].sqlite}}}"
     if db == "postgres":
         engine = "'ENGINE':'django.db.backends.postgresql','NAME':'postgres','USER':'postgres'"
-        engine += f",'PASSWORD':'','HOST':'{folder}','PORT':'5432'"
+        engine += f",'PASSWORD':'','HOST':'{folder}/pg','PORT':'5432'"
     return install.bare() | {
         "HOME": str(folder),
         "TMPDIR": str(folder / "tmp"),

@@ -79,7 +79,7 @@ def test_while_somebody_exports_the_same_version(api: httpx.Client, here: Office
 def test_a_killed_worker(api: httpx.Client, here: Office, link: Between, server: Server) -> None:
     """What it was making is lost: asked for once more when the deadline is over, and then it is there, once."""
     scope = scope_of(api, "Killed")
-    document, _ = exporting.of_pages(api, scope["id"], "killed", 20)
+    document, _ = exporting.of_pages(api, scope["id"], "killed", 12)
     drawn = server.folder / "media" / "document_version_page_image_cache"
     before, taken = len(list(drawn.rglob("*"))), exporting.received(server)
 
@@ -88,12 +88,13 @@ def test_a_killed_worker(api: httpx.Client, here: Office, link: Between, server:
         server.kill_worker()
         server.start_worker()
 
+    here.bounds = replace(QUICK, deadline_s=20)
     killer = threading.Thread(target=kill)
     killer.start()
     assert here.night(**scope).ended == "verified"
     killer.join()
 
-    assert exporting.pages_kept(here, document) == [20]
+    assert exporting.pages_kept(here, document) == [12]
     assert (exporting.received(server) - taken, link.exports()) == (2, 2)
     assert exporting.left(api) == []
 
