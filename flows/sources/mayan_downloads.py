@@ -98,6 +98,7 @@ class Downloads:
             ]
             if found:
                 return found
+        log.warning("Mayan EDMS: the message of an export stays: permission messaging.message_view may be missing")
         return []
 
     def _page(self, after: int = 0) -> list[Row]:

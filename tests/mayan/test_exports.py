@@ -116,23 +116,27 @@ def test_exports_of_others_and_by_hand_are_left_alone(
         api.delete(f"/messages/{row['id']}/")
 
 
-def test_an_export_by_a_plain_user(api: httpx.Client, mayan: Mayan, tmp_path: Path) -> None:
+def test_an_export_by_a_plain_user(
+    api: httpx.Client, mayan: Mayan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The permissions of a backup user are enough; a missing one is named, also by the run that goes on with the
-    job of one that was refused, and nothing is kept."""
+    job of one that was refused, and nothing is kept. Without messages only messages stay."""
     scope = scope_of(api, "Plain")
     document, _ = exporting.of_pages(api, scope["id"], "plain", 2)
     person = seeding.make_user(api, "backup", USER)
     with office(tmp_path, replace(mayan, user=person.name, token=person.token)) as here:
         here.bounds = Bounds(deadline_s=60)
-        for missing in ("messaging.message_view", EVENTS, "document_exports.document_version_export", EVENTS):
+        for missing in (EVENTS, "document_exports.document_version_export", EVENTS):
             seeding.revoke(api, person, missing)
             with pytest.raises(SourceRefused, match=missing):
                 here.night(**scope)
             seeding.grant(api, person, missing)
         assert not here.places.archive.snapshots()
 
+        seeding.revoke(api, person, "messaging.message_view")
         assert here.night(**scope).ended == "verified"
-        assert exporting.pages_kept(here, document) == [2]
+        assert (exporting.pages_kept(here, document), exporting.left(api)) == ([2], [])
+    assert "messaging.message_view may be missing" in caplog.text
 
 
 @pytest.mark.parametrize(("fate", "posts"), [("lose answer", 1), ("lose question", 2)])
