@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows import spool
+from flows.notebook import Notebook as Pages
+from flows.sources.base import Notebook
 from storage.archive import Archive
 from storage.errors import StorageError
 from storage.listing import Entry
@@ -26,6 +28,7 @@ class AtHand:
         self._archive = archive
         self._key = key
         self._folder = folder
+        self.notebook: Notebook = Pages(folder)
         self._reader: Reader | None = None
         self._paths: dict[str, Entry] | None = None
         self._digests: dict[str, Entry] = {}

@@ -153,7 +153,6 @@ def fetch_all(
                 item = _stored(source, file, path, holdings) or _already(source, file, path)
                 if item is None:
                     item = _fetch(source, ref, file, path, tries=tries, pace=pace, clock=clock, on_bytes=on_bytes)
-                    _note(path).write_text(json.dumps({"name": file.name, "sha256": item.measured.sha256}))
                 row = _row(item)
             except (FileGone, RunFailed, SourceUnavailable) as exc:
                 if not _its_own(source, exc):
@@ -266,7 +265,10 @@ def _try(source: Source, ref: JobRef, file: ExportFile, path: Path, on_bytes: Pr
         # Spool and archive usually share a disk: the file lies there twice before the spool is freed.
         check_disk(path.parent, 2 * total)
         measured = receive(download, path, most=file.promised.size, on_bytes=lambda piece: on_bytes(piece, total))
-    return Spooled(file, path, measured, tuple(_compare(source, file, measured)))
+        item = Spooled(file, path, measured, tuple(_compare(source, file, measured)))
+        if not _failed(item.checks):  # noted before the source lets go: it may remove the file at the system
+            _note(path).write_text(json.dumps({"name": file.name, "sha256": measured.sha256}))
+    return item
 
 
 def _watched(path: Path, pace: Pace, clock: Clock, on_bytes: Progress) -> Progress:

@@ -42,6 +42,7 @@ PURE = (
     "flows.proof",
     "flows.proofpage",
     "flows.changes",
+    "flows.sources.mayan_asking",
     "flows.sources.mayan_restore_plan",
     "flows.sources.mayan_restore_outlook",
     "storage.compare",

@@ -57,11 +57,25 @@ from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, Statu
 from storage.verify import Check, Promise
 
 
+class Notebook(Protocol):
+    """What a dialect must remember of a job, so that whoever goes on with it knows what was asked for."""
+
+    folder: Path  # on the spool's disk, for copies that are too large for memory
+
+    def read(self) -> dict[str, Any]:
+        """What was written last, by this run or by one that died; {} where nothing was."""
+
+    def write(self, notes: Mapping[str, Any]) -> None:
+        """Instead of what was there. Durable when it returns: write before you ask."""
+
+
 class AtHand(Protocol):
     """What needs not be fetched: files of this job in the spool, and of the snapshot that tonight goes on from.
 
     That is the scope's newest one whose bytes were all proven. What cannot be read is not at hand; never raises.
     """
+
+    notebook: Notebook
 
     def has(self, sha256: str) -> bool:
         """Whether that snapshot holds a file of this SHA-256: then naming it is enough, and no byte is fetched."""

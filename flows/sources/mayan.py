@@ -19,6 +19,7 @@ from flows.sources import mayan_document as documents
 from flows.sources import mayan_rights as rights
 from flows.sources.base import AtHand, Capabilities, Connection, Dialect, Download, Kept, Receipt, Roster
 from flows.sources.client import Answer
+from flows.sources.mayan_asking import BOUNDS, Bounds
 from flows.sources.mayan_document import ABOUT
 from flows.sources.mayan_documents import Documents
 from flows.sources.mayan_exports import Exports
@@ -55,10 +56,11 @@ class Mayan:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, bounds: Bounds = BOUNDS) -> None:
+        """`bounds`: how long exports are waited for."""
         self.wire = Wire(connection)
         self._documents = Documents(self.wire)
-        self._exports = Exports(self.wire)
+        self._exports = Exports(self.wire, bounds=bounds)
 
     def close(self) -> None:
         self.wire.close()
@@ -94,7 +96,9 @@ class Mayan:
         return {ref.key: Status(State.READY, "listed", progress=1) for ref in refs}
 
     def files(self, intent: Intent, ref: JobRef, status: Status, at_hand: AtHand) -> Iterable[ExportFile]:
-        return Night(self._documents, intent, at_hand).files()
+        self._exports.begin(at_hand.notebook, intent.account.version)
+        yield from Night(self._documents, intent, at_hand).files()
+        self._exports.settle()
 
     def open(
         self, ref: JobRef, file: ExportFile, *, offset: int = 0, validator: str = ""

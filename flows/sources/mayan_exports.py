@@ -1,7 +1,7 @@
 """One version's export: asked for, waited for by its event, fetched whole, its pages counted, removed there.
 
-A 202 says nothing, a listed file may be half of one, and names tell no two exports apart (contract mayan.md
-section 4): only the event of the download file names the version, and is written after its last byte.
+What is asked is noted before, so that a run that goes on with the job waits for it, and asks for nothing twice.
+Facts: contract mayan.md section 4.
 """
 
 from __future__ import annotations
@@ -11,22 +11,27 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import IO
+from dataclasses import replace
 
-from pypdf import PdfReader
-from pypdf.errors import PyPdfError
-
-from flows.errors import Exit, RunFailed, SourceRefused, SourceUnavailable
-from flows.sources.base import Download
-from flows.sources.mayan_wire import Wire, from_mayan, refusal, value
-from storage.snapshot import from_text
+from flows.errors import Exit, FileGone, RunFailed, SourceRefused, SourceUnavailable
+from flows.sources.base import Download, Notebook
+from flows.sources.mayan_asking import (
+    BOUNDS,
+    WHOLE,
+    Asked,
+    Bounds,
+    Seen,
+    cut_off,
+    cuts_exports,
+    decide,
+    logs_exports,
+)
+from flows.sources.mayan_downloads import Downloads, pages_of
+from flows.sources.mayan_wire import Missing, Wire, refusal
 
 log = logging.getLogger(__name__)
-VERB = "document_exports.document_version_exported"
-FIRST_S, LONGEST_S = 1.0, 15.0  # between two looks
-DEADLINE_S = 1200.0  # for one export; a page takes about a second, and others may be before it in the queue
-AGAIN_S = 35.0  # after a lost one nothing is asked: locks last 30 s
+FIRST_S, LONGEST_S = 0.5, 15.0  # between two looks
+LOST = 2  # exports one after the other that were never made: then nobody makes any
 PIECE = 1 << 20
 
 
@@ -37,123 +42,152 @@ class Exports:
         self,
         wire: Wire,
         *,
+        bounds: Bounds = BOUNDS,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
-        deadline_s: float = DEADLINE_S,
     ) -> None:
-        self._wire, self._sleep, self._monotonic, self._deadline_s = wire, sleep, monotonic, deadline_s
+        self._wire, self._bounds, self._sleep, self._monotonic = wire, bounds, sleep, monotonic
+        self._downloads = Downloads(wire, sleep=sleep)
+        self._notebook: Notebook | None = None
+        self._logged = self._cuts = self._cut = False  # the release logs, or cuts exports; one was seen to be cut
+        self._lost = 0  # given up, one after the other
+        self._opened: set[int] = set()  # versions, by this run
+
+    def begin(self, notebook: Notebook, version: str) -> None:
+        """A job's exports: of its notebook, and of the server's version. Before `open`."""
+        self._notebook = notebook
+        self._logged, self._cuts = logs_exports(version), cuts_exports(version)
+
+    def settle(self) -> None:
+        """Remove at the server what arrived in a run that died before it could. After the last file of a job."""
+        for version, asked in self._notes().items():
+            if asked.made is not None and version not in self._opened:
+                self._done(version, asked)
 
     @contextmanager
-    def open(self, document: int, version: int, pages: int, since: str) -> Iterator[Download]:
-        """The export of one version. What lies there since `since`, left by a run that died, is used first.
+    def open(self, document: int, version: int, pages: int) -> Iterator[Download]:
+        """The export of one version. Removed at the server when the caller is done, left alone where it fails.
 
-        Raises RunFailed where the server does not make it, or not whole; SourceRefused. Retry: yes.
+        Raises RunFailed where the server does not make it, or not whole; FileGone where the version is no more;
+        SourceRefused, SourceUnavailable. Retry: yes; it goes on with what was asked for.
         """
+        assert self._notebook is not None, "files come first"  # noqa: S101
         what = f"export of document {document}, version {version}"
-        found = self._ready(version, from_text(since))
-        if found is None:
-            self._ask(document, version, what)
-            found = self._await(version, from_text(since), what)
-        with tempfile.TemporaryFile() as copy:
-            size = self._fetch(found, copy)
-            got = _pages(copy)
+        self._opened.add(version)
+        with tempfile.TemporaryFile(dir=self._notebook.folder) as copy:
+            for last in (False, True):
+                asked = self._made(document, version, pages, what)
+                assert asked.made is not None  # noqa: S101
+                try:
+                    size = self._downloads.fetch(asked.made, copy, self._notebook.folder)
+                    break
+                except Missing as exc:  # it has expired
+                    self._note(version, None)
+                    if last:
+                        raise FileGone(f"{what}: gone before it was fetched, twice") from exc
+            got = pages_of(copy)
             if got != pages:
-                raise RunFailed(
-                    f"{what}: {got} pages, promised {pages}: Mayan EDMS wrote part of it",
-                    exit=Exit.VERIFICATION,
-                    hint="4.10.6, 4.11.4 and 4.11.5 cut exports after four pages; a newer version does not",
-                )
+                self._give_up(version, asked, f"{got} pages came, promised {pages}", what, Exit.VERIFICATION)
             copy.seek(0)
             yield Download(iter(lambda: copy.read(PIECE), b""), 0, size)
-        self._remove(found)
+        self._done(version, asked)
 
-    def _ask(self, document: int, version: int, what: str) -> None:
-        answer = self._wire.send("POST", f"/documents/{document}/versions/{version}/export/")
-        if answer.status == 404:
-            raise SourceRefused(
-                f"{what}: not there, or permission document_exports.document_version_export is missing",
-                hint="give it to a role of the backup user",
-            )
+    def _made(self, document: int, version: int, pages: int, what: str) -> Asked:
+        """The export, whole at the server; asked for where this job has not done so."""
+        asked = self._notes().get(version)
+        if asked is None:
+            if self._cut and pages > WHOLE:
+                raise RunFailed(f"{what}: not asked for: {cut_off(pages)}")
+            if self._lost >= LOST:
+                raise RunFailed(f"{what}: not asked for: of the exports before it none was made", hint=WORKERS)
+            asked = Asked(self._downloads.newest(), self._error(version), times=0)
+            asked = self._ask(document, version, asked, what)
+        began = changed = self._monotonic()
+        gap, before = FIRST_S, Seen()
+        while asked.made is None:
+            seen = self._downloads.look(version, after=asked.after, error=asked.error, logged=self._logged)
+            now = self._monotonic()
+            if seen != before:
+                before, changed = seen, now
+            if seen.errors and asked.alone:
+                asked = self._note(version, replace(asked, alone=False))
+            step = decide(
+                asked, seen, pages=pages, waited_s=now - began, quiet_s=now - changed, cuts=self._cuts,
+                bounds=self._bounds,
+            )  # fmt: skip
+            match step.do:
+                case "take":
+                    asked = self._note(version, replace(asked, made=seen.whole))
+                    self._lost = 0
+                case "wait":
+                    self._sleep(gap)
+                    gap = min(gap * 1.5, LONGEST_S)
+                case "ask again":
+                    log.warning("%s: asked for again", what)
+                    if seen.errors:  # somebody else's, whatever comes of those before
+                        asked = Asked(self._downloads.newest(), self._error(version), asked.times)
+                    asked = self._ask(document, version, asked, what)
+                    began = changed = self._monotonic()
+                    gap, before = FIRST_S, Seen()
+                case "give up":
+                    self._cut |= self._cuts and pages > WHOLE and bool(seen.unfinished)
+                    self._lost += not seen.unfinished and not seen.errors
+                    self._give_up(version, asked, step.why, what)
+        return asked
+
+    def _ask(self, document: int, version: int, asked: Asked, what: str) -> Asked:
+        """Ask for it, once, noted before. Where no answer comes it may have arrived: that shows later."""
+        asked = self._note(version, replace(asked, times=asked.times + 1, sure=False))
+        path = f"/documents/{document}/versions/{version}/"
+        try:
+            answer = self._wire.send("POST", f"{path}export/")
+        except SourceUnavailable as exc:
+            if exc.sent:
+                return asked
+            self._note(version, None if asked.times == 1 else replace(asked, times=asked.times - 1))
+            raise
+        if answer.status >= 500:
+            return asked
         if answer.status != 202:
-            raise refusal(answer, "an export")
-
-    def _await(self, version: int, since: datetime, what: str) -> int:
-        """The download file of the version, once its event says that it is whole."""
-        end, gap = self._monotonic() + self._deadline_s, FIRST_S
-        errors = self._errors(version)
-        while True:
-            found = self._ready(version, since)
-            if found is not None:
-                return found
-            told = self._errors(version)
-            if told is not None and errors is not None and len(told) > len(errors):
-                self._sleep(AGAIN_S if "LockError" in told[0] else 0)
-                raise SourceUnavailable(f"{what}: Mayan EDMS says {told[0][:200]}", answered=True)
-            if self._monotonic() > end:
-                raise RunFailed(
-                    f"{what}: not made within {self._deadline_s:.0f} s",
-                    hint="look at the workers of Mayan EDMS (queue documents_exports)",
+            self._note(version, None)
+            if answer.status == 404 and self._wire.ask(path).status == 404:
+                raise FileGone(f"{what}: the version is not there any more")
+            if answer.status == 404:
+                raise SourceRefused(
+                    f"{what}: permission document_exports.document_version_export is missing",
+                    hint="give it to a role of the backup user",
                 )
-            self._sleep(gap)
-            gap = min(gap * 1.5, LONGEST_S)
+            raise refusal(answer, "an export")
+        return self._note(version, replace(asked, sure=True))
 
-    def _ready(self, version: int, since: datetime) -> int | None:
-        """The newest download file since then that an event says is of this version, and so is whole."""
-        for row in self._wire.rows("/downloads/"):
-            number: int = value(row, "id", int)
-            made = from_mayan(value(row, "datetime", str))
-            if made >= since and self._is_of(number, version):
-                return number
-        return None
+    def _give_up(self, version: int, asked: Asked, why: str, what: str, exit: Exit = Exit.VENDOR) -> None:
+        self._note(version, replace(asked, gave_up=why))
+        raise RunFailed(f"{what}: {why}", exit=exit, hint=WORKERS)
 
-    def _is_of(self, number: int, version: int) -> bool:
-        answer = self._wire.ask(f"/objects/storage/downloadfile/{number}/events/", {"page_size": "100"})
-        if answer.status == 404:  # gone since it was listed
-            return False
-        if answer.status != 200:
-            raise refusal(answer, "events")
-        return any(
-            row.get("verb", {}).get("id") == VERB
-            and (row.get("target_content_type") or {}).get("model") == "documentversion"
-            and row.get("target_object_id") == str(version)
-            for row in (answer.json() or {}).get("results", ())
-        )
+    def _done(self, version: int, asked: Asked) -> None:
+        if asked.alone and asked.made is not None:
+            self._downloads.remove(asked.made)
+        self._note(version, None)
 
-    def _errors(self, version: int) -> list[str] | None:
-        """What the server's log says of this version, newest first; None where it may not be seen (before 4.12 it
-        says nothing of exports)."""
-        answer = self._wire.ask(f"/objects/documents/documentversion/{version}/errors/", {"page_size": "100"})
-        if answer.status != 200:
-            return None
-        rows = (answer.json() or {}).get("results", [])
-        return [str(row.get("text")) for row in sorted(rows, key=lambda row: -int(row.get("id", 0)))]
+    def _error(self, version: int) -> int:
+        return self._downloads.newest_error(version) if self._logged else 0
 
-    def _fetch(self, number: int, copy: IO[bytes]) -> int:
-        path, size = f"/downloads/{number}/download/", 0
-        with self._wire.stream(path, lambda answer: refusal(answer, path)) as got:
-            for piece in got.chunks:
-                copy.write(piece)
-                size += len(piece)
-        if got.total is not None and size != got.total:
-            raise SourceUnavailable(f"an export: {size} bytes came, {got.total} were announced", answered=True)
-        return size
+    # -- what was asked
 
-    def _remove(self, number: int) -> None:
-        """The download file and its message. Both would go by themselves; a failure costs nothing."""
-        messages = self._wire.ask("/messages/", {"page_size": "100", "_ordering": "-id"})
-        rows = (messages.json() or {}).get("results", []) if messages.status == 200 else []
-        ours = [row["id"] for row in rows if row.get("sender_object_id") in (number, str(number))
-                and row.get("sender_model_name") == "downloadfile"]  # fmt: skip
-        for path in [f"/downloads/{number}/", *(f"/messages/{message}/" for message in ours)]:
-            answer = self._wire.send("DELETE", path)
-            if answer.status not in (204, 404):
-                log.warning("Mayan EDMS does not remove %s: %d", path, answer.status)
+    def _notes(self) -> dict[int, Asked]:
+        assert self._notebook is not None, "files come first"  # noqa: S101
+        found = self._notebook.read().get("exports", {})
+        return {int(version): Asked.from_json(one) for version, one in found.items()}
+
+    def _note(self, version: int, asked: Asked | None) -> Asked:
+        """Write down what is known of a version's export; None: nothing."""
+        notes = self._notes()
+        notes.pop(version, None)
+        if asked is not None:
+            notes[version] = asked
+        assert self._notebook is not None  # noqa: S101
+        self._notebook.write({"exports": {str(number): one.to_json() for number, one in notes.items()}})
+        return asked or Asked(0, 0)
 
 
-def _pages(copy: IO[bytes]) -> int:
-    """Pages of a PDF; 0 for what is none."""
-    copy.seek(0)
-    try:
-        return len(PdfReader(copy).pages)
-    except (PyPdfError, ValueError, OSError, KeyError, RecursionError):
-        return 0
+WORKERS = "look at the workers of Mayan EDMS (queue documents_exports) and its log of errors"

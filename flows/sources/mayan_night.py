@@ -52,7 +52,7 @@ class Night:
             many += 1
             used["types"].add(row.type)
             used["metadata_types"].update(document["metadata"])
-            yield from self._offer(row, document)
+            yield from self._offer(row, document, since)
         if not many:
             raise self._source.nothing(self._scope)
         trashed = self._source.trashed()
@@ -106,7 +106,7 @@ class Night:
         except (KeyError, TypeError):
             return None
 
-    def _offer(self, row: Listed, document: dict[str, Any]) -> Iterator[ExportFile]:
+    def _offer(self, row: Listed, document: dict[str, Any], since: datetime | None) -> Iterator[ExportFile]:
         left_out = self._scope.options.get("except_files", ())
         kinds = {file["id"]: file["mimetype"] for file in document["files"]}
         what = f"document {row.id} ({row.label[:60]!r})"
@@ -119,7 +119,7 @@ class Night:
                     {"document": row.id, "file": part.id},
                     f"{what}, file {part.id} ({part.name!r})",
                 )
-        yield from self._exports(row, document, what)
+        yield from self._exports(row, document, what, since)
         for permission in document["forbidden"]:
             yield _lacking(f"{row.folder}/{permission}", f"{what}: permission {permission} is missing for it")
         name = f"{row.folder}/{DOCUMENT}"
@@ -127,20 +127,25 @@ class Night:
         kept = self._hand.before(name) == text.locator["text"].encode()
         yield replace(text, promised=self._hand.promise(name) or Promise()) if kept else text
 
-    def _exports(self, row: Listed, document: dict[str, Any], what: str) -> Iterator[ExportFile]:
-        """The exports that the scope asks for; one of the same pages is named again."""
+    def _exports(
+        self, row: Listed, document: dict[str, Any], what: str, since: datetime | None
+    ) -> Iterator[ExportFile]:
+        """The exports that the scope asks for; one of the same pages is named again until it is its turn.
+
+        What is drawn over a page, such as a redaction, shows nowhere in the API: only a new export tells.
+        """
         wanted = self._scope.options["exports"]
         before = documents.decode(self._hand.before(f"{row.folder}/{DOCUMENT}")) or {}
+        every = self._scope.options["sweep_days"]
+        turn = since is None or due(row.id, since=since, now=self._as_of, every_days=every)
         for version in document["versions"]:
             if wanted == "none" or (wanted == "active" and not version["active"]) or not version["pages"]:
                 continue
             name = f"{row.folder}/{documents.export_name(version['id'])}"
             now = version["id"], version["pages"]
-            same = any((old["id"], old["pages"]) == now for old in before.get("versions", ()))
+            same = not turn and any((old["id"], old["pages"]) == now for old in before.get("versions", ()))
             promise = self._hand.promise(name) if same else None
-            pages = len(version["pages"])
-            since = to_text(self._as_of)
-            locator = {"document": row.id, "version": version["id"], "pages": pages, "since": since}
+            locator = {"document": row.id, "version": version["id"], "pages": len(version["pages"])}
             said = f"{what}, version {version['id']}"
             yield ExportFile(name, promise or Promise(), "application/pdf", locator, said)
 

@@ -316,8 +316,8 @@ def from_mayan(text: str) -> datetime:
     """An instant as Mayan writes it. Raises SourceUnexpected for one that is none, or without a zone."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
-        found = datetime.min
+    except ValueError as exc:
+        raise SourceUnexpected(f"Mayan EDMS: {text!r} is no instant") from exc
     if found.tzinfo is None:
-        raise SourceUnexpected(f"Mayan EDMS: {text!r} is no instant")
+        raise SourceUnexpected(f"Mayan EDMS: {text!r} is an instant without a zone")
     return found

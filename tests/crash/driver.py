@@ -82,7 +82,7 @@ def main() -> None:
     """Run."""
     config, source, scope, fatal, count, when, at = sys.argv[1:]
     night = datetime.fromisoformat(at)
-    for step in STEPS:
+    for step in {*STEPS, *([fatal] if ":" in fatal else [])}:
         watch(step, fatal, int(count), when)
     with open_engine(config, source, scope, at=night) as engine:
         engine.begin(trigger="cli")

@@ -17,6 +17,7 @@ from flows.lifecycle import Engine
 from flows.plan import Places, Plan
 from flows.sources.base import Connection
 from flows.sources.mayan import Mayan as Source
+from flows.sources.mayan_asking import BOUNDS, Bounds
 from flows.sources.mayan_scopes import scope_from_table
 from storage.archive import Archive
 from storage.backend import Memory
@@ -32,8 +33,8 @@ PACE = Pace(first_s=0.1, longest_s=1, patience_s=5)
 class Later(Source):
     """A source whose server's clock is ahead."""
 
-    def __init__(self, connection: Connection, by: timedelta) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Connection, by: timedelta, bounds: Bounds) -> None:
+        super().__init__(connection, bounds=bounds)
         self._by = by
 
     def login(self) -> Account:
@@ -50,14 +51,15 @@ class Office:
         self.places = places
         given: dict[str, Any] = {"secrets": {"token": mayan.token}, "requests_per_s": 0, **connection}
         self._connection = Connection(url=mayan.url, **given)
-        self.requests = 0  # of the last night
         self.days_on = 0  # the next nights are so many days later, by both clocks
+        self.bounds = BOUNDS  # how long exports are waited for
+        self.requests = 0  # of the last night
         self.table = SourceTable(name="office", system="mayan", url=mayan.url)
 
     @contextmanager
     def engine(self, **scope: Any) -> Iterator[Engine]:
         """An engine for one run of a scope, as its table says; a source of its own."""
-        source = Later(self._connection, timedelta(days=self.days_on))
+        source = Later(self._connection, timedelta(days=self.days_on), self.bounds)
         clock = SystemClock(SystemClock().now() + timedelta(days=self.days_on))
         try:
             wanted = scope_from_table(scope or {"kind": "all"})

@@ -69,7 +69,7 @@ class Place:
         if self.db == "postgres":
             options = {
                 "listen_addresses": "",
-                "unix_socket_directories": self.folder / "pg",
+                "unix_socket_directories": self.folder / "pg",  # the one that its user may write to
                 "fsync": "off",
                 "dynamic_shared_memory_type": "mmap",  # in its folder: nothing stays behind in /dev/shm
             }
