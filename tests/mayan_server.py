@@ -1,7 +1,8 @@
 """A real Mayan EDMS on loopback: installed where it is missing, started in seconds, gone with who started it.
 
     python -m tests.mayan_server up 8400 [--version 4.11.5] [--postgres] [--workers 2] [--beat]
-    python -m tests.mayan_server down [8400]
+    python -m tests.mayan_server down
+    python -m tests.mayan_server prepare [8400]
 
 One server is redis (a Unix socket, no port), one gunicorn worker and one Celery worker in a folder of its own,
 begun from a pristine copy of the data; several may run at once. What it takes stands in tests/mayan/__init__.py.
@@ -223,6 +224,13 @@ def _up(given: argparse.Namespace) -> None:
     print(f"data and logs {server.folder}", file=sys.stderr)
 
 
+def _prepare() -> None:
+    kinds: list[tuple[str, Database]] = [(version, "sqlite") for version in install.RELEASES]
+    for version, db in [*kinds, (install.NEWEST, "postgres")]:
+        Server(version=version, db=db).stop()
+        print(f"Mayan EDMS {version} with {db} is here")
+
+
 def _down(port: int | None) -> None:
     """What `up` started; a leader's id that is another process's by now is left alone."""
     for path in sorted(_records().glob(f"{port or '*'}.json")):
@@ -248,11 +256,18 @@ def main() -> None:
     up.add_argument("--postgres", action="store_true", help="instead of SQLite")
     up.add_argument("--workers", type=int, default=1, help="Celery processes; 0: work is accepted and never done")
     up.add_argument("--beat", action="store_true", help="also what is done at intervals")
+    verbs.add_parser("prepare", help="install every version that the tests use, and make its data")
     down = verbs.add_parser("down", help="stop what `up` started, and drop its data")
     down.add_argument("port", type=int, nargs="?", help="default: all")
     given = parser.parse_args()
     try:
-        _up(given) if given.verb == "up" else _down(given.port)
+        match given.verb:
+            case "up":
+                _up(given)
+            case "prepare":
+                _prepare()
+            case _:
+                _down(given.port)
     except install.CannotHave as exc:
         raise SystemExit(str(exc)) from None
 
