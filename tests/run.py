@@ -50,8 +50,8 @@ def main() -> int:
 
 @contextmanager
 def _preparing(environ: dict[str, str]) -> Iterator[None]:
-    """Installs, while other tests run, what those of the last pass need; it takes minutes where nothing is there."""
-    command = ["nice", "-n", "10", PYTHON, "-m", "tests.mayan_server", "prepare"]
+    """Installs, while other tests run, what those of the last pass need: minutes where nothing is there."""
+    command = ["nice", "-n", "10", str(PYTHON), "-m", "tests.mayan_server", "prepare"]
     process = subprocess.Popen(command, cwd=ROOT, env=environ)
     try:
         yield
