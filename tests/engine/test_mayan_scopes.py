@@ -35,7 +35,7 @@ def test_a_scope(table: dict[str, Any], name: str, kind: str, scope_id: str, opt
     made = scope_from_table(table)
 
     assert (made.name, made.kind, made.id) == (name, kind, scope_id)
-    assert made.options == {"exports": "none", "sweep_days": 30, **options}
+    assert made.options == {"exports": "none", "sweep_days": 90, **options}
     assert not made.every
 
 
