@@ -95,7 +95,8 @@ def test_a_night_without_changes_asks_for_the_list_alone(api: httpx.Client, here
     record = here.night(**scope)
 
     assert record.ended == "verified"
-    assert (here.requests < 30 < asked, record.bytes_fetched < 3000) == (True, True)
+    assert here.requests < asked - 7 * 12
+    assert record.bytes_fetched < 3000
     assert {name: data for name, data in here.files().items() if name != "mayan.json"} == {
         name: data for name, data in first.items() if name != "mayan.json"
     }
