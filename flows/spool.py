@@ -88,7 +88,7 @@ class SpooledFiles:
         return _Paths(self._folder, self)
 
     def _spooled(self, row: dict[str, Any]) -> Spooled:
-        file = ExportFile(row["name"], Promise(*row["promised"]), row["media_type"], said=row["said"])
+        file = ExportFile(row["name"], Promise(*row["promised"]), row["media_type"], said=row.get("said", ""))
         measured = Measured(*row["measured"])
         stored = self._holdings(measured.sha256) if row["stored"] else None
         if row["stored"] and stored is None:
