@@ -19,8 +19,8 @@ from flows.sources.mayan_wire import Missing, Row, Wire, from_mayan, value
 YOUNG = timedelta(minutes=15)  # a file so young may have no version yet (section 3)
 ALL = "/documents/"
 READINGS = 3  # of a document that changes while it is read
-# What of a document must be allowed beside the document itself. Without it, lists of files and versions are empty,
-# and the others 404 (section 8).
+# What of a document must be allowed beside the document itself. Without it, lists are 404 (section 8); in newer
+# versions those of files and versions are empty.
 FILES, VERSIONS = "documents.document_file_view", "documents.document_version_view"
 PARTS = {
     "metadata": "metadata.metadata_document_view",
@@ -155,9 +155,8 @@ class Documents:
     def _whole(self, row: Listed, now: datetime) -> dict[str, Any]:
         base = f"/documents/{row.id}"
         forbidden: list[str] = []
-        files = [_file(found) for found in self.wire.rows(f"{base}/files/", {"_ordering": "id"})]
-        if self._hidden(row.id, "file_latest", row.file_latest, files):
-            forbidden.append(FILES)
+        files = [_file(found) for found in self._part(row.id, "files", FILES, forbidden)]
+        self._not_hidden(row.id, "file_latest", row.file_latest, files, FILES, forbidden)
         ready = [file for file in files if file["sha256"] is not None]
         named = documents.names([(file["id"], file["filename"]) for file in ready])
         pages: dict[int, tuple[int, int]] = {}
@@ -165,11 +164,10 @@ class Documents:
             file["name"] = named[file["id"]]
             for page in self.wire.rows(f"{base}/files/{file['id']}/pages/"):
                 pages[value(page, "id", int)] = file["id"], value(page, "page_number", int)
-        found = list(self.wire.rows(f"{base}/versions/", {"_ordering": "id"}))
-        if self._hidden(row.id, "version_active", row.version_active, found):
-            forbidden.append(VERSIONS)
+        found = self._part(row.id, "versions", VERSIONS, forbidden)
+        self._not_hidden(row.id, "version_active", row.version_active, found, VERSIONS, forbidden)
         versions = [self._version(base, one, pages) for one in found]
-        parts = {name: self._part(row.id, name, forbidden) for name in PARTS}
+        parts = {name: self._part(row.id, name, needed, forbidden) for name, needed in PARTS.items()}
         young = bool(files) and now - from_mayan(max(file["timestamp"] for file in files)) < YOUNG
         return {
             "format": documents.FORMAT,
@@ -197,21 +195,29 @@ class Documents:
             or (young and row.version_active is None),
         }
 
-    def _hidden(self, number: int, name: str, newest: int | None, rows: Sequence[Row]) -> bool:
-        """Whether the document names a newest one that no list shows: then its list is not for this user."""
-        if newest is None or any(row["id"] == newest for row in rows):
-            return False
-        if getattr(self.one(number), name) != newest:
-            raise Missing(f"document {number}: changed while it was read")
-        return True
-
-    def _part(self, number: int, name: str, forbidden: list[str]) -> list[Row]:
+    def _part(self, number: int, name: str, permission: str, forbidden: list[str]) -> list[Row]:
         try:
-            return list(self.wire.rows(f"/documents/{number}/{name}/"))
+            return list(self.wire.rows(f"/documents/{number}/{name}/", {"_ordering": "id"}))
         except Missing:
             self.one(number)  # raises Missing where it is the document that went
-            forbidden.append(PARTS[name])
+            forbidden.append(permission)
             return []
+
+    def _not_hidden(
+        self,
+        number: int,
+        name: str,
+        newest: int | None,
+        rows: Sequence[Row],
+        permission: str,
+        forbidden: list[str],
+    ) -> None:
+        """Where the document names a newest one that no list shows, the list is not for this user."""
+        if newest is None or permission in forbidden or any(row["id"] == newest for row in rows):
+            return
+        if getattr(self.one(number), name) != newest:
+            raise Missing(f"document {number}: changed while it was read")
+        forbidden.append(permission)
 
     def _version(self, base: str, row: Mapping[str, Any], pages: Mapping[int, tuple[int, int]]) -> dict[str, Any]:
         number = value(row, "id", int)

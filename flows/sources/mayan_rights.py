@@ -78,7 +78,7 @@ def look(wire: Wire, source: Documents, scope: Scope, account: Account) -> tuple
 def _of_a_file(wire: Wire, row: Listed | None) -> list[str]:
     if row is None:
         return []
-    if not wire.count(f"/documents/{row.id}/files/"):
+    if not _some(wire, f"/documents/{row.id}/files/"):
         return [FILES]
     path = f"/documents/{row.id}/files/{row.file_latest}/download/"
     try:
@@ -93,7 +93,12 @@ def _of_a_file(wire: Wire, row: Listed | None) -> list[str]:
 
 
 def _of_a_version(wire: Wire, row: Listed | None) -> list[str]:
-    return [] if row is None or wire.count(f"/documents/{row.id}/versions/") else [VERSIONS]
+    return [] if row is None or _some(wire, f"/documents/{row.id}/versions/") else [VERSIONS]
+
+
+def _some(wire: Wire, path: str) -> bool:
+    answer = wire.ask(path, {"page_size": "1"})
+    return answer.status != 404 and bool(member(answer, "count", int))
 
 
 def _of_parts(wire: Wire, source: Documents, row: Listed) -> list[str]:
