@@ -24,7 +24,7 @@ from storage.objects import Oid
 from storage.reader import Reader
 from storage.rewrite import Salt, Untold, moved, new_salt, put_note, wanted_of
 from storage.snapshot import ScopeKey, Snapshot, manifest_name, tombstone_name
-from storage.sweeping import kept, refuse_gaps
+from storage.sweeping import buried, kept, refuse_gaps
 from storage.tombstone import Tombstone
 
 Place = tuple[ScopeKey, int]
@@ -273,7 +273,7 @@ def _snapshot(one: Snapshot | Tombstone) -> Snapshot | None:
 
 
 def _of_scope(archive: Archive, key: ScopeKey) -> tuple[Snapshot, ...]:
-    every: list[Snapshot | Tombstone] = [*archive.snapshots(key), *archive.tombstones(key)]
+    every: list[Snapshot | Tombstone] = [*archive.snapshots(key), *buried(archive, key)]
     return tuple(sorted(filter(None, map(_snapshot, every)), key=lambda one: one.number))
 
 

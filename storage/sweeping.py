@@ -121,7 +121,7 @@ def sweep_held(
 def look(archive: Archive, present: Mapping[str, int], seen: Mapping[str, datetime], *, now: datetime) -> Sweep:
     """What a sweep would do; `seen`: `sightings`. Changes nothing. Raises as `sweep`."""
     refuse_gaps(archive)
-    live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
+    live, tombs, notes = archive.snapshots(), buried(archive), archive.replacements()
     held = decisions.held(archive.decisions(damaged=[]), now).keys()
     asked = partial(_still_needed, archive, [*live, *protected(tombs, held, now=now)], notes)
     return plan_sweep(present.items(), live, tombs, seen, now=now, notes=notes, held=held, still_needed=asked)
@@ -178,10 +178,18 @@ def protected(tombs: Iterable[Tombstone], held: Set[str], *, now: datetime) -> l
     ]
 
 
+def buried(archive: Archive, key: ScopeKey | None = None) -> list[Tombstone]:
+    """The tombstones that may hold a manifest. Those of erased ones are not read: their names say all that they
+    could. Raises where one cannot be read."""
+    links = archive.links(key)
+    erased = {(link.key, link.number) for link in links if link.erased}
+    return list(archive.forgotten(link for link in links if (link.key, link.number) not in erased))
+
+
 def kept(archive: Archive, *, now: datetime) -> list[Snapshot]:
     """Every snapshot whose bytes must stay: live ones and those. Raises where one cannot be read."""
     held = decisions.held(archive.decisions(damaged=[]), now).keys()
-    return [*archive.snapshots(), *protected(archive.tombstones(), held, now=now)]
+    return [*archive.snapshots(), *protected(buried(archive), held, now=now)]
 
 
 def refuse_gaps(archive: Archive) -> None:
