@@ -116,7 +116,12 @@ def test_erase_wants_the_name(shell: Shell) -> None:
         assert done.returncode == 2, done
         assert "--confirm lab/user" in done.stderr
         assert "stays: " in done.stdout
-    assert shell.json("erase", "lab/user", "--reason", "x")["applied"] is False
+    plan = shell.json("erase", "lab/user", "--reason", "x")
+    assert plan["applied"] is False
+    assert not [said for said in plan["stays"] if "spool" in said]
+    (shell.folder / "state" / "spool" / "20260301-job").mkdir(parents=True)
+    (told,) = (said for said in shell.json("erase", "lab/user", "--reason", "x")["stays"] if "spool" in said)
+    assert "1 exports" in told
     assert shell.run("erase", "lab/user", "--reason", " ", "--confirm", "lab/user").returncode == 2
     assert shell.run("erase", "lab/nobody", "--reason", "x", "--confirm", "lab/nobody").returncode == 2
     assert live(shell) == [1, 2, 3]
