@@ -148,7 +148,7 @@ def candidates(
             found[one.id].why_not,
             held.get(one.id, ""),
             frozenset(one.manifest.draft.tags),
-            dated=found[one.id].counts or "misdated" not in found[one.id].why_not,
+            dated=found[one.id].dated,
         )
         for one in snapshots
     ]

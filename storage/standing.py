@@ -43,6 +43,7 @@ class Standing:
     settled_by: str = ""  # what ended its quarantine, whether it counts or not; "" where there was none, or is
     ask: str = ""  # the command that settles it; "" where nothing waits for a person
     covers: tuple[int, ...] = ()  # numbers of the earlier ones that this command settles with it
+    dated: bool = True  # False: its date is in doubt, whatever else is told first, and nobody accepted it
 
     @property
     def pending(self) -> bool:
@@ -230,7 +231,8 @@ class _Walk:
             self.scope.verified = newer(self.scope.verified, one)
 
     def _no(self, one: Seen, why_not: str, *, settled_by: str = "", ask: str = "") -> None:
-        self.found[one.id] = Standing(one.id, one.number, False, why_not, settled_by, ask)
+        dated = one.id not in self.wrong and one.finding is not Finding.MISDATED
+        self.found[one.id] = Standing(one.id, one.number, False, why_not, settled_by, ask, dated=dated)
 
     def _yes(self, one: Seen, settled_by: str) -> None:
         self.found[one.id] = Standing(one.id, one.number, True, settled_by=settled_by)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from io import BytesIO
@@ -20,7 +19,7 @@ from storage.prune import forget
 from storage.repair import plan_repair, repair
 from storage.scrub import scrub
 from storage.snapshot import ScopeKey, Snapshot, to_text
-from storage.verify import Promise, Quality
+from storage.verify import Check, Outcome, Promise, Quality
 from storage.writer import Writer
 from tests.doubles import LAB, NIGHT, OFFICE, START, Clock, draft, new_archive, noise, overwrite, pack_of, write
 
@@ -30,6 +29,19 @@ TWO = Policy(keep_last=2)
 
 def nights(archive: Archive, many: int) -> list[Snapshot]:
     return [write(archive, {"a": b"%d" % n}, night=n) for n in range(many)]
+
+
+def put(
+    archive: Archive, at: datetime, told: datetime | None, *, key: ScopeKey = LAB, kept: datetime | None = None,
+    quality: Quality = Quality.VERIFIED, checks: tuple[Check, ...] = (), fetched: bool = True,
+) -> Snapshot:  # fmt: skip
+    """One dated `at` by our clock and `told` by the system's, committed at `kept`, or five minutes later."""
+    writer = Writer(archive, key)
+    writer.add("f", BytesIO(b"3"), promised=Promise(size=1))
+    vendor = {"server_time": to_text(told) if told else ""} if fetched else {}
+    other = {"vendor": vendor, **({} if fetched else {"job": {}})}
+    made = draft(key, at, quality=quality, checks=checks, **other)
+    return writer.commit(made, clock=Clock(kept or at + timedelta(minutes=5)))
 
 
 def test_a_plan_tells_verdicts_standings_and_what_goes_on() -> None:
@@ -207,6 +219,28 @@ def test_a_date_in_doubt_erases_nothing() -> None:
     assert (made.erases, made.forgets) == ([], [])
 
 
+@pytest.mark.parametrize("why", ["partial", "failed", "rejected", "pack missing"])
+def test_a_date_in_doubt_erases_nothing_whatever_else_is_wrong(why: str) -> None:
+    """Two nights of a clock that stood in 2001 stay, though something else is told of them first."""
+    archive = new_archive()
+    quality = {"partial": Quality.PARTIAL, "failed": Quality.QUARANTINED}.get(why, Quality.VERIFIED)
+    failed = (Check("export date", Outcome.FAILED),) if why == "failed" else ()
+    dead = START - 9200 * NIGHT
+    old = [put(archive, dead + n * NIGHT, START + n * NIGHT, quality=quality, checks=failed) for n in range(2)]
+    put(archive, START + 2 * NIGHT, START + 2 * NIGHT)
+    for one in old:
+        if why == "rejected":
+            archive.decide(Decision("reject", LAB, one.number, one.id, NOW, "ada", "odd"))
+        elif why == "pack missing":
+            archive.backend.delete(pack_name(one.manifest.packs[0]))
+    now = START + 3 * NIGHT
+
+    made = plan_scope(archive, LAB, Policy(keep_last=9, keep_at_most=Span(years=12)), now=now)
+
+    assert "misdated" not in made.standings[old[0].id].why_not
+    assert [v.candidate.number for v in made.verdicts if v.must_go] == []
+
+
 def test_a_clock_that_may_have_jumped_ahead_erases_nothing() -> None:
     """Without a backup for more than a month by this clock, what is too old waits; a person may still erase it."""
     archive = new_archive()
@@ -226,10 +260,7 @@ def test_a_night_that_the_clock_itself_dated_a_year_ahead_erases_nothing() -> No
     archive = new_archive()
     nights(archive, 3)
     jumped = START + 400 * NIGHT
-    writer = Writer(archive, LAB)
-    writer.add("f", BytesIO(b"3"), promised=Promise(size=1))
-    vendor = {"version": "2.10", "server_time": to_text(START + 4 * NIGHT)}
-    writer.commit(replace(draft(LAB, jumped), vendor=vendor), clock=Clock(jumped))
+    put(archive, jumped, START + 4 * NIGHT)
 
     made = plan_scope(archive, LAB, Policy(keep_at_most=Span(years=1)), now=jumped)
 
