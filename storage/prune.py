@@ -37,7 +37,7 @@ def forget(
     """
     key = scope_plan.key
     if scope_plan.refused:
-        raise StorageError(f"{key}: {scope_plan.refused}", hint="`strongroom scrub` tells all that is damaged")
+        raise StorageError(f"{key}: {scope_plan.refused}", hint=scope_plan.hint)
     if not scope_plan.forgets and not archive.half_forgotten(key):
         return []
     with lease.held(archive.backend, clock or (lambda: now)) as mine:
