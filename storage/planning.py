@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from storage import decisions, forecast, replaced, retention
+from storage import decisions, forecast, retention
 from storage.archive import Archive, Damaged
 from storage.clocks import Heads, Refusal, backwards, head, quiet
 from storage.decisions import Decision
-from storage.index import pack_digest
+from storage.hurt import Known, hurt, known
 from storage.policy import Policy
 from storage.retention import Candidate, Verdict, decide
 from storage.seen import seen
@@ -102,8 +102,8 @@ def plan(
     now: datetime,
 ) -> Plan:
     """What would go of these scopes. Changes nothing. Raises BackendFailed. Memory: the manifests."""
-    heads = heads_of(archive)
-    return Plan(tuple(_plan(archive, key, policy_of(key), nights_of(key), now, heads) for key in keys))
+    heads, damage = heads_of(archive), known(archive, now=now)
+    return Plan(tuple(_plan(archive, key, policy_of(key), nights_of(key), now, heads, damage) for key in keys))
 
 
 def plan_scope(
@@ -113,7 +113,7 @@ def plan_scope(
 
     Changes nothing. Raises BackendFailed.
     """
-    return _plan(archive, key, policy, nights, now, heads_of(archive))
+    return _plan(archive, key, policy, nights, now, heads_of(archive), known(archive, now=now))
 
 
 def heads_of(archive: Archive) -> Heads:
@@ -153,13 +153,14 @@ def _plan(
     nights: Nights | None,
     now: datetime,
     heads: Heads,
+    damage: Known,
 ) -> ScopePlan:
     made = archive.decisions(key, damaged=[])  # one that cannot be read is a hold
     damaged: list[Damaged] = []
     live = archive.snapshots(key, damaged=damaged)
-    hurt = _hurt(archive, live)
+    broken = hurt(archive, damage, live)
     found = {
-        one.id: replace(one, counts=False, why_not=hurt[one.id]) if one.id in hurt else one
+        one.id: replace(one, counts=False, why_not=broken[one.id]) if one.id in broken else one
         for one in standings(map(seen, live), made, now=now)
     }
     verdicts = decide(candidates(live, found, made, now=now), policy, now=now)
@@ -167,23 +168,6 @@ def _plan(
     ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
     by_id = {one.id: one for one in live}
     return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused.said, tuple(made), refused.hint)
-
-
-def _hurt(archive: Archive, live: Iterable[Snapshot]) -> dict[str, str]:
-    """The snapshots known to have lost something, by id, each with why: none may displace a whole one.
-
-    By what repairs noted, and by packs that are missing; what else may be wrong with bytes is for a scrub to say.
-    """
-    hits, notes = archive.hits(), archive.replacements(damaged=[])
-    there = set(map(pack_digest, archive.backend.list("packs/")))
-    hurt: dict[str, str] = {}
-    for one in live:
-        missing = [pack for pack in replaced.current(notes, one.manifest.packs) if pack not in there]
-        if missing:
-            hurt[one.id] = f"damaged: pack {missing[0][:12]} is missing"
-        elif one.id in hits:
-            hurt[one.id] = "damaged: some of it is lost"
-    return hurt
 
 
 def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> Refusal | None:

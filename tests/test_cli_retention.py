@@ -13,6 +13,7 @@ import pytest
 from storage.archive import Archive
 from storage.backend import LocalDisk
 from storage.decisions import Decision
+from storage.index import pack_name
 from storage.seen import LEVEL
 from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Check, Outcome, Promise
@@ -310,3 +311,19 @@ def test_each_refusal_comes_with_its_own_way_out(shell: Shell) -> None:
     assert "1 of 1" not in last.stderr and "--confirm 1" in last.stderr
     assert "scrub" not in ahead.stderr + last.stderr
     assert live(shell, old) == [1]
+
+
+def test_what_the_last_scrub_found_damaged_displaces_nothing(shell: Shell) -> None:
+    """The newest of six rotted: a prune lets one fewer go, and `--explain` names the scrub."""
+    packs = {found.number: set(found.manifest.packs) for found in store(shell).snapshots(USER)}
+    users = [pack for found in store(shell).snapshots() for pack in found.manifest.packs]
+    own = next(pack for pack in packs[6] if users.count(pack) == 1 or pack not in packs[5])
+    file = shell.folder / "archive" / pack_name(own)
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:80] + b"rotten" + file.read_bytes()[86:])
+    assert shell.run("scrub", "--all").returncode == 4
+
+    told = shell.json("forget", "lab/user")
+
+    assert [row["number"] for row in told["snapshots"] if row["verdict"] == "forget"] == [2, 1]
+    assert "by the scrub of" in shell.run("forget", "--explain", ident(shell, 6)).stdout
