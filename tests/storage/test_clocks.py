@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from storage.archive import Archive
 from storage.decisions import Decision, Kind
 from storage.planning import Plan, plan, plan_scope
 from storage.policy import Policy, Span
+from storage.prune import free, undelete
 from storage.snapshot import ScopeKey
-from tests.doubles import LAB, NIGHT, OFFICE, START, backup, new_archive, write
+from tests.doubles import LAB, NIGHT, OFFICE, START, backup, copy, drop, new_archive, noise, write
 
 YEARS = 365 * NIGHT
 THIRD = ScopeKey("third", "all")
@@ -173,3 +175,29 @@ def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_rejects_th
             archive.decide(Decision("reject", odd.key, odd.number, odd.id, now, "ada", "a dead battery"))
 
     assert plan_scope(archive, LAB, Policy(keep_last=1), now=now).refused == ""
+
+
+def test_nothing_is_freed_by_a_clock_that_may_have_jumped_ahead() -> None:
+    """What was forgotten tonight can be brought back seven days long, unless a person is sure of the clock."""
+    archive = new_archive()
+    one = write(archive, {"a": noise(400, 1)})
+    for night in (1, 2):
+        write(archive, {"b": noise(400, 2)}, night=night)
+    now = START + 3 * NIGHT
+    drop(archive, one, now=now)
+    jumped = now + 10 * YEARS
+
+    done = free(archive, clock=lambda: jumped)
+
+    assert (done.packs, done.bytes_freed, done.waits[:26]) == ((), 0, "the newest backup is of 20")
+    assert undelete(archive, one.id, by="ada", reason="x", clock=lambda: now + NIGHT / 24).id == one.id
+    archive.decide(Decision("release", LAB, one.number, one.id, now, "ada", ""))
+    drop(archive, one, now=now)
+    free(archive, clock=lambda: now)
+    later = now + 8 * NIGHT
+    assert len(free(copied(archive), clock=lambda: later).packs) > 0
+    assert len(free(archive, clock=lambda: jumped, sure=True).packs) > 0
+
+
+def copied(archive: Archive) -> Archive:
+    return Archive.open(copy(archive.backend))
