@@ -15,7 +15,7 @@ the band every night is not seen here, on purpose: labs do shrink, and months an
 against it. A partial export is not judged: it does not count whatever its size, and a failed check would hide that
 it is partial.
 
-A request that was changed, to another format for one, begins a level of its own; so does an import of one. Until a night of it counts, its
+A request that was changed, to another format for one, begins a level of its own. Until a night of it counts, its
 nights are held against the newest snapshot that counts of any request, by what compares between formats: the
 records, in the band of a young scope; where these are not known, bytes, of which only next to nothing is a loss.
 So no mistake in a configuration displaces what the request before it brought. Growth is no finding there.
