@@ -276,7 +276,7 @@ class Engine:
         links = self._archive.newest_first(self.key, damaged=[])  # one damaged night must not stop the others
         done = next((found for found in links if found.manifest.draft.job_id == job.id), None)
         # Its run may have died before it looked once more.
-        if done is not None and secondlook.lacks(self._archive, done):
+        if done is not None and secondlook.lacks(self._archive, done, surely=True):
             secondlook.withdraw(self._archive, done, now=self.clock.now())
             return None
         return done

@@ -252,6 +252,8 @@ def pruned_sentence(done: Carried, freed: Freed | None) -> str:
         parts.append(f"{len(done.erased)} erased, {done.bytes_freed:,} bytes")
     if freed is not None:
         parts.append(f"{freed.bytes_freed:,} bytes freed, {freed.later_bytes:,} later")
+        if freed.waits:
+            parts.append(f"the rest waits: {freed.waits}; where the clock is right: `prune --apply --confirm 0`")
     return "; ".join(parts)
 
 

@@ -71,9 +71,9 @@ def forget(archive: Archive, catalog: Catalog, made: Plan, clock: SystemClock) -
 
 
 @task(name="free space", cache_policy=NO_CACHE, persist_result=False)
-def free_space(archive: Archive, clock: SystemClock) -> Freed:
-    """Packs that only snapshots forgotten long ago needed."""
-    return free_packs(archive, clock=clock.now)
+def free_space(archive: Archive, clock: SystemClock, sure: bool) -> Freed:
+    """Packs that only snapshots forgotten long ago needed. `sure`: a person looked at plan and clock."""
+    return free_packs(archive, clock=clock.now, sure=sure)
 
 
 def _name() -> str:
@@ -163,11 +163,14 @@ def prune(
                 hint = f"look at `strongroom forget`; if it is meant, `--apply --confirm {made.forgetting}`"
                 return Failed(name="Fuse", message=f"nothing was forgotten: {fuse}; hint: {hint}")
             done = forget(archive, catalog, made, clock)
-            freed = free_space(archive, clock) if free and not made.refused else None
+            sure = confirm == made.forgetting
+            freed = free_space(archive, clock, sure) if free and not made.refused else None
         pages.pruned(made, done, freed)
         message = pages.pruned_sentence(done, freed)
         if made.refused:
             return Failed(name="Refused", message="; ".join([*made.refused, message]))
+        if freed and freed.waits:
+            return Failed(name="Refused", message=message)
         return Completed(message=message)
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))

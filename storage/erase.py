@@ -24,7 +24,7 @@ from storage.objects import Oid
 from storage.reader import Reader
 from storage.rewrite import Salt, Untold, moved, new_salt, put_note, wanted_of
 from storage.snapshot import ScopeKey, Snapshot, manifest_name, tombstone_name
-from storage.sweeping import kept, refuse_gaps
+from storage.sweeping import GRACE, buried, kept, packs_present, refuse_gaps
 from storage.tombstone import Tombstone
 
 Place = tuple[ScopeKey, int]
@@ -93,7 +93,8 @@ def plan_erase(
     freed = sum(_share(archive, index, one) for one in seen.work)
     keys = {key, *(one.key for one in targets)}
     waiting = [half for half in halves(archive) if half.error and half.key in keys]
-    return ErasePlan(targets, key, tuple(map(_name, targets)), held, freed, tuple(_stays(seen, others, waiting)))
+    stays = (*_stays(seen, others, waiting), *_unnamed(archive))
+    return ErasePlan(targets, key, tuple(map(_name, targets)), held, freed, stays)
 
 
 def erase(
@@ -273,7 +274,7 @@ def _snapshot(one: Snapshot | Tombstone) -> Snapshot | None:
 
 
 def _of_scope(archive: Archive, key: ScopeKey) -> tuple[Snapshot, ...]:
-    every: list[Snapshot | Tombstone] = [*archive.snapshots(key), *archive.tombstones(key)]
+    every: list[Snapshot | Tombstone] = [*archive.snapshots(key), *buried(archive, key)]
     return tuple(sorted(filter(None, map(_snapshot, every)), key=lambda one: one.number))
 
 
@@ -315,6 +316,19 @@ def _stays(seen: _Seen, others: Sequence[Snapshot], waiting: Sequence[Half]) -> 
     yield "names of files and members stay where listings of kept snapshots follow from these, step by step"
     yield "tombstones, decisions and records of runs stay: when each was made, by which run, and why it went"
     yield "copies of the archive, and files that were restored from it, are not touched"
+
+
+def _unnamed(archive: Archive) -> Iterable[str]:
+    """What a backup left that died, or puts that runs: nobody can tell whose it is, or what of it has to go."""
+    every: list[Snapshot | Tombstone] = [*archive.snapshots(), *buried(archive)]
+    found = filter(None, map(_snapshot, every))
+    named = replaced.followed(archive.replacements(), (pack for one in found for pack in one.manifest.packs))
+    unnamed = {pack: size for pack, size in packs_present(archive).items() if pack not in named}
+    if unnamed:
+        yield (
+            f"{len(unnamed)} packs ({sum(unnamed.values())} bytes) that no snapshot names stay, of a backup that "
+            f"runs or died: freeing deletes them {GRACE.days} days after it first meets them"
+        )
 
 
 def _name(one: Snapshot) -> str:

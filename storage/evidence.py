@@ -1,7 +1,7 @@
 """Damaged bytes of a small file, kept before the file is put anew: what was wrong can be looked at for ever.
 
 The bytes lie under their own SHA-256; a note beside them says which file they were, when and why. Nothing deletes
-either.
+either. The manifest of a backup that was withdrawn (`secondlook.py`) is kept so, too.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ What such a number needs is not known, so nothing is freed while it is there (`p
 for a snapshot whose listing a repair called lost, since what it may need keeps packs from being rewritten.
 
 Of one that was to be erased nothing stays, damaged or not: its erasing ends with what can still be known of it.
+The name of its tombstone alone says that this was decided, so where that one is damaged, too, it is put anew last.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class GivingUp:
     key: ScopeKey
     number: int
     problem: str
-    tomb: Tombstone | None  # None: its manifest is whole and only its tombstone is not, so it is live again; or:
-    erasing: tuple[str, ...]  # what cannot be read below the tombstone of an erased one: it is deleted, never kept
+    tomb: Tombstone | None  # to be put; None: its manifest is whole, its tombstone is not: it is live again; or:
+    erasing: tuple[str, ...]  # what lies below the tombstone of an erased one: it is deleted, never kept
     reason: str
     at: datetime
     damaged: tuple[tuple[str, str], ...]  # files whose bytes go to the evidence, and their SHA-256
@@ -54,9 +55,9 @@ def plan_give_up(archive: Archive, key: ScopeKey, number: int, *, reason: str, n
     names = snapshot.manifest_name(key, number), _tomb_name(archive, key, number)
     manifest, tomb = (_look(archive, Link(name, key, number, name == names[1])) for name in names)
     half = next((half for half in halves(archive) if (half.key, half.number) == (key, number)), None)
-    erasing = tuple(link.name for link in half.links) if half and half.error else ()
+    erasing = tuple(link.name for link in half.links) if half else ()
     if tomb[0] == "whole":
-        if half and erasing:
+        if half and half.error:
             return GivingUp(key, number, str(half.error), None, erasing, reason, now, ())
         raise SnapshotUnknown(
             f"{what}: it is gone already, and its tombstone can be read", hint="there is nothing to do"
@@ -68,8 +69,8 @@ def plan_give_up(archive: Archive, key: ScopeKey, number: int, *, reason: str, n
         (name, _sha256(archive, name)) for name, state, _ in seen if state == "damaged" and name not in erasing
     )
     problem = "; ".join(problem for _, _, problem in seen if problem) or f"{names[0]}: missing"
-    made = None
-    if manifest[0] != "whole":
+    made = tombstone.erased(half.found, at=now, reason=reason) if half and half.found else None
+    if made is None and (half or manifest[0] != "whole"):
         known = _named_by_the_next(archive, key, number)
         made = tombstone.lost(archive.id, key, number, known=known, at=now, reason=reason)
     return GivingUp(key, number, problem, made, erasing, reason, now, damaged)
@@ -85,6 +86,9 @@ def give_up(archive: Archive, plan: GivingUp) -> None:
     manifest = snapshot.manifest_name(plan.key, plan.number)
     tomb = _tomb_name(archive, plan.key, plan.number)
     damaged = dict(plan.damaged)
+    if plan.erasing:  # first: while its tombstone is put anew, nothing may lie below that could come back to life
+        with lease.held(backend, lambda: plan.at) as mine:
+            erase.finish(archive, mine, clock=lambda: plan.at, given_up=(plan.key, plan.number))
     data = None if plan.tomb is None else tombstone.encode(plan.tomb)
     if tomb in damaged:
         if data is not None and backend.size(manifest) is None:  # something that cannot be read holds the number
@@ -98,9 +102,6 @@ def give_up(archive: Archive, plan: GivingUp) -> None:
         raise ObjectCorrupt(f"{tomb}: somebody else put it meanwhile", hint="look at it, and run again")
     if data is not None and manifest in damaged:
         evidence.swap(backend, manifest, damaged[manifest], None, now=plan.at, reason=plan.problem)
-    if plan.erasing:
-        with lease.held(backend, lambda: plan.at) as mine:
-            erase.finish(archive, mine, clock=lambda: plan.at, given_up=(plan.key, plan.number))
 
 
 def _without_listing(archive: Archive, key: ScopeKey, number: int, *, reason: str, now: datetime) -> GivingUp:

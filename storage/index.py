@@ -19,7 +19,7 @@ from itertools import pairwise
 from storage.backend import Backend
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.objects import OID_SIZE, Oid, Scheme
-from storage.packs import BLOCK_SIZE, OBJECT, Block, Footer, Placed, open_block, read_footer
+from storage.packs import BLOCK_SIZE, OBJECT, Block, Footer, Placed, open_block, read_ends, read_footer
 
 CACHE = 16 << 20  # bytes of blocks kept: a file's objects lie in the packs of many nights, in turn
 _HEX = re.compile("[0-9a-f]{64}")
@@ -313,3 +313,12 @@ def footer_of(backend: Backend, pack: str, size: int | None = None) -> Footer:
     if size is None:
         raise ObjectMissing(f"{name}: not in the archive")
     return read_footer(lambda offset, length: backend.get(name, offset, length), size, name)
+
+
+def check_ends(backend: Backend, pack: str) -> None:
+    """See by its first and last bytes whether a pack can be whole. Raises as `footer_of`."""
+    name = pack_name(pack)
+    size = backend.size(name)
+    if size is None:
+        raise ObjectMissing(f"{name}: not in the archive")
+    read_ends(lambda offset, length: backend.get(name, offset, length), size, name)

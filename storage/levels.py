@@ -88,17 +88,22 @@ def judge(history: Sequence[Seen], tonight: Seen) -> Judgement:
     """What `tonight` is beside `history`: the earlier snapshots of its scope that count, in the chain's order.
 
     An export taken in from a file is held against those of its request that were taken before it. The first of its
-    scope has no level, nor has such an import: they can only be empty, or misdated.
+    scope has no level, nor has an import that is older than all the others: they can only be empty, or misdated.
     """
     same = [one for one in history if one.request == tonight.request]
     before = same[: place(same, tonight)]
-    last = reduce(newer, history, None)
+    last = reduce(newer, earlier(history, tonight), None)
     return judge_beside(before, tonight, last if has_no_level(before, tonight) else None)
 
 
 def has_no_level(history: Sequence[Seen], tonight: Seen) -> bool:
-    """Whether `tonight` was fetched, and `history`, which is of its request, holds only imports, or nothing."""
-    return tonight.fetched and not any(one.fetched for one in history)
+    """Whether `history`, of the request of `tonight`, holds nothing, or for a fetched one only imports."""
+    return not any(one.fetched or not tonight.fetched for one in history)
+
+
+def earlier(history: Sequence[Seen], one: Seen) -> Sequence[Seen]:
+    """What of a scope's history comes before a snapshot: all of it, or for an import what was taken before it."""
+    return history if one.fetched else [other for other in history if other.taken_at <= one.taken_at]
 
 
 def place(history: Sequence[Seen], one: Seen) -> int:

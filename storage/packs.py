@@ -193,20 +193,14 @@ def read_footer(read: Callable[[int, int], bytes], size: int, name: str) -> Foot
     One read of the end and one of the first bytes, a third where the footer is long; one for a small pack.
     Raises FormatUnknown where it is no pack of this format, ObjectCorrupt where it is one and is damaged.
     """
-    if size < HEADER.size + TRAILER.size:
-        raise ObjectCorrupt(f"{name}: {size} bytes, a pack has at least {HEADER.size + TRAILER.size}")
+    _long_enough(size, name)
     tail_at = max(0, size - TAIL)
     tail = _exactly(read, tail_at, size - tail_at, name)
 
     def part(at: int, length: int) -> bytes:
         return tail[at - tail_at : at - tail_at + length] if at >= tail_at else _exactly(read, at, length, name)
 
-    magic, scheme, _ = HEADER.unpack(part(0, HEADER.size))
-    offset, length, digest, end = TRAILER.unpack(part(size - TRAILER.size, TRAILER.size))
-    if magic[:6] == MAGIC[:6] and magic != MAGIC:
-        raise FormatUnknown(f"{name}: pack format {magic[6:].hex()}, this version reads {MAGIC[6:].hex()}")
-    if magic != MAGIC or end != END_MAGIC or offset + length + TRAILER.size != size:
-        raise ObjectCorrupt(f"{name}: its first or last bytes are not those of a whole pack")
+    scheme, offset, length, digest = read_ends(part, size, name)
     if length > MAX_FOOTER:
         raise ObjectCorrupt(f"{name}: a footer of {length} bytes, at most {MAX_FOOTER} are read")
     data = part(offset, length)
@@ -223,6 +217,26 @@ def read_footer(read: Callable[[int, int], bytes], size: int, name: str) -> Foot
     )
     _check_tables(footer, offset, name)
     return footer
+
+
+def read_ends(read: Callable[[int, int], bytes], size: int, name: str) -> tuple[bytes, int, int, bytes]:
+    """What the first and last bytes of a pack say: scheme, and offset, length and SHA-256 of its footer.
+
+    Two small reads, which tell of a pack that was cut or emptied. Raises as `read_footer`.
+    """
+    _long_enough(size, name)
+    magic, scheme, _ = HEADER.unpack(_exactly(read, 0, HEADER.size, name))
+    offset, length, digest, end = TRAILER.unpack(_exactly(read, size - TRAILER.size, TRAILER.size, name))
+    if magic[:6] == MAGIC[:6] and magic != MAGIC:
+        raise FormatUnknown(f"{name}: pack format {magic[6:].hex()}, this version reads {MAGIC[6:].hex()}")
+    if magic != MAGIC or end != END_MAGIC or offset + length + TRAILER.size != size:
+        raise ObjectCorrupt(f"{name}: its first or last bytes are not those of a whole pack")
+    return scheme, offset, length, digest
+
+
+def _long_enough(size: int, name: str) -> None:
+    if size < HEADER.size + TRAILER.size:
+        raise ObjectCorrupt(f"{name}: {size} bytes, a pack has at least {HEADER.size + TRAILER.size}")
 
 
 def _check_tables(footer: Footer, end: int, name: str) -> None:

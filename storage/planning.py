@@ -7,36 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from storage import decisions, forecast, replaced, retention
+from storage import decisions, forecast, retention
 from storage.archive import Archive, Damaged
-from storage.dates import misdated
+from storage.clocks import Heads, Refusal, backwards, head, quiet
 from storage.decisions import Decision
-from storage.index import pack_digest
+from storage.hurt import Known, hurt, known
 from storage.policy import Policy
 from storage.retention import Candidate, Verdict, decide
 from storage.seen import seen
 from storage.snapshot import ScopeKey, Snapshot
 from storage.standing import Standing, standings
 
-BACKWARDS = timedelta(minutes=10)  # clocks of hosts differ; more than that is a wrong clock
-QUIET = timedelta(
-    days=31
-)  # without any backup so long, a clock may as well have jumped: nothing is erased for its age
+_MEND = "`strongroom scrub` names what is damaged; `strongroom repair --from COPY` mends it"
 
 Nights = Callable[[], Iterator[datetime]]
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """When the newest snapshot of a scope was committed, and whether the system's clock agreed with that."""
-
-    at: datetime
-    agreed: bool = True  # or the system tells no time
-
-
-Heads = Mapping[ScopeKey, Head]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +37,7 @@ class ScopePlan:
     goes_on: Mapping[str, datetime | None]  # of kept ones: the coming night on which each goes; empty: not asked
     refused: str  # why nothing may be forgotten here; "" where it may
     decisions: tuple[Decision, ...] = field(default=(), repr=False)  # that this follows from
+    hint: str = ""  # what to try where it is refused
 
     @property
     def forgets(self) -> list[Verdict]:
@@ -85,17 +72,13 @@ class Plan:
         return [f"{scope.key}: {scope.refused}" for scope in self.scopes if scope.refused]
 
     def fuse(self, confirmed: int | None = None) -> str:
-        """Why so many may not go at once, in a scope or over all; "" where they may.
+        """Why so many may not go at once, in a scope or over all, or a scope's last copies; "" where they may.
 
         `confirmed`: the number that a person gave. It is that of the whole plan.
         """
         if confirmed == self.forgetting:
             return ""
-        blown = [
-            f"{scope.key}: {said}"
-            for scope in self.scopes
-            if (said := retention.fuse(len(scope.verdicts), len(scope.forgets) + len(scope.erases)))
-        ]
+        blown = [f"{scope.key}: {said}" for scope in self.scopes if (said := _fuse(scope))]
         # One of each scope is what a night lets go: for many scopes that is no alarm.
         letting_go = sum(1 for scope in self.scopes if scope.forgets or scope.erases)
         usual = self.forgetting <= letting_go and not blown
@@ -103,6 +86,11 @@ class Plan:
         if blown and len(self.scopes) > 1 and not whole:
             whole = f"the number to confirm is {self.forgetting}, that of all scopes"
         return "; ".join([*(blown if len(self.scopes) > 1 else []), whole] if whole else blown)
+
+
+def _fuse(scope: ScopePlan) -> str:
+    going = len(scope.forgets) + len(scope.erases)
+    return retention.fuse(len(scope.verdicts), going) or retention.takes_last(scope.verdicts if going else ())
 
 
 def plan(
@@ -114,8 +102,8 @@ def plan(
     now: datetime,
 ) -> Plan:
     """What would go of these scopes. Changes nothing. Raises BackendFailed. Memory: the manifests."""
-    heads = last_commits(archive)
-    return Plan(tuple(_plan(archive, key, policy_of(key), nights_of(key), now, heads) for key in keys))
+    heads, damage = heads_of(archive), known(archive, now=now)
+    return Plan(tuple(_plan(archive, key, policy_of(key), nights_of(key), now, heads, damage) for key in keys))
 
 
 def plan_scope(
@@ -125,13 +113,17 @@ def plan_scope(
 
     Changes nothing. Raises BackendFailed.
     """
-    return _plan(archive, key, policy, nights, now, last_commits(archive))
+    return _plan(archive, key, policy, nights, now, heads_of(archive), known(archive, now=now))
 
 
-def last_commits(archive: Archive) -> Heads:
-    """The newest snapshot of each scope; damaged ones are passed over."""
-    heads = filter(None, (archive.newest(key, damaged=[]) for key in archive.scopes()))
-    return {head.key: Head(head.manifest.committed_at, misdated(seen(head)) is None) for head in heads}
+def heads_of(archive: Archive) -> Heads:
+    """What the snapshots of each scope tell of the time; damaged ones are passed over.
+
+    Reads one manifest of each scope, and one more for each import and each wrong date before the newest backup.
+    """
+    made = decisions.judged(archive.decisions(damaged=[]))
+    found = {key: head(map(seen, archive.newest_first(key, damaged=[])), made) for key in archive.scopes()}
+    return {key: one for key, one in found.items() if one}
 
 
 def candidates(
@@ -148,7 +140,7 @@ def candidates(
             found[one.id].why_not,
             held.get(one.id, ""),
             frozenset(one.manifest.draft.tags),
-            dated=found[one.id].counts or "misdated" not in found[one.id].why_not,
+            dated=found[one.id].dated,
         )
         for one in snapshots
     ]
@@ -161,69 +153,49 @@ def _plan(
     nights: Nights | None,
     now: datetime,
     heads: Heads,
+    damage: Known,
 ) -> ScopePlan:
     made = archive.decisions(key, damaged=[])  # one that cannot be read is a hold
     damaged: list[Damaged] = []
     live = archive.snapshots(key, damaged=damaged)
-    hurt = _hurt(archive, live)
+    broken = hurt(archive, damage, live)
     found = {
-        one.id: replace(one, counts=False, why_not=hurt[one.id]) if one.id in hurt else one
+        one.id: replace(one, counts=False, why_not=broken[one.id]) if one.id in broken else one
         for one in standings(map(seen, live), made, now=now)
     }
     verdicts = decide(candidates(live, found, made, now=now), policy, now=now)
-    refused = _damage(archive, key, damaged) or wrong_clock(key, policy, verdicts, now, heads)
+    refused = _damage(archive, key, damaged) or wrong_clock(key, policy, verdicts, now, heads) or Refusal("", "")
     ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
     by_id = {one.id: one for one in live}
-    return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused, tuple(made))
+    return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused.said, tuple(made), refused.hint)
 
 
-def _hurt(archive: Archive, live: Iterable[Snapshot]) -> dict[str, str]:
-    """The snapshots known to have lost something, by id, each with why: none may displace a whole one.
-
-    By what repairs noted, and by packs that are missing; what else may be wrong with bytes is for a scrub to say.
-    """
-    hits, notes = archive.hits(), archive.replacements(damaged=[])
-    there = set(map(pack_digest, archive.backend.list("packs/")))
-    hurt: dict[str, str] = {}
-    for one in live:
-        missing = [pack for pack in replaced.current(notes, one.manifest.packs) if pack not in there]
-        if missing:
-            hurt[one.id] = f"damaged: pack {missing[0][:12]} is missing"
-        elif one.id in hits:
-            hurt[one.id] = "damaged: some of it is lost"
-    return hurt
-
-
-def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> str:
+def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> Refusal | None:
     if damaged:
-        return f"{damaged[0].problem}; nothing is forgotten until it is mended or given up"
+        return Refusal(f"{damaged[0].problem}; nothing is forgotten until it is mended or given up", _MEND)
     numbers = {link.number for link in archive.links(key)}
     missing = set(range(1, max(numbers, default=0))) - numbers
     if missing:
-        return f"number {min(missing)} of the chain is missing; nothing is forgotten until it is back or given up"
-    return ""
+        gap = f"number {min(missing)} of the chain is missing"
+        return Refusal(f"{gap}; nothing is forgotten until it is back or given up", _MEND)
+    return None
 
 
-def wrong_clock(key: ScopeKey, policy: Policy, verdicts: Sequence[Verdict], now: datetime, heads: Heads) -> str:
-    """Why `now` cannot be trusted for this scope; "" where it can. One scope ahead of all the others stops itself.
+def wrong_clock(
+    key: ScopeKey, policy: Policy, verdicts: Sequence[Verdict], now: datetime, heads: Heads
+) -> Refusal | None:
+    """Why `now` cannot be trusted for this scope; None where it can.
 
-    What must go for its age needs more: a backup within QUIET, with whose date the system's clock agreed. A clock
-    that jumped ahead would else find everything too old, the night of the jump included.
+    What must go for its age needs more than what is forgotten: a backup within `clocks.QUIET`. A clock that jumped
+    ahead would else find everything too old, the night of the jump included.
     """
-    ahead = {other: head.at for other, head in heads.items() if now < head.at - BACKWARDS}
-    if key in ahead or len(ahead) > 1:
-        last = max(ahead, key=lambda other: ahead[other])
-        return (
-            f"time runs backwards: it is {now:%Y-%m-%d %H:%M} UTC by this clock, and {last} was backed up at "
-            f"{ahead[last]:%Y-%m-%d %H:%M} UTC; nothing is forgotten until the clock is right, or, where "
-            "that date is wrong, until it was backed up again"
-        )
-    if not any(verdict.must_go for verdict in verdicts):
-        return ""
-    waits = f"what is older than keep_at_most {policy.keep_at_most} waits for a backup, or for `strongroom erase`"
-    newest = max((head.at for head in heads.values() if head.agreed), default=None)
-    if newest is None:
-        return f"no system's clock agrees with the date of its newest backup: {waits}"
-    if now - newest > QUIET:
-        return f"the newest backup is of {newest:%Y-%m-%d}, {(now - newest).days} days ago by this clock: {waits}"
-    return ""
+    refused = backwards(key, now, heads)
+    if refused or not any(verdict.must_go for verdict in verdicts):
+        return refused
+    why = quiet(now, heads)
+    waits = f"what is older than keep_at_most {policy.keep_at_most} waits for a backup"
+    return (
+        Refusal(f"{why}: {waits}", f"`strongroom run` backs up; `strongroom erase {key}` erases now")
+        if why
+        else None
+    )

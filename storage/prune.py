@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from storage import decisions, erase, lease, secondlook, snapshot, sweeping, tombstone
 from storage import rewrite as rewriting
 from storage.archive import MIN_PREFIX, Archive
+from storage.clocks import quiet
 from storage.decisions import Decision
 from storage.errors import ObjectCorrupt, ObjectMissing, SnapshotUnknown, StorageError
 from storage.losses import needed
-from storage.planning import ScopePlan
+from storage.planning import ScopePlan, heads_of
 from storage.rewrite import Rewrite, plan_rewrite
 from storage.snapshot import Snapshot
 from storage.sweeping import finish_forgetting
@@ -37,7 +38,7 @@ def forget(
     """
     key = scope_plan.key
     if scope_plan.refused:
-        raise StorageError(f"{key}: {scope_plan.refused}", hint="`strongroom scrub` tells all that is damaged")
+        raise StorageError(f"{key}: {scope_plan.refused}", hint=scope_plan.hint)
     if not scope_plan.forgets and not archive.half_forgotten(key):
         return []
     with lease.held(archive.backend, clock or (lambda: now)) as mine:
@@ -149,6 +150,7 @@ class Freed:
     rewritten: tuple[str, ...]  # digests of packs whose needed objects are elsewhere now
     later_bytes: int  # of packs that no live snapshot needs any more: they go when their time is over
     unfinished: bool  # the time or the budget was up: run again
+    waits: str = ""  # why nothing was freed but what erasing left, though there is something to free
 
 
 def plan_free(archive: Archive, *, now: datetime) -> FreePlan:
@@ -166,9 +168,12 @@ def free(
     max_duration: timedelta | None = None,
     rewrite: bool = True,
     budget_bytes: int | None = None,
+    sure: bool = False,
 ) -> Freed:
     """Free the packs that nothing needs, and rewrite those of which little is; goes on with what erasing left.
 
+    The seven days are reckoned by a clock that a backup of the last month vouches for (`clocks.quiet`), or a
+    person, who is `sure`: else only erasing goes on, and `waits` says why.
     `max_duration`: begin nothing new after that; `budget_bytes`: read so many for rewriting. Raises Busy; and
     where a manifest, tombstone or note cannot be read, or a number is missing: then nothing is freed. Retry: yes.
     """
@@ -179,6 +184,9 @@ def free(
 
     with lease.held(archive.backend, clock) as mine:
         erased = erase.finish(archive, mine, clock=clock)
+        if not sure and (doubt := quiet(clock(), heads_of(archive))):
+            later = sweeping.later(archive, sweeping.packs_present(archive))
+            return Freed((*sorted(erased),), sum(erased.values()), (), later, False, doubt if later else "")
         secondlook.withdraw_late(archive, archive.snapshots(), now=clock())
         swept = sweeping.sweep_held(archive, mine, now=clock(), time_is_up=time_is_up)
         plan = plan_rewrite(archive, now=clock()) if rewrite and not time_is_up() else []

@@ -77,7 +77,8 @@ def links(
 ) -> list[tuple[PutBack, Snapshot | Tombstone]]:
     """Manifests and tombstones that are `damaged` (name: problem) or missing here and whole in the copy.
 
-    A missing one comes back only where it fits between its neighbours: a copy may have gone its own way.
+    A missing one comes back only where it fits between its neighbours: a copy may have gone its own way. That
+    of an erased one waits for its erasing: while it is put anew, what lies below it would be alive.
     """
     chains: dict[ScopeKey, dict[int, tuple[str, str | None]]] = {}
     known: list[Snapshot | Tombstone] = [*archive.snapshots(damaged=[]), *archive.tombstones(damaged=[])]
@@ -85,6 +86,8 @@ def links(
         chains.setdefault(found.key, {})[found.number] = (found.id, found.previous)
     here = {(link.key, link.number) for link in archive.links()}
     wanted = [link for link in copy.links() if link.name in damaged or (link.key, link.number) not in here]
+    below = {(link.key, link.number) for link in archive.half_erased()}
+    wanted = [link for link in wanted if (link.key, link.number) not in below]
     wanted.sort(key=lambda link: (str(link.key), link.number, not link.erased, not link.forgotten))
     chosen = []
     for link in wanted:

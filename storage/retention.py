@@ -246,3 +246,14 @@ def fuse(total: int, forgetting: int, confirmed: int | None = None) -> str:
         return ""
     wrong = "" if confirmed is None else f", not {confirmed}"
     return f"{forgetting} of {total} snapshots would be forgotten, more than {most}: confirm the number{wrong}"
+
+
+def takes_last(verdicts: Iterable[Verdict]) -> str:
+    """Why what must go may not go without a word: the last copies of a scope would; empty where they stay."""
+    ordered = list(verdicts)
+    counted = [v for v in ordered if v.candidate.counts]
+    kept_last = sorted(counted, key=lambda v: v.candidate.number)[-FLOOR_VERIFIED:]
+    last = {v.candidate.id for v in (*counted[:FLOOR_VERIFIED], *kept_last) if v.must_go}
+    if ordered and all(v.must_go for v in ordered):
+        return f"keep_at_most would erase all {len(ordered)} snapshots: confirm the number"
+    return f"keep_at_most would erase {len(last)} of the last verified copies: confirm the number" if last else ""

@@ -25,12 +25,11 @@ from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 from storage.turns import Kept
 from storage.unnamed import read_sighting, unnamed_digest
-from storage.upkeep_records import ROLLED_BACK, STRAY, Finding, Noted
+from storage.upkeep_records import MISSING, ROLLED_BACK, STRAY, Finding, Noted
 from storage.wholeness import not_whole
 
 PIECE = 1 << 20  # bytes of a pack read at a time
 THREADS = 2  # one reads while the other hashes: hashlib lets go of the interpreter for pieces of this size
-_MISSING = "missing"
 # Kinds of files that are no records.
 _RECORDLESS = ("archive", "snapshot", "tombstone", "unnamed", "replaced", "evidence", "decision", "lease")
 
@@ -100,12 +99,12 @@ def scrub(
         needed.update(replaced.current(notes, found.manifest.packs))
     kept = packs_there(archive, live, tombs)
     findings += [
-        Finding(pack_name(pack), _MISSING, tuple(users[pack]))
+        Finding(pack_name(pack), MISSING, tuple(users[pack]))
         for pack in sorted(needed - {there.digest for there in kept})
     ]
     done = _read_packs(archive, choose(kept), time_is_up, on_bytes)
     for read in done:
-        if read.problem and (read.pack in needed or read.problem != _MISSING):  # else a sweep freed it just now
+        if read.problem and (read.pack in needed or read.problem != MISSING):  # else a sweep freed it just now
             findings.append(Finding(pack_name(read.pack), read.problem, tuple(users.get(read.pack, ()))))
     hit = {found_id for finding in findings for found_id in finding.snapshots}
     findings += not_whole(archive, [found for found in live if found.id not in hit], notes)
@@ -164,7 +163,7 @@ def _read_pack(archive: Archive, pack: str, on_bytes: Callable[[int], None]) -> 
     name = pack_name(pack)
     size = archive.backend.size(name)
     if size is None:
-        return _MISSING, 0
+        return MISSING, 0
     digest = hashlib.sha256()
     done = 0
     try:

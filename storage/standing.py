@@ -24,10 +24,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import reduce
 
 from storage.dates import by_number, wrong_dates
 from storage.decisions import Decision, judged, ordered
-from storage.levels import WINDOW, Judgement, has_no_level, judge_beside, newer, out_of_band, place
+from storage.levels import WINDOW, Judgement, earlier, has_no_level, judge_beside, newer, out_of_band, place
 from storage.seen import Finding, Reason, Seen
 from storage.verify import Quality
 
@@ -43,6 +44,7 @@ class Standing:
     settled_by: str = ""  # what ended its quarantine, whether it counts or not; "" where there was none, or is
     ask: str = ""  # the command that settles it; "" where nothing waits for a person
     covers: tuple[int, ...] = ()  # numbers of the earlier ones that this command settles with it
+    dated: bool = True  # False: its date is in doubt, whatever else is told first, and nobody accepted it
 
     @property
     def pending(self) -> bool:
@@ -103,6 +105,7 @@ class _Scope:
     """The newest of all requests, as far as the walk has come; a request without a level is held against these."""
 
     counted: Seen | None = None  # today,
+    every: list[Seen] = field(default_factory=list)  # that counts
     verified: Seen | None = None  # and when nights came
     rejected: bool = False  # as in a lane
 
@@ -124,7 +127,9 @@ class _Lane:
 
     def last(self, one: Seen) -> Seen | None:
         """What a night is held against, too, where none of its request counts."""
-        return self.scope.counted if has_no_level(self.before(one), one) else None
+        if not has_no_level(self.before(one), one):
+            return None
+        return self.scope.counted if one.fetched else reduce(newer, earlier(self.scope.every, one), None)
 
     def out_of_band(self, one: Seen) -> list[Reason]:
         """What is odd about one beside what counts today."""
@@ -230,7 +235,8 @@ class _Walk:
             self.scope.verified = newer(self.scope.verified, one)
 
     def _no(self, one: Seen, why_not: str, *, settled_by: str = "", ask: str = "") -> None:
-        self.found[one.id] = Standing(one.id, one.number, False, why_not, settled_by, ask)
+        dated = one.id not in self.wrong and one.finding is not Finding.MISDATED
+        self.found[one.id] = Standing(one.id, one.number, False, why_not, settled_by, ask, dated=dated)
 
     def _yes(self, one: Seen, settled_by: str) -> None:
         self.found[one.id] = Standing(one.id, one.number, True, settled_by=settled_by)
@@ -250,6 +256,7 @@ class _Walk:
         self._yes(one, settled_by)
         lane.counted.insert(place(lane.counted, one), one)
         self.scope.counted = newer(self.scope.counted, one)
+        self.scope.every.append(one)
 
     def standings(self) -> list[Standing]:
         """As found; of open ones on one level, the newest one's command is every one's."""

@@ -3,6 +3,9 @@
 Deciding is pure (`plan_sweep`); acting is a few lines that may be killed anywhere and run again. A pack that
 nothing names belongs to a backup that runs now, or to one that died. Nobody can tell which, so its first sighting
 is written down, and it goes when it is still unnamed a grace period later.
+
+What is dated after now was written by a clock that was ahead. It counts from now on, not from then: else its space
+were not freed for years.
 """
 
 from __future__ import annotations
@@ -33,8 +36,8 @@ class Sweep:
 
     packs: tuple[str, ...]  # digests that no live snapshot needs and nothing within its grace protects
     bytes_freed: int
-    sighted: tuple[str, ...]  # unnamed packs seen for the first time
-    settled: tuple[str, ...]  # packs whose note has become pointless: they are named now, or gone
+    sighted: tuple[str, ...]  # unnamed packs, and ids of tombstones dated later, seen for the first time
+    settled: tuple[str, ...]  # those whose note has become pointless: they are named now, or gone
     worn: tuple[str, ...] = ()  # those of `packs` that were retired, and that nothing turned out to need
     unfinished: bool = False  # the time was up: more packs could go
     unreplaced: tuple[str, ...] = ()  # replaced packs that are gone, and nobody asks for them any more
@@ -55,10 +58,14 @@ def plan_sweep(
 
     Those that only tombstones older than GRACE name, and those that nothing names and nothing named a GRACE ago,
     when they were sighted first. Who names a pack that was replaced (`notes`) names what replaced it, too. A
-    retired pack goes RETIRED after its note, though it is named, unless `still_needed` gives it back.
+    retired pack goes RETIRED after its note, though it is named, unless `still_needed` gives it back. What is
+    dated after `now` counts from its first sighting.
     """
     notes = notes or {}
     tombs = list(tombs)
+    met = {met for met, at in sightings.items() if at <= now}
+    ahead = {tomb.id for tomb in tombs if tomb.manifest and tomb.forgotten_at > now}
+    tombs = dated(tombs, sightings, now=now)
     stay = [*live, *protected(tombs, held, now=now)]
     named = {pack for found in stay for pack in found.manifest.packs}
     buried = {pack for tomb in tombs for pack in tomb.packs}  # what is named, too, is left out below
@@ -67,14 +74,14 @@ def plan_sweep(
     worn = (needed - replaced.to_protect(notes, named, now=now)) & sizes.keys()
     worn -= still_needed(worn) if worn else set()
     unnamed = sizes.keys() - dead - needed
-    old = {pack for pack in unnamed if pack in sightings and now - sightings[pack] >= GRACE}
+    old = {pack for pack in unnamed & met if now - sightings[pack] >= GRACE}
     chosen = sorted((dead & sizes.keys()) - needed | old | worn)
     return Sweep(
         packs=tuple(chosen),
         bytes_freed=sum(sizes[pack] for pack in chosen),
-        sighted=tuple(sorted(unnamed - sightings.keys())),
+        sighted=tuple(sorted((unnamed | ahead) - met)),
         worn=tuple(sorted(worn)),
-        settled=tuple(sorted(sightings.keys() - (unnamed - old))),
+        settled=tuple(sorted(sightings.keys() - (unnamed - old) - ahead)),
         unreplaced=tuple(sorted(notes.keys() - needed - (sizes.keys() - set(chosen)))),
     )
 
@@ -97,9 +104,14 @@ def sweep_held(
     backend = archive.backend
     present = packs_present(archive)
     known = set(backend.list("snapshots/"))
-    plan = look(archive, present, sightings(archive), now=now)
+    seen = sightings(archive)
+    plan = look(archive, present, seen, now=now)
     gone: list[str] = []
+    for again in retired_ahead(archive.replacements(), now=now):
+        backend.put_new(replaced.note_name(again.pack, again.number), [replaced.encode(again)])
     for pack in plan.sighted:
+        if pack in seen:  # by a clock that was ahead
+            backend.delete(unnamed_name(pack))
         backend.put_new(unnamed_name(pack), [sighting(pack, now)])
     for pack in plan.packs:
         # What was committed since the look may name this pack: then the next sweep decides anew.
@@ -121,9 +133,9 @@ def sweep_held(
 def look(archive: Archive, present: Mapping[str, int], seen: Mapping[str, datetime], *, now: datetime) -> Sweep:
     """What a sweep would do; `seen`: `sightings`. Changes nothing. Raises as `sweep`."""
     refuse_gaps(archive)
-    live, tombs, notes = archive.snapshots(), archive.tombstones(), archive.replacements()
+    live, tombs, notes = archive.snapshots(), buried(archive), archive.replacements()
     held = decisions.held(archive.decisions(damaged=[]), now).keys()
-    asked = partial(_still_needed, archive, [*live, *protected(tombs, held, now=now)], notes)
+    asked = partial(_still_needed, archive, [*live, *protected(dated(tombs, seen, now=now), held, now=now)], notes)
     return plan_sweep(present.items(), live, tombs, seen, now=now, notes=notes, held=held, still_needed=asked)
 
 
@@ -169,6 +181,20 @@ def _still_needed(
     return stay
 
 
+def dated(tombs: Iterable[Tombstone], seen: Mapping[str, datetime], *, now: datetime) -> list[Tombstone]:
+    """These tombstones; those dated after `now` as of when a sweep first met them, or else as of now."""
+    return [
+        replace(tomb, forgotten_at=min(seen.get(tomb.id, now), now)) if tomb.forgotten_at > now else tomb
+        for tomb in tombs
+    ]
+
+
+def retired_ahead(notes: Mapping[str, Replaced], *, now: datetime) -> list[Replaced]:
+    """The notes to be put in the place of those that say of a pack that it is retired from after `now` on."""
+    ahead = [note for note in notes.values() if note.old == "retired" and note.made_at > now]
+    return [replace(note, number=note.number + 1, made_at=now) for note in ahead]
+
+
 def protected(tombs: Iterable[Tombstone], held: Set[str], *, now: datetime) -> list[Snapshot]:
     """Forgotten snapshots whose bytes stay: within their grace, or held since."""
     return [
@@ -178,10 +204,19 @@ def protected(tombs: Iterable[Tombstone], held: Set[str], *, now: datetime) -> l
     ]
 
 
+def buried(archive: Archive, key: ScopeKey | None = None) -> list[Tombstone]:
+    """The tombstones that may hold a manifest. Those of erased ones are not read: their names say all that they
+    could. Raises where one cannot be read."""
+    links = archive.links(key)
+    erased = {(link.key, link.number) for link in links if link.erased}
+    return list(archive.forgotten(link for link in links if (link.key, link.number) not in erased))
+
+
 def kept(archive: Archive, *, now: datetime) -> list[Snapshot]:
     """Every snapshot whose bytes must stay: live ones and those. Raises where one cannot be read."""
     held = decisions.held(archive.decisions(damaged=[]), now).keys()
-    return [*archive.snapshots(), *protected(archive.tombstones(), held, now=now)]
+    tombs = dated(buried(archive), sightings(archive, delete=False), now=now)
+    return [*archive.snapshots(), *protected(tombs, held, now=now)]
 
 
 def refuse_gaps(archive: Archive) -> None:
@@ -200,7 +235,10 @@ def refuse_gaps(archive: Archive) -> None:
 
 
 def sightings(archive: Archive, *, delete: bool = True) -> dict[str, datetime]:
-    """Packs and when they were first seen unnamed. A note that cannot be read goes: it is written again."""
+    """Packs and when they were first seen unnamed; ids of tombstones dated later, and when these were first seen.
+
+    A note that cannot be read goes: it is written again.
+    """
     found = {}
     for name in list(archive.backend.list("unnamed/")):
         pack = unnamed_digest(name)
@@ -208,6 +246,8 @@ def sightings(archive: Archive, *, delete: bool = True) -> dict[str, datetime]:
             continue
         try:
             found[pack] = read_sighting(archive.backend.get(name), name)
+        except ObjectMissing:
+            continue  # settled since the names were listed
         except ValueError:
             if delete:
                 archive.backend.delete(name)

@@ -1,5 +1,7 @@
 """Notes about packs that nothing names: when a sweep first met each. Names and bytes.
 
+So, too, of a forgotten snapshot whose tombstone is dated after that, by its id, which is a digest as well.
+
 Pure. What is done about them is `sweeping.py`.
 """
 

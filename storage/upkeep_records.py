@@ -5,17 +5,19 @@ Pure: values to canonical bytes and back. The catalog's rows about them are made
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from storage import canonical
 from storage.errors import FormatUnknown, ObjectCorrupt
+from storage.index import pack_digest
 from storage.snapshot import ScopeKey, from_text, to_text
 
 FORMAT = 1
 ROLLED_BACK = "rolled back"  # how the problem of a head that is gone begins
+MISSING = "missing"  # the problem of a pack that is not there
 STRAY = "no file of an archive"  # how that of a file begins that has no business there
 Heads = Mapping[str, tuple[int, str]]  # "source/scope" -> number and id of the newest link of its chain
 
@@ -90,6 +92,35 @@ class Noted:
     number: int
     id: str
     at: str  # when, as text; "" where nobody knows
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What scrubs found and nothing contradicts since, each with the problem and the day."""
+
+    packs: Mapping[str, str]  # by digest
+    snapshots: Mapping[str, str]  # by id, where the finding is about another file than a pack
+
+
+def told(newest_first: Iterable[ScrubRecord]) -> Told:
+    """What these scrubs tell together: of a pack the last that read it, of all else the last one.
+
+    A pack that was missing and is there again was not read since: whether one is missing is seen without a record.
+    """
+    packs: dict[str, str] = {}
+    snapshots: dict[str, str] = {}
+    for place, record in enumerate(newest_first):
+        day = f"{record.started_at:%Y-%m-%d}"
+        for finding in record.findings:
+            pack = pack_digest(finding.name)
+            if pack and finding.problem != MISSING:
+                packs.setdefault(pack, f"pack {pack[:12]}, by the scrub of {day}: {finding.problem}")
+            elif not pack and not place:
+                for one in finding.snapshots:
+                    snapshots.setdefault(one, f"by the scrub of {day}: {finding.problem}")
+        for pack in record.good:
+            packs.setdefault(pack, "")
+    return Told(packs, snapshots)
 
 
 def encode(record: ScrubRecord | DrillRecord) -> bytes:

@@ -23,7 +23,7 @@ from storage.policy import Policy
 from storage.prune import forget
 from storage.records import Ended, RunRecord
 from storage.retention import Candidate, Verdict
-from storage.snapshot import Draft, ScopeKey, Snapshot
+from storage.snapshot import Draft, ScopeKey, Snapshot, to_text
 from storage.verify import Check, Outcome, Promise, Quality, measure
 from storage.writer import Writer
 
@@ -186,6 +186,20 @@ def write(
         writer.add(path, BytesIO(data), promised=Promise(size=len(data)))
     at = START + night * NIGHT
     return writer.commit(draft(key, at, quality=quality), clock=Clock(at + timedelta(minutes=5)))
+
+
+def backup(
+    archive: Archive, at: datetime, told: datetime | None, *, key: ScopeKey = LAB, kept: datetime | None = None,
+    quality: Quality = Quality.VERIFIED, checks: tuple[Check, ...] = (), fetched: bool = True,
+) -> Snapshot:  # fmt: skip
+    """One dated `at` by our clock and `told` by the system's, committed at `kept`, or five minutes later."""
+    writer = Writer(archive, key)
+    data = f"{at}{told}".encode()
+    writer.add("f", BytesIO(data), promised=Promise(size=len(data)))
+    vendor = {"server_time": to_text(told) if told else ""} if fetched else {}
+    other: dict[str, Any] = {"vendor": vendor, **({} if fetched else {"job": {}})}
+    made = draft(key, at, quality=quality, checks=checks, **other)
+    return writer.commit(made, clock=Clock(kept or at + timedelta(minutes=5)))
 
 
 def new_archive(backend: Backend | None = None) -> Archive:

@@ -48,6 +48,7 @@ PURE = (
     "storage.compare",
     "storage.forecast",
     "storage.policy",
+    "storage.clocks",
     "storage.dates",
     "storage.levels",
     "storage.retention",

@@ -94,14 +94,18 @@ def test_a_wrong_duration_is_refused(shell: Shell, duration: str) -> None:
 
 
 def test_what_must_go_by_the_policy_is_erased(shell: Shell) -> None:
-    """`keep_at_most` overrides rules and floors: its content goes at once, and the fuse looks at it, too."""
+    """`keep_at_most` overrides rules and floors: its content goes at once, or of the last two when confirmed."""
     (shell.folder / "strongroom.toml").write_text(f'[policy]\nkeep_at_most = "32d"\n{SOURCE}')
     plan = shell.json("forget")
     assert {row["number"]: row["verdict"] for row in plan["snapshots"] if row["scope"] == "user"} == {
         1: "erase", 2: "erase", 3: "keep",
     }  # fmt: skip
 
-    done = shell.json("forget", "--apply")
+    asked = shell.run("forget", "--apply")
+    assert (asked.returncode, live(shell)) == (3, [1, 2, 3])
+    assert "1 of the last verified copies" in asked.stderr and "--confirm 2" in asked.stderr
+
+    done = shell.json("forget", "--apply", "--confirm", "2")
 
     assert len(done["erased"]) == 2
     assert live(shell) == [3]
@@ -116,7 +120,12 @@ def test_erase_wants_the_name(shell: Shell) -> None:
         assert done.returncode == 2, done
         assert "--confirm lab/user" in done.stderr
         assert "stays: " in done.stdout
-    assert shell.json("erase", "lab/user", "--reason", "x")["applied"] is False
+    plan = shell.json("erase", "lab/user", "--reason", "x")
+    assert plan["applied"] is False
+    assert not [said for said in plan["stays"] if "spool" in said]
+    (shell.folder / "state" / "spool" / "20260301-job").mkdir(parents=True)
+    (told,) = (said for said in shell.json("erase", "lab/user", "--reason", "x")["stays"] if "spool" in said)
+    assert "1 exports" in told
     assert shell.run("erase", "lab/user", "--reason", " ", "--confirm", "lab/user").returncode == 2
     assert shell.run("erase", "lab/nobody", "--reason", "x", "--confirm", "lab/nobody").returncode == 2
     assert live(shell) == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""`forget`, `undelete`, `hold`, `release`, `accept`, `reject`, and what `status` and `show` say of them."""
+"""`forget`, a plan until `--apply`: verdicts, the fuse, rules of its own, dates, schedules, refusals."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 
 import pytest
 
-from flows.cli import decide
 from storage.archive import Archive
 from storage.backend import LocalDisk
-from storage.decisions import Decision, decision_name, held
-from storage.errors import CatalogUnusable
+from storage.decisions import Decision
+from storage.index import pack_name
 from storage.seen import LEVEL
-from storage.snapshot import Level, ScopeKey, Snapshot
-from storage.verify import Check, Outcome, Promise, Quality
+from storage.snapshot import ScopeKey, Snapshot
+from storage.verify import Check, Outcome, Promise
 from storage.writer import Writer
-from tests.doubles import NIGHT, draft, new_archive, noise, overwrite
+from tests.doubles import NIGHT, draft, new_archive, noise
 from tests.test_cli_upkeep import Shell
 
 USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
@@ -32,6 +31,10 @@ TODAY = datetime.now(UTC).replace(hour=0, minute=30, second=0, microsecond=0)
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     """Six nights of one scope and three of another; the policy keeps three of each."""
+    return six_nights(tmp_path, monkeypatch, capsys)
+
+
+def six_nights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     (tmp_path / "strongroom.toml").write_text(POLICY)
     new_archive(LocalDisk(tmp_path / "archive"))
     monkeypatch.chdir(tmp_path)
@@ -262,135 +265,6 @@ def test_a_schedule_is_simulated_without_an_archive(shell: Shell, tmp_path: Path
     assert len(told["kept"]) == 18
 
 
-def test_a_hold_outlives_policy_and_catalog_until_it_is_released(shell: Shell) -> None:
-    """Nothing forgets it; status, snapshots and show say so; losing the catalog releases nothing."""
-    first = ident(shell, 1)
-    shell.run("status")
-    assert shell.run("hold", first[:8], "--reason", "the audit").returncode == 0
-    assert shell.run("catalog", "check").returncode == 0
-    (shell.folder / "state" / "catalog.db").unlink()
-
-    assert shell.run("forget", "--apply").returncode == 0
-    assert live(shell) == [1, 4, 5, 6]
-    assert [row["reason"] for row in shell.json("status")["held"]] == ["the audit"]
-    assert f"held: lab/user number 1, {first[:8]}: the audit" in shell.run("status").stdout
-    assert "verified, held" in shell.run("snapshots").stdout
-    assert re.search(r"held +the audit", shell.run("show", first).stdout)
-    shown = shell.json("show", first)["snapshot"]
-    assert (shown["held"], [one["kind"] for one in shown["decisions"]]) == ("the audit", ["hold"])
-
-    assert shell.run("release", first[:8]).returncode == 0
-    shell.run("forget", "--apply")
-    assert live(shell) == [4, 5, 6]
-
-
-def test_a_forgotten_one_is_released_so_that_its_scope_can_be_erased(shell: Shell) -> None:
-    """A decision about it that cannot be read holds it, freed or not: a release ends that; a second is refused."""
-    first = ident(shell, 1)
-    made = decision_name(USER, 1, 1)
-    shell.run("accept", first, "--reason", "it is fine")
-    shell.run("forget", "--apply")
-    overwrite(store(shell).backend, made, b"rot")
-    erasing = ("erase", "lab/user", "--reason", "the person asked", "--confirm", "lab/user")
-
-    stopped = shell.run(*erasing)
-    judged = shell.run("reject", first, "--reason", "it is not")
-    done = shell.run("release", first[:8], "--reason", "nobody holds it")
-
-    assert (stopped.returncode, judged.returncode, done.returncode) == (2, 2, 0), done
-    assert "`strongroom release" in stopped.stderr
-    assert "number 1 is forgotten" in done.stdout
-    again = shell.run("release", first[:8])
-    assert (again.returncode, "is not held" in again.stderr) == (2, True)
-    assert shell.run(*erasing).returncode == 0
-    assert live(shell) == []
-    assert {tomb.why for tomb in store(shell).tombstones(USER)} == {"erased"}
-
-
-def test_a_release_of_a_forgotten_one_is_told_to_machines(shell: Shell) -> None:
-    """It has no standing."""
-    first = store(shell).snapshots(USER)[0]
-    shell.run("forget", "--apply")
-    store(shell).decide(Decision("hold", USER, 1, first.id, TODAY, "ada", "a trial"))
-
-    told = shell.json("release", first.id)
-
-    assert (told["standing"], told["decision"]["kind"], told["decision"]["changed"]) == (None, "release", [])
-    assert held(store(shell).decisions(), datetime.now(UTC)) == {}
-
-
-def test_a_hold_ends_by_itself(shell: Shell) -> None:
-    """A day counts whole, in UTC."""
-    end = decide.parse_until("--until", "2027-03-31")
-    assert end == datetime(2027, 4, 1, tzinfo=UTC)
-    assert decide.parse_until("--until", "2027-03-31T12:00") == datetime(2027, 3, 31, 12, tzinfo=UTC)
-
-    told = shell.json("hold", ident(shell, 1), "--reason", "x", "--until", "2099-01-01")
-    assert told["decision"]["until"].startswith("2099-01-02T00:00")
-
-
-def test_what_waits_for_a_person_is_told_with_the_command_that_settles_it(shell: Shell) -> None:
-    """An empty night stays quarantined until somebody accepts it; then it counts."""
-    empty = keep(shell, USER, 0, quality=Quality.QUARANTINED, checks=(EMPTY,), level=Level(0))
-    (waiting,) = shell.json("status")["waiting"]
-    assert (waiting["id"], waiting["settle"]) == (empty.id, f"strongroom accept {empty.id[:8]} --reason …")
-    assert "waits for a person: lab/user number 7" in shell.run("status").stdout
-    assert "does not count: " in shell.run("show", empty.id).stdout
-    before = shell.json("forget", "lab/user")
-
-    done = shell.run("accept", empty.id[:8], "--reason", "we moved out")
-
-    assert done.returncode == 0, done
-    assert "number 7 counts (accepted by " in done.stdout
-    assert shell.json("status")["waiting"] == []
-    assert "quarantined, accepted" in shell.run("snapshots").stdout
-    after = shell.json("forget", "lab/user")
-    assert (before["forgetting"], after["forgetting"]) == (3, 4)
-
-
-def test_who_rejects_one_takes_it_out_of_the_count(shell: Shell) -> None:
-    """It serves no rule any more: an older one stays instead."""
-    done = shell.json("reject", ident(shell, 5), "--reason", "the wrong lab")
-
-    assert [one["number"] for one in done["decision"]["changed"]] == [5]
-    kept = {row["number"] for row in shell.json("forget", "lab/user")["snapshots"] if row["verdict"] == "keep"}
-    assert {3, 4, 6} <= kept
-    again = shell.run("reject", ident(shell, 5), "--reason", "sure")
-    assert "nothing that counted, or did not, is changed" in again.stderr
-
-
-def test_what_failed_its_checks_is_not_accepted(shell: Shell) -> None:
-    """Accepting mends nothing; a person who needs it holds it."""
-    torn = Check("zip structure", Outcome.FAILED, reason="cut short")
-    bad = keep(shell, USER, 0, quality=Quality.QUARANTINED, checks=(torn,))
-
-    done = shell.run("accept", bad.id[:8], "--reason", "please")
-
-    assert done.returncode == 2
-    assert "checks failed: zip structure" in done.stderr
-    assert f"strongroom hold {bad.id[:8]}" in done.stderr
-    assert store(shell).decisions() == []
-
-
-def test_what_was_forgotten_comes_back_whole_and_held(shell: Shell) -> None:
-    """By the beginning of its id; the next forgetting leaves it alone; the catalog knows it again."""
-    first = ident(shell, 1)
-    shell.run("forget", "--apply")
-    lost = shell.run("show", first[:8])
-    assert lost.returncode == 2
-    told = shell.run("forget", "--explain", first[:8])
-    assert "`strongroom undelete` brings it back" in told.stderr
-
-    done = shell.run("undelete", first[:8], "--reason", "the audit")
-
-    assert done.returncode == 0, done
-    assert live(shell) == [1, 4, 5, 6]
-    assert shell.run("restore", first, "--to", "back").returncode == 0
-    assert shell.run("catalog", "check").returncode == 0
-    shell.run("forget", "--apply")
-    assert live(shell) == [1, 4, 5, 6]
-
-
 def test_a_damaged_scope_is_refused_and_the_others_are_pruned(shell: Shell) -> None:
     """Exit code 3; the damaged file is named; the other scope's plan is carried out."""
     keep(shell, GROUP, 0)
@@ -406,19 +280,6 @@ def test_a_damaged_scope_is_refused_and_the_others_are_pruned(shell: Shell) -> N
     assert live(shell, GROUP) == [2, 3, 4]
 
 
-def test_a_decision_stands_where_the_catalog_cannot_take_it(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The archive is the truth: a catalog that is no database is told, and the hold is there."""
-    (shell.folder / "state").mkdir(exist_ok=True)
-    (shell.folder / "state" / "catalog.db").write_bytes(b"no database at all, but long enough to be read" * 9)
-
-    done = shell.run("hold", ident(shell, 1), "--reason", "the audit")
-
-    assert done.returncode == 0, done
-    assert "catalog.db" in done.stderr
-    assert [one.reason for one in store(shell).decisions()] == ["the audit"]
-    assert CatalogUnusable.__name__ not in done.stderr
-
-
 def test_tags_are_shown_and_wrong_ones_refused(shell: Shell) -> None:
     """By `show` and `snapshots --json`; a tag that is none stops a run before anything is started."""
     tagged = keep(shell, USER, 0, tags=("audit", "year-end"))
@@ -428,3 +289,41 @@ def test_tags_are_shown_and_wrong_ones_refused(shell: Shell) -> None:
     done = shell.run("import", "a.zip", "--source", "lab", "--scope", "user:1", "--tag", "two words")
     assert done.returncode == 2
     assert "--tag: tag 'two words'" in done.stderr
+
+
+def test_each_refusal_comes_with_its_own_way_out(shell: Shell) -> None:
+    """A date ahead that nothing contradicts is for a person to reject; what must go waits for a backup."""
+    (shell.folder / "strongroom.toml").write_text(f'[policy]\nkeep_at_most = "32d"\n{SOURCE}')
+    old = ScopeKey("lab", "old")
+    keep(shell, old, 400)
+    for key in (USER, GROUP):
+        odd = keep(shell, key, -400)
+
+    ahead = shell.run("forget", "lab/group:7")
+    for found in store(shell).snapshots():
+        if found.manifest.committed_at > TODAY:
+            store(shell).decide(Decision("reject", found.key, found.number, found.id, TODAY, "ada", "odd"))
+    last = shell.run("prune", "--apply")
+
+    assert (ahead.returncode, last.returncode) == (3, 3)
+    assert "time runs backwards" in ahead.stderr
+    assert f"`strongroom reject {odd.id[:8]} --reason …`" in ahead.stderr
+    assert "1 of 1" not in last.stderr and "--confirm 1" in last.stderr
+    assert "scrub" not in ahead.stderr + last.stderr
+    assert live(shell, old) == [1]
+
+
+def test_what_the_last_scrub_found_damaged_displaces_nothing(shell: Shell) -> None:
+    """The newest of six rotted: a prune lets one fewer go, and `--explain` names the scrub."""
+    packs = {found.number: set(found.manifest.packs) for found in store(shell).snapshots(USER)}
+    users = [pack for found in store(shell).snapshots() for pack in found.manifest.packs]
+    own = next(pack for pack in packs[6] if users.count(pack) == 1 or pack not in packs[5])
+    file = shell.folder / "archive" / pack_name(own)
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:80] + b"rotten" + file.read_bytes()[86:])
+    assert shell.run("scrub", "--all").returncode == 4
+
+    told = shell.json("forget", "lab/user")
+
+    assert [row["number"] for row in told["snapshots"] if row["verdict"] == "forget"] == [2, 1]
+    assert "by the scrub of" in shell.run("forget", "--explain", ident(shell, 6)).stdout

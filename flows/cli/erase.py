@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +49,7 @@ def erase(
         raise ConfigError("erase --reason: is empty", hint="say why; the tombstone tells it")
     with opened(archive, config) as place:
         name, plan = _planned(place, target)
+        plan = replace(plan, stays=(*plan.stays, *_spooled(place)))
         if not json:
             _tell(name, plan)
         if plan.held:
@@ -83,6 +86,13 @@ def _planned(place: Opened, target: str) -> tuple[str, ErasePlan]:
     if key not in place.archive.scopes():
         raise ConfigError(f"{target}: no snapshot of it was ever kept")
     return str(key), plan_erase(place.archive, key=key, now=now)
+
+
+def _spooled(place: Opened) -> Iterator[str]:
+    """Downloads of this host that are not in the archive yet, of whichever scope."""
+    spool = place.settings.spool if place.settings else None
+    if spool and spool.is_dir() and (count := len(list(spool.iterdir()))):
+        yield f"downloads of {count} exports wait in {spool}: a backup clears its own, and old ones in a week"
 
 
 def _confirmed(name: str, confirm: str | None, *, json: bool) -> bool:

@@ -99,4 +99,4 @@ def _tell(
     if scope.standings[found.id].ask:
         out.print(f"  to settle it: {scope.standings[found.id].ask}", markup=False, soft_wrap=True)
     if scope.refused:
-        complain(f"{scope.key}: {scope.refused}")
+        complain(f"{scope.key}: {scope.refused}", scope.hint)

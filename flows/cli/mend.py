@@ -104,14 +104,19 @@ def _give_up(store: Archive, text: str, reason: str, *, apply: bool, json: bool)
     if json:
         files = [name for name, _ in plan.damaged]
         shape = {"source": source, "scope": scope, "number": place, "id": known, "problem": plan.problem}
-        ended = {"lost": plan.tomb is not None, "evidence": files, "deleted": list(plan.erasing)}
+        ended = {
+            "lost": plan.tomb is not None and not plan.erasing,
+            "evidence": files,
+            "deleted": list(plan.erasing),
+        }
         print_json("give-up", {"applied": apply, **shape, **ended})
     else:
         out.print(f"{key} number {place}: {plan.problem}", markup=False, soft_wrap=True)
-        if plan.tomb:
-            end = f"given up as lost{f', id {known[:8]}' if known else ''}"
+        if plan.erasing:
+            end = "erased as far as it is known"
         else:
-            end = "erased as far as it is known" if plan.erasing else "live again, nothing is lost"
+            lost = f"given up as lost{f', id {known[:8]}' if known else ''}"
+            end = lost if plan.tomb else "live again, nothing is lost"
         out.print(f"{'it is' if apply else 'it would be'} {end}", markup=False)
         for name in plan.erasing:
             out.print(f"  {name}: deleted, and not kept as evidence", markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, number, out, print_json, say
+from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, number, out, print_json, say
 from flows.cli.opened import opened
 from flows.cli.retain import (
     ApplyOption,
@@ -20,11 +20,12 @@ from flows.cli.retain import (
     tell_kept_whole,
     verdict_json,
 )
-from flows.errors import ConfigError
+from flows.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from storage.planning import Plan
     from storage.prune import Freed, FreePlan
 
 
@@ -61,19 +62,29 @@ def prune(
             clock = SystemClock().now
             done = carry_out(place.archive, place.catalog, made, clock=clock)
             # Where a clock or a chain is in doubt, nothing may go that cannot be brought back.
-            freed = None if made.refused else free(place.archive, clock=clock, max_duration=at_most)
+            freed = (
+                None
+                if made.refused
+                else free(place.archive, clock=clock, max_duration=at_most, sure=confirm == made.forgetting)
+            )
     if json:
         going = [verdict_json(s, v) for s in made.scopes for v in (*s.forgets, *s.erases)]
         shape = {"going": going, **plan_json(made, fuse, done), "not_configured": whole}
         print_json("prune", {**shape, "space": space_json(space), "freed": freed and freed_json(freed)})
-        return exit_code(made, fuse, apply=apply)
+        return _exit(made, fuse, freed, apply=apply)
     for scope in made.scopes:
         if scope.forgets or scope.erases:
             print_scope(scope, only_going=True)
     tell_kept_whole(place, whole)
     print_done(made, fuse, done, apply=apply)
     _print_space(space, freed)
-    return exit_code(made, fuse, apply=apply)
+    if freed and freed.waits:
+        complain(f"nothing was freed: {freed.waits}", "back up; or, where the clock is right: --confirm 0")
+    return _exit(made, fuse, freed, apply=apply)
+
+
+def _exit(made: Plan, fuse: str, freed: Freed | None, *, apply: bool) -> Exit:
+    return Exit.PARTLY if freed and freed.waits else exit_code(made, fuse, apply=apply)
 
 
 def space_json(space: FreePlan) -> dict[str, Any]:
@@ -94,6 +105,7 @@ def freed_json(freed: Freed) -> dict[str, Any]:
         "rewritten": len(freed.rewritten),
         "later_bytes": freed.later_bytes,
         "unfinished": freed.unfinished,
+        "waits": freed.waits,
     }
 
 

@@ -314,8 +314,9 @@ def print_scope(scope: ScopePlan, *, only_going: bool = False) -> None:
 
 def print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool, own: bool = False) -> None:
     """What is left to say of a plan. `own`: by rules of the command line, which always have to be confirmed."""
-    for line in made.refused:
-        complain(line, "`strongroom scrub` names what is damaged; `strongroom repair --from COPY` mends it")
+    for scope in made.scopes:
+        if scope.refused:
+            complain(f"{scope.key}: {scope.refused}", scope.hint)
     if done is not None:
         erased = f", {len(done.erased)} erased ({number(done.bytes_freed)} bytes)" if done.erased else ""
         out.print(f"{len(done.forgotten)} forgotten{erased}")

@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from storage.planning import QUIET, Head, wrong_clock
+from storage.clocks import QUIET, Head
+from storage.planning import wrong_clock
 from storage.policy import Policy, Span
 from storage.retention import FLOOR_VERIFIED, Candidate, Verdict, decide
 from storage.snapshot import ScopeKey
@@ -194,7 +195,7 @@ def _must_go(c: Candidate, policy: Policy, now: datetime) -> bool:
 
 def refused(verdicts: Sequence[Verdict], night: Night, newest: datetime | None) -> bool:
     """Whether the plan of a night is refused for its clock; `newest`: when the last snapshot was committed."""
-    heads = {SCOPE: Head(newest)} if newest else {}
+    heads = {SCOPE: Head(newest, backup=newest, told=True)} if newest else {}
     return bool(wrong_clock(SCOPE, night.policy, verdicts, night.clock, heads))
 
 

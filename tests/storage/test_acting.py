@@ -24,7 +24,7 @@ from storage.sweeping import GRACE
 from tests.doubles import LAB, NIGHT, OFFICE, START, copy, drop, new_archive, noise, read, write
 from tests.storage.acting import Beside, Runner, deaths, later
 
-NOW = START + 40 * NIGHT
+NOW = START + 20 * NIGHT
 SMALL = noise(300, 1)
 Operation = Callable[[Archive, datetime], object]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,7 +72,20 @@ CASES: dict[str, tuple[list[Seen], Seen, Finding, str]] = {
         Finding.SHRUNKEN,
         "records",
     ),
-    "an import in another format": (CALM, one(41, 10, fetched=False, **HTML), Finding.NORMAL, ""),
+    # Nor does an import displace what was taken before it, unless it is like that.
+    "an import in another format": (CALM, one(41, 10, fetched=False, **HTML), Finding.SHRUNKEN, "records"),
+    "an import in another format, like its nights": (
+        CALM,
+        one(41, 990, fetched=False, **HTML),
+        Finding.NORMAL,
+        "",
+    ),
+    "an import in another format, older than all": (
+        CALM,
+        one(41, 10, fetched=False, taken_at=CALM[0].taken_at - timedelta(days=1), **HTML),
+        Finding.NORMAL,
+        "",
+    ),
 }
 
 
