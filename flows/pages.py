@@ -234,7 +234,7 @@ def plan(made: Plan) -> None:
 def pruned(made: Plan, done: Carried, freed: Freed | None) -> None:
     """What was done of a plan."""
     lines = [f"# prune: {pruned_sentence(done, freed)}", ""]
-    lines += [f"**Refused:** {_escape(masked(line))}\n" for line in made.refused]
+    lines += [f"**Refused:** {_escape(masked(line))}\n" for line in (*made.refused, *made.waits)]
     tombs = (*done.forgotten, *done.erased)
     if tombs:
         lines += ["| scope | number | id | why | reason |", "|---|---|---|---|---|"]
@@ -267,7 +267,7 @@ def rehearsed_sentence(made: Plan, space: FreePlan | None, confirm: int | None) 
         parts.append(f"{space.now_bytes:,} bytes would be freed, {space.later_bytes:,} later")
     if fuse := made.fuse(confirm):
         parts.append(f"the fuse would stop it: {fuse}")
-    return "; ".join([*made.refused, *parts])
+    return "; ".join([*made.refused, *made.waits, *parts])
 
 
 def masked(text: str) -> str:

@@ -167,8 +167,8 @@ def prune(
             freed = free_space(archive, clock, sure) if free and not made.refused else None
         pages.pruned(made, done, freed)
         message = pages.pruned_sentence(done, freed)
-        if made.refused:
-            return Failed(name="Refused", message="; ".join([*made.refused, message]))
+        if made.refused or made.waits:
+            return Failed(name="Refused", message="; ".join([*made.refused, *made.waits, message]))
         if freed and freed.waits:
             return Failed(name="Refused", message=message)
         return Completed(message=message)

@@ -38,6 +38,7 @@ class ScopePlan:
     refused: str  # why nothing may be forgotten here; "" where it may
     decisions: tuple[Decision, ...] = field(default=(), repr=False)  # that this follows from
     hint: str = ""  # what to try where it is refused
+    waiting: tuple[Verdict, ...] = ()  # what must go, and is the last of the scope
 
     @property
     def forgets(self) -> list[Verdict]:
@@ -46,8 +47,16 @@ class ScopePlan:
 
     @property
     def erases(self) -> list[Verdict]:
-        """What must go, by keep_at_most. Nothing where the plan is refused."""
-        return [] if self.refused else [v for v in self.verdicts if v.must_go]
+        """What must go, by keep_at_most, but for the last copies. Nothing where the plan is refused."""
+        return [] if self.refused else [v for v in self.verdicts if v.must_go and v not in self.waiting]
+
+    @property
+    def waits(self) -> str:
+        """Why something that must go stays until a person takes it; "" where nothing does."""
+        if self.refused or not self.waiting:
+            return ""
+        many = f"{len(self.waiting)} of {len(self.verdicts)} snapshots, the last copies that there are"
+        return f"older than keep_at_most {self.policy.keep_at_most}, and waiting for a person: {many}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +80,23 @@ class Plan:
         """Why nothing is forgotten in some scopes; each line names its scope."""
         return [f"{scope.key}: {scope.refused}" for scope in self.scopes if scope.refused]
 
+    @property
+    def waits(self) -> list[str]:
+        """What must go and waits for a person; each line names its scope."""
+        return [f"{scope.key}: {scope.waits}" for scope in self.scopes if scope.waits]
+
     def fuse(self, confirmed: int | None = None) -> str:
-        """Why so many may not go at once, in a scope or over all, or a scope's last copies; "" where they may.
+        """Why so many may not go at once, in a scope or over all; "" where they may.
 
         `confirmed`: the number that a person gave. It is that of the whole plan.
         """
         if confirmed == self.forgetting:
             return ""
-        blown = [f"{scope.key}: {said}" for scope in self.scopes if (said := _fuse(scope))]
+        blown = [
+            f"{scope.key}: {said}"
+            for scope in self.scopes
+            if (said := retention.fuse(len(scope.verdicts), len(scope.forgets) + len(scope.erases)))
+        ]
         # One of each scope is what a night lets go: for many scopes that is no alarm.
         letting_go = sum(1 for scope in self.scopes if scope.forgets or scope.erases)
         usual = self.forgetting <= letting_go and not blown
@@ -86,11 +104,6 @@ class Plan:
         if blown and len(self.scopes) > 1 and not whole:
             whole = f"the number to confirm is {self.forgetting}, that of all scopes"
         return "; ".join([*(blown if len(self.scopes) > 1 else []), whole] if whole else blown)
-
-
-def _fuse(scope: ScopePlan) -> str:
-    going = len(scope.forgets) + len(scope.erases)
-    return retention.fuse(len(scope.verdicts), going) or retention.takes_last(scope.verdicts if going else ())
 
 
 def plan(
@@ -167,7 +180,9 @@ def _plan(
     refused = _damage(archive, key, damaged) or wrong_clock(key, policy, verdicts, now, heads) or Refusal("", "")
     ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
     by_id = {one.id: one for one in live}
-    return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused.said, tuple(made), refused.hint)
+    waiting = tuple(retention.last_copies(verdicts))
+    hint = refused.hint
+    return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused.said, tuple(made), hint, waiting)
 
 
 def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> Refusal | None:

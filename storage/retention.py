@@ -248,12 +248,13 @@ def fuse(total: int, forgetting: int, confirmed: int | None = None) -> str:
     return f"{forgetting} of {total} snapshots would be forgotten, more than {most}: confirm the number{wrong}"
 
 
-def takes_last(verdicts: Iterable[Verdict]) -> str:
-    """Why what must go may not go without a word: the last copies of a scope would; empty where they stay."""
+def last_copies(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Those of a scope that must go and are the last of it: only a person takes them.
+
+    The newest FLOOR_VERIFIED that count, by the time they were taken and by number; where none counts, of all.
+    """
     ordered = list(verdicts)
-    counted = [v for v in ordered if v.candidate.counts]
-    kept_last = sorted(counted, key=lambda v: v.candidate.number)[-FLOOR_VERIFIED:]
-    last = {v.candidate.id for v in (*counted[:FLOOR_VERIFIED], *kept_last) if v.must_go}
-    if ordered and all(v.must_go for v in ordered):
-        return f"keep_at_most would erase all {len(ordered)} snapshots: confirm the number"
-    return f"keep_at_most would erase {len(last)} of the last verified copies: confirm the number" if last else ""
+    counted = [v for v in ordered if v.candidate.counts] or ordered
+    by_number = sorted(counted, key=lambda v: v.candidate.number)[-FLOOR_VERIFIED:]
+    last = {v.candidate.id for v in (*counted[:FLOOR_VERIFIED], *by_number)}
+    return [v for v in counted if v.must_go and v.candidate.id in last]

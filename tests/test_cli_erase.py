@@ -34,9 +34,9 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     new_archive(LocalDisk(tmp_path / "archive"))
     monkeypatch.chdir(tmp_path)
     made = Shell(tmp_path, capsys)
-    for ago in (33, 32, 31):
+    for ago in (33, 32, 21):
         keep(made, USER, ago)
-    keep(made, GROUP, 30)
+    keep(made, GROUP, 20)
     return made
 
 
@@ -94,21 +94,18 @@ def test_a_wrong_duration_is_refused(shell: Shell, duration: str) -> None:
 
 
 def test_what_must_go_by_the_policy_is_erased(shell: Shell) -> None:
-    """`keep_at_most` overrides rules and floors: its content goes at once, or of the last two when confirmed."""
+    """`keep_at_most` overrides rules and floors: its content goes at once, but for the last two copies."""
     (shell.folder / "strongroom.toml").write_text(f'[policy]\nkeep_at_most = "32d"\n{SOURCE}')
     plan = shell.json("forget")
     assert {row["number"]: row["verdict"] for row in plan["snapshots"] if row["scope"] == "user"} == {
         1: "erase", 2: "erase", 3: "keep",
     }  # fmt: skip
 
-    asked = shell.run("forget", "--apply")
-    assert (asked.returncode, live(shell)) == (3, [1, 2, 3])
-    assert "1 of the last verified copies" in asked.stderr and "--confirm 2" in asked.stderr
+    done = shell.run("forget", "--apply")
 
-    done = shell.json("forget", "--apply", "--confirm", "2")
-
-    assert len(done["erased"]) == 2
-    assert live(shell) == [3]
+    assert (done.returncode, live(shell)) == (3, [2, 3])
+    assert "1 of 3 snapshots, the last copies that there are" in done.stderr and "strongroom erase" in done.stderr
+    assert "1 erased" in done.stdout
     assert {row["why"] for row in shell.json("snapshots", "--gone")["gone"]} == {"erased"}
     assert shell.run("catalog", "check").returncode == 0
 
@@ -134,7 +131,7 @@ def test_erase_wants_the_name(shell: Shell) -> None:
 def test_what_is_erased_is_gone_from_archive_and_catalog(shell: Shell) -> None:
     """The file's name is nowhere in either, the tombstone tells why; the other scope is as it was."""
     shell.run("status")
-    assert b"secret-31" in (shell.folder / "state" / "catalog.db").read_bytes()
+    assert b"secret-21" in (shell.folder / "state" / "catalog.db").read_bytes()
 
     done = shell.run("erase", "lab/user", "--reason", "the person asked", "--confirm", "lab/user")
 
@@ -142,7 +139,7 @@ def test_what_is_erased_is_gone_from_archive_and_catalog(shell: Shell) -> None:
     assert "3 erased" in done.stdout
     assert live(shell) == []
     for path in (shell.folder / "state").glob("catalog.db*"):
-        assert b"secret-31" not in path.read_bytes(), path
+        assert b"secret-21" not in path.read_bytes(), path
     with sqlite3.connect(shell.folder / "state" / "catalog.db") as rows:
         assert rows.execute("select distinct gone from snapshot where scope = 'user'").fetchall() == [("erased",)]
     (reason,) = {row["reason"].partition(" (")[0] for row in shell.json("snapshots", "--gone")["gone"]}

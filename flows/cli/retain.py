@@ -240,7 +240,7 @@ def tell_kept_whole(place: Opened, sources: Sequence[str], *, json: bool = False
 
 def exit_code(made: Plan, fuse: str, *, apply: bool) -> Exit:
     """3: what the policies say was not, or not wholly, planned or done. Nothing is wrong with what is kept."""
-    return Exit.PARTLY if made.refused or (apply and fuse) else Exit.DONE
+    return Exit.PARTLY if made.refused or made.waits or (apply and fuse) else Exit.DONE
 
 
 def verdict_word(verdict: Verdict) -> str:
@@ -270,6 +270,7 @@ def plan_json(made: Plan, fuse: str, done: Carried | None) -> dict[str, Any]:
     return {
         "forgetting": made.forgetting,
         "refused": made.refused,
+        "waits": made.waits,
         "fuse": fuse,
         "applied": done is not None,
         "forgotten": [tomb.id for tomb in done.forgotten] if done else [],
@@ -317,6 +318,11 @@ def print_done(made: Plan, fuse: str, done: Carried | None, *, apply: bool, own:
     for scope in made.scopes:
         if scope.refused:
             complain(f"{scope.key}: {scope.refused}", scope.hint)
+        if scope.waits:
+            one = scope.waiting[-1].candidate.id[:8]
+            complain(
+                f"{scope.key}: {scope.waits}", f"`strongroom erase {one} --reason …`, or `strongroom hold` it"
+            )
     if done is not None:
         erased = f", {len(done.erased)} erased ({number(done.bytes_freed)} bytes)" if done.erased else ""
         out.print(f"{len(done.forgotten)} forgotten{erased}")
