@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import queue
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,18 +20,7 @@ from storage.errors import BackendFailed
 from storage.verify import Measured, Meter
 
 QUEUE = 16  # pieces (of 1 MiB) between two threads: what a slow disk may fall behind
-MARGIN = 256 << 20  # bytes that stay free on the disk
 READ = 1 << 20
-
-
-def check_disk(folder: Path, needed: int) -> None:
-    """Raises BackendFailed where `folder`'s disk cannot take `needed` more bytes and keep a margin."""
-    free = shutil.disk_usage(folder).free
-    if free < needed + MARGIN:
-        raise BackendFailed(
-            f"{folder}: {free} bytes free, {needed + MARGIN} needed",
-            hint="free space, or lay the spool elsewhere ([state] folder); the job is remembered",
-        )
 
 
 def receive(

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from flows.clock import Clock
-from flows.download import check_disk
+from flows.disk import check_disk
 from flows.errors import Exit, RequestWrong, RunFailed
 from flows.export import Pace
 from flows.patience import patiently

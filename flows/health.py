@@ -11,7 +11,7 @@ import psutil
 
 from flows.config import Settings, SourceTable
 from flows.credentials import connection
-from flows.download import MARGIN
+from flows.disk import MARGIN
 from flows.errors import ConfigError, RunFailed, SourceUnavailable
 from flows.export import Account, Scope
 from flows.sources.base import Source

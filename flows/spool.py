@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.clock import Clock
-from flows.download import check_disk, receive
+from flows.disk import check_disk
+from flows.download import receive
 from flows.errors import (
     Exit,
     FileGone,

@@ -15,7 +15,7 @@ from typing import IO
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
-from flows.download import check_disk
+from flows.disk import check_disk
 from flows.errors import SourceError, SourceRefused, SourceUnavailable
 from flows.sources.mayan_asking import Seen
 from flows.sources.mayan_wire import Row, Wire, member, refusal, rows_of, value

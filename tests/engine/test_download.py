@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flows.download import MARGIN, QUEUE, check_disk, receive
+from flows.disk import MARGIN, check_disk
+from flows.download import QUEUE, receive
 from flows.errors import Exit, SourceUnavailable, verdict
 from flows.sources.base import Download
 from storage.errors import BackendFailed
