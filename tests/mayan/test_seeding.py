@@ -48,7 +48,7 @@ def test_every_verb(each: Mayan) -> None:
         tags = [seeding.tag(api, made.id, label) for label in ("urgent", "later")]
         assert sorted(row["id"] for row in seeding.rows(api, f"{path}tags/")) == sorted(tags)
         seeding.tag(api, seeding.make_document(api, "Beta").id, "urgent")
-        assert len(seeding.rows(api, "/tags/")) == 2
+        assert [row["label"] for row in seeding.rows(api, "/tags/")].count("urgent") == 1
 
         inner = seeding.cabinet(api, made.id, "Letters/2026/May")
         assert seeding.cabinet(api, made.id, "Letters/2026/May") == inner

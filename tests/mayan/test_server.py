@@ -64,7 +64,7 @@ def test_a_file_comes_back_as_it_was(admin: httpx.Client) -> None:
 def test_a_killed_worker_exports_nothing_and_settings_hold(quick: Server) -> None:
     """An export dies with its worker; the lock that it held goes after its second, and so does a download file."""
     with quick.mayan.client() as api:
-        document = seeding.make_document(api, "Long", [("long.pdf", pdf("long", pages=30))])
+        document = seeding.make_document(api, "Long", [("long.pdf", pdf("long", pages=12))])
         (version,) = seeding.wait_versions(api, document.id)
         export = f"/documents/{document.id}/versions/{version}/export/"
         drawn = quick.folder / "media" / "document_version_page_image_cache"
@@ -79,7 +79,7 @@ def test_a_killed_worker_exports_nothing_and_settings_hold(quick: Server) -> Non
         assert not seeding.rows(api, "/downloads/")  # the killed task was not taken up again
 
         seeding.ok(api.post(export))  # within 30 s of the death: the default would refuse with a LockError
-        (made,) = seeding.wait(lambda: seeding.rows(api, "/downloads/") or None, "the export is listed")
+        (made,) = seeding.wait(lambda: seeding.rows(api, "/downloads/") or None, "the export is listed", 180)
         assert made["filename"].startswith("Long")
         quick.run_task(PURGE)
         seeding.wait(lambda: None if seeding.rows(api, "/downloads/") else True, "the export has expired")
