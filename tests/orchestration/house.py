@@ -91,7 +91,13 @@ class House:
         finally:
             if child.poll() is None:
                 child.terminate()
-            child.wait(60)
+            try:
+                child.wait(60)
+            except (
+                subprocess.TimeoutExpired
+            ):  # a worker of Prefect's, on a busy machine: its stopping is not asked
+                child.kill()
+                child.wait()
 
     def run(self, *command: str) -> None:
         done = subprocess.run(
