@@ -57,6 +57,7 @@ def test_a_document_is_kept_whole(api: httpx.Client, here: Office) -> None:
     seeding.cabinet(api, made.id, "Top/Sub")
     seeding.metadata(api, made.id, "invoice", "42")
     seeding.comment(api, made.id, "Seen.")
+    seeding.quiet(api)
 
     record = here.night(**scope)
 

@@ -93,9 +93,7 @@ class House:
                 child.terminate()
             try:
                 child.wait(60)
-            except (
-                subprocess.TimeoutExpired
-            ):  # a worker of Prefect's, on a busy machine: its stopping is not asked
+            except subprocess.TimeoutExpired:  # a worker of Prefect's, on a busy machine: not what is asked
                 child.kill()
                 child.wait()
 
