@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ from flows.errors import (
 from flows.export import ExportFile, JobRef, Pace
 from flows.patience import Patience
 from flows.sources.base import Source
-from storage.errors import ObjectMissing
+from storage.errors import BackendFailed, ObjectMissing
 from storage.listing import Entry
 from storage.verify import Check, Measured, Outcome, Promise, compare, measure
 
@@ -81,8 +81,11 @@ class SpooledFiles:
 
     @property
     def lacking(self) -> tuple[str, ...]:
-        """What could not be had, a sentence each."""
-        return tuple(row["lacking"] for row in self._rows() if "lacking" in row)
+        """What could not be had, a sentence each; as far as the journal can be read, where power was lost."""
+        found: list[str] = []
+        with suppress(ValueError):
+            found.extend(row["lacking"] for row in self._rows() if "lacking" in row)
+        return tuple(found)
 
     def paths(self) -> Mapping[str, Path]:
         """Where those that were fetched lie, by name."""
@@ -146,8 +149,7 @@ def fetch_all(
     every try got bytes that are not those promised; the first and the last only of systems whose files do not
     stand each for itself. Retry: yes.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / JOURNAL).open("w", encoding="utf-8") as journal:
+    with _disk(folder), (folder / JOURNAL).open("w", encoding="utf-8") as journal:
         for file in _offered(offer, pace, clock):
             path = _place(folder, file.name)
             try:
@@ -163,6 +165,16 @@ def fetch_all(
                 row = {"lacking": str(exc)}
             journal.write(json.dumps(row) + "\n")
     return SpooledFiles(folder, source.capabilities.silent_about, holdings)
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    """The folder, made; what its disk refuses raises BackendFailed."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield
+    except OSError as exc:
+        raise BackendFailed(f"{folder}: {exc.strerror or exc}", hint="free space; the job is remembered") from exc
 
 
 def _its_own(source: Source, exc: SourceError) -> bool:

@@ -10,6 +10,7 @@ import secrets as random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -48,6 +49,7 @@ class Wire:
         self._gap_s = 1 / rate if rate else 0.0
         self._next_at = 0.0
         self._known = False  # whether the client's headers say who we are
+        self._ever = {secret for name, secret in connection.secrets.items() if name != "username"}
         self.requests = 0  # that were sent, for who counts them
 
     def close(self) -> None:
@@ -97,7 +99,7 @@ class Wire:
         self._identify()
 
         def refused(answer: Answer) -> Exception:
-            return throttled(answer) if answer.status == 429 else refuse(answer)
+            return throttled(answer) if answer.status == 429 else refuse(self._cut(answer))
 
         with ExitStack() as stack:
             for left in reversed(range(TRIES)):
@@ -163,6 +165,7 @@ class Wire:
         elif self._connection.login == "basic":
             both = f"{given['username']}:{given['password']}".encode()
             self._client.headers = {"Authorization": f"Basic {base64.b64encode(both).decode()}"}
+            self._ever.add(base64.b64encode(both).decode())
         else:
             self._client.headers = {"Authorization": f"Token {self._obtain(given)}"}
         self._known = True
@@ -183,6 +186,7 @@ class Wire:
         if answer.status != 200:
             raise refusal(answer, "/auth/token/obtain/")
         token: str = member(answer, "token", str)
+        self._ever.add(token)
         return token
 
     def _csrf(self) -> dict[str, str]:
@@ -196,12 +200,22 @@ class Wire:
     def _admitted(self, ask: Callable[[], Answer]) -> Answer:
         for _ in range(TRIES - 1):
             self._wait()
-            answer = ask()
+            answer = self._cut(ask())
             if answer.status != 429:
                 return answer
             self._sleep(retry_after_s(answer))
         self._wait()
-        return ask()
+        return self._cut(ask())
+
+    def _cut(self, answer: Answer) -> Answer:
+        """A refusal without any secret that was sent: servers repeat them, and messages repeat servers.
+
+        What is no refusal is data: a short password may be a word of a document's.
+        """
+        body = answer.body
+        for secret in self._ever if answer.status >= 400 else ():
+            body = body.replace(secret.encode(), b"***")
+        return replace(answer, body=body)
 
     def _wait(self) -> None:
         now = self._monotonic()

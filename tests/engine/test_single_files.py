@@ -16,6 +16,7 @@ from flows.export import Account, ExportFile, Intent, JobRef, Status
 from flows.plan import Places
 from flows.sources.base import AtHand, Download
 from flows.spool import SpooledFiles
+from storage.errors import BackendFailed
 from storage.snapshot import ScopeKey
 from storage.verify import Promise
 from tests.engine.test_many_files import CAPABILITIES, Shelf, engine_of, night, places
@@ -155,3 +156,21 @@ def test_a_hundred_thousand_files_cost_the_run_little_memory(places: Places) -> 
 
     assert (many, len(files)) == (100_000, 100_000)
     assert peak < 8 << 20  # a list of them takes some 100 MB
+
+
+def test_a_spool_that_takes_nothing_is_told_as_the_disk_that_it_is(places: Places) -> None:
+    """Not as a fault of ours; the job is remembered."""
+    places.spool.parent.mkdir(exist_ok=True)
+    places.spool.write_text("no folder")
+
+    with pytest.raises(BackendFailed, match="Not a directory"):
+        night(places, office({"a.pdf": b"a" * 900}))
+    assert places.catalog.jobs.open(ScopeKey("office", "all")) is not None
+
+
+def test_a_journal_that_lost_its_end_with_the_power_ends_no_later_run(places: Places) -> None:
+    """What it still tells of files that could not be had is told."""
+    places.spool.mkdir()
+    (places.spool / "files.jsonl").write_text('{"lacking": "a.pdf is gone"}\n{"lacking": "b.p')
+
+    assert SpooledFiles(places.spool, "", lambda _: None).lacking == ("a.pdf is gone",)
