@@ -32,7 +32,7 @@ def test_every_verb(each: Mayan) -> None:
     """What was asked for is to be seen through the API when the verb returns."""
     with each.client() as api:
         assert seeding.get(api, "/project/")["__version__"] == each.version
-        letters = seeding.make_type(api, "Letters")
+        letters = seeding.make_type(api, "Seeded letters")
         files = [("a.pdf", pdf("alpha", pages=3)), ("b.png", png("beta")), ("c.bin", bytes(range(256)))]
         made = seeding.make_document(
             api, "Alpha", files, type_id=letters, description="Of the seventh", language="deu"
@@ -40,7 +40,7 @@ def test_every_verb(each: Mayan) -> None:
         path = f"/documents/{made.id}/"
         told = seeding.get(api, path)
         assert (told["label"], told["description"], told["language"]) == ("Alpha", "Of the seventh", "deu")
-        assert told["document_type"]["label"] == "Letters"
+        assert told["document_type"]["label"] == "Seeded letters"
         assert [file.filename for file in made.files] == ["a.pdf", "b.png", "c.bin"]
         versions = seeding.wait_versions(api, made.id, 2)
         assert [seeding.page_count(api, made.id, version) for version in versions] == [3, 1]
