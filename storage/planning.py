@@ -171,16 +171,20 @@ def _plan(
     made = archive.decisions(key, damaged=[])  # one that cannot be read is a hold
     damaged: list[Damaged] = []
     live = archive.snapshots(key, damaged=damaged)
+    whole = {one.id: one for one in standings(map(seen, live), made, now=now)}
     broken = hurt(archive, damage, live)
-    found = {
-        one.id: replace(one, counts=False, why_not=broken[one.id]) if one.id in broken else one
-        for one in standings(map(seen, live), made, now=now)
-    }
-    verdicts = decide(candidates(live, found, made, now=now), policy, now=now)
+    found = whole | {id: replace(whole[id], counts=False, why_not=why) for id, why in broken.items()}
+    as_whole = decide(candidates(live, whole, made, now=now), policy, now=now)
+    decided = decide(candidates(live, found, made, now=now), policy, now=now) if broken else as_whole
+    verdicts = retention.spared(decided, as_whole)
     refused = _damage(archive, key, damaged) or wrong_clock(key, policy, verdicts, now, heads) or Refusal("", "")
-    ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
+    ahead = forecast.goes_on(decided, policy, nights(), now=now) if nights else {}
+    if nights and broken:
+        mended = forecast.goes_on(as_whole, policy, nights(), now=now)
+        ahead |= {id: night for id, night in mended.items() if id in broken}
     by_id = {one.id: one for one in live}
-    waiting = tuple(retention.last_copies(verdicts))
+    last = {v.candidate.id for every in (decided, as_whole) for v in retention.last_copies(every)}
+    waiting = tuple(v for v in verdicts if v.candidate.id in last)
     hint = refused.hint
     return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused.said, tuple(made), hint, waiting)
 

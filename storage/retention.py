@@ -248,6 +248,22 @@ def fuse(total: int, forgetting: int, confirmed: int | None = None) -> str:
     return f"{forgetting} of {total} snapshots would be forgotten, more than {most}: confirm the number{wrong}"
 
 
+def spared(verdicts: Iterable[Verdict], as_whole: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts; but what is damaged stays as long as it would if it were whole: it may yet be mended.
+
+    `verdicts`: in which nothing damaged counts, so that none displaces another. `as_whole`: in which they count.
+    """
+    whole = {verdict.candidate.id: verdict for verdict in as_whole}
+    return [_spared(verdict, whole[verdict.candidate.id]) for verdict in verdicts]
+
+
+def _spared(verdict: Verdict, whole: Verdict) -> Verdict:
+    one = verdict.candidate
+    if verdict.keep or one.counts or not whole.candidate.counts or not whole.keep:
+        return verdict
+    return Verdict(one, True, (f"does not count ({one.why_not}), and whole it would stay", *whole.reasons))
+
+
 def last_copies(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Those of a scope that must go and are the last of it: only a person takes them.
 
