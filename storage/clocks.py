@@ -71,10 +71,11 @@ def backwards(key: ScopeKey, now: datetime, heads: Heads) -> Refusal | None:
     if key not in ahead and len(ahead) < 2:
         return None
     one = key if key in ahead else max(ahead, key=lambda other: ahead[other].at)
+    id = ahead[one].id[:8]
     return Refusal(
         f"time runs backwards: it is {at_text(now)} by this clock, and {one} was backed up at "
         f"{at_text(ahead[one].at)}; nothing is forgotten until the clock is right",
-        f"set the clock; or, where that date is wrong: `strongroom reject {ahead[one].id[:8]} --reason …`",
+        f"set the clock; or, if that date is wrong: `strongroom accept {id} --reason …`, and if more is, `reject`",
     )
 
 

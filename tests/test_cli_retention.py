@@ -337,7 +337,7 @@ def test_each_refusal_comes_with_its_own_way_out(shell: Shell) -> None:
 
     assert (ahead.returncode, last.returncode) == (3, 3)
     assert "time runs backwards" in ahead.stderr
-    assert f"`strongroom reject {odd.id[:8]} --reason …`" in ahead.stderr
+    assert f"`strongroom accept {odd.id[:8]} --reason …`" in ahead.stderr
     assert "1 of 1 snapshots, the last copies" in last.stderr and "strongroom erase" in last.stderr
     assert "scrub" not in ahead.stderr + last.stderr
     assert live(shell, old) == [1]

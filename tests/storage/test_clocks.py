@@ -160,8 +160,9 @@ def test_wrong_dates_of_scopes_that_are_gone_block_nobody(contradicts: str) -> N
     assert "time runs backwards" in plan_scope(archive, LAB, Policy(keep_last=5), now=START).refused
 
 
-def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_rejects_them() -> None:
-    """The hint names the snapshot; what is done about each of them lets the others go on."""
+@pytest.mark.parametrize("said", ["accept", "reject"])
+def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_decides(said: Kind) -> None:
+    """The hint names the snapshot; what is said of each of them lets the others go on."""
     archive = new_archive()
     for night in range(3):
         write(archive, {"a": b"%d" % night}, night=night)
@@ -172,8 +173,8 @@ def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_rejects_th
     for _ in range(2):
         refused = plan_scope(archive, LAB, Policy(keep_last=1), now=now)
         if refused.refused:
-            odd = archive.find(refused.hint.partition("strongroom reject ")[2][:8])
-            archive.decide(Decision("reject", odd.key, odd.number, odd.id, now, "ada", "a dead battery"))
+            odd = archive.find(refused.hint.partition("strongroom accept ")[2][:8])
+            archive.decide(Decision(said, odd.key, odd.number, odd.id, now, "ada", "a dead battery"))
 
     assert plan_scope(archive, LAB, Policy(keep_last=1), now=now).refused == ""
 
