@@ -125,6 +125,7 @@ def _all_there(archive: Archive, found: Snapshot) -> None:
     reader = archive.reader(found)
     lacking = sum(1 for oid in set(needed(reader, found, strict=True)) if not reader.has(oid))
     if lacking:
+        archive.replacements()  # raises: one that cannot be read may lead to them
         raise ObjectMissing(
             f"snapshot {found.id[:8]}: {lacking} of its objects were freed; it cannot be brought back whole",
             hint="a copy of the archive may have it: `strongroom undelete --archive COPY`",
