@@ -303,7 +303,7 @@ def test_what_cannot_be_erased_yet_stops_no_other_scope(shell: Shell) -> None:
     file.chmod(0o644)
     file.write_bytes(file.read_bytes()[:-40])
 
-    done = shell.run("forget", "--apply")
+    done = shell.run("forget", "--apply", "--confirm", "5")
 
     assert done.returncode == 4, done
     assert "damaged, so it cannot be told what others need of it" in done.stderr

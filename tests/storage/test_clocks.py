@@ -59,7 +59,7 @@ def test_one_scope_dated_far_ahead_stops_itself_and_no_other() -> None:
     assert plan_scope(archive, LAB, Policy(keep_last=1), now=now).refused == ""
     refused = plan_scope(archive, OFFICE, Policy(keep_last=1), now=now)
     assert "time runs backwards" in refused.refused
-    assert f"`strongroom reject {archive.snapshots(OFFICE)[0].id[:8]} --reason …`" in refused.hint
+    assert f"`strongroom accept {archive.snapshots(OFFICE)[0].id[:8]} --reason …`" in refused.hint
 
 
 def test_a_clock_that_went_back_stops_all() -> None:
