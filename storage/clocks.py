@@ -66,9 +66,13 @@ def head(newest_first: Iterable[Seen], judged: Mapping[str, Decision]) -> Head |
 
 
 def backwards(key: ScopeKey, now: datetime, heads: Heads) -> Refusal | None:
-    """Why `now` is too early for this scope; None where it is not. One scope ahead of all others stops itself."""
+    """Why `now` is too early for this scope; None where it is not.
+
+    One scope ahead of all others stops itself, and the others where a system's clock says the same.
+    """
     ahead = {other: head for other, head in heads.items() if now < head.at - BACKWARDS}
-    if key not in ahead and len(ahead) < 2:
+    sure = any(head.told and head.backup and now < head.backup - BACKWARDS for head in ahead.values())
+    if key not in ahead and len(ahead) < 2 and not sure:
         return None
     one = key if key in ahead else max(ahead, key=lambda other: ahead[other].at)
     id = ahead[one].id[:8]

@@ -160,6 +160,20 @@ def test_wrong_dates_of_scopes_that_are_gone_block_nobody(contradicts: str) -> N
     assert "time runs backwards" in plan_scope(archive, LAB, Policy(keep_last=5), now=START).refused
 
 
+def test_a_clock_that_went_back_is_believed_by_no_scope_where_a_system_told_its_time() -> None:
+    """A scope that began at that clock: what it forgot would be freed as soon as the clock is right."""
+    archive = new_archive()
+    backup(archive, START, START)
+    back = START - 400 * NIGHT
+    for night in range(5):
+        backup(archive, back + night * NIGHT, None, key=OFFICE)
+
+    refused = plan_scope(archive, OFFICE, Policy(keep_last=2), now=back + 5 * NIGHT)
+
+    assert "time runs backwards" in refused.refused
+    assert plan_scope(archive, OFFICE, Policy(keep_last=2), now=START + NIGHT).refused == ""
+
+
 @pytest.mark.parametrize("said", ["accept", "reject"])
 def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_decides(said: Kind) -> None:
     """The hint names the snapshot; what is said of each of them lets the others go on."""
