@@ -18,7 +18,7 @@ from flows.errors import ConfigError
 from storage import erase, prune
 from storage.archive import Archive, Damaged
 from storage.catalog import Catalog
-from storage.errors import StorageError
+from storage.errors import BackendFailed, Busy, StorageError
 from storage.planning import Nights, Plan, ScopePlan, plan
 from storage.policy import Policy
 from storage.snapshot import ScopeKey, Snapshot
@@ -90,25 +90,35 @@ def plan_for(
 def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: Callable[[], datetime]) -> Carried:
     """Forget and erase what the plan says; whoever calls has asked the fuse. Retry: yes, with a plan made anew.
 
-    Scopes that are refused are passed over. Raises StorageError, with what was done before it done.
+    Scopes that are refused are passed over. Raises StorageError, with what was done before it done; what goes
+    wrong with one scope alone is raised when the others are done.
     """
     forgotten: list[Tombstone] = []
     erased: list[Tombstone] = []
     freed = 0
+    failed: list[StorageError] = []
     try:
         for scope in made.scopes:
-            if scope.forgets:
-                forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
-            for reason, expired in _must_go(scope).items():
-                going = erase.plan_erase(archive, snapshots=expired, now=clock())
-                done = erase.erase(archive, going, reason=reason, by=who(), clock=clock)
-                erased += done.tombstones
-                freed += done.bytes_freed
+            try:
+                if scope.forgets:
+                    forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
+                for reason, expired in _must_go(scope).items():
+                    going = erase.plan_erase(archive, snapshots=expired, now=clock())
+                    done = erase.erase(archive, going, reason=reason, by=who(), clock=clock)
+                    erased += done.tombstones
+                    freed += done.bytes_freed
+            except (Busy, BackendFailed):
+                raise
+            except StorageError as exc:
+                log.warning("%s: not all was done: %s", scope.key, exc)
+                failed.append(exc)
     finally:
         for tomb in (*forgotten, *erased):
             log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
         if catalog is not None:
             follow(archive, catalog, erased=bool(erased))
+    if failed:
+        raise failed[0]
     return Carried(tuple(forgotten), tuple(erased), freed)
 
 

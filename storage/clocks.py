@@ -66,15 +66,20 @@ def head(newest_first: Iterable[Seen], judged: Mapping[str, Decision]) -> Head |
 
 
 def backwards(key: ScopeKey, now: datetime, heads: Heads) -> Refusal | None:
-    """Why `now` is too early for this scope; None where it is not. One scope ahead of all others stops itself."""
+    """Why `now` is too early for this scope; None where it is not.
+
+    One scope ahead of all others stops itself, and the others where a system's clock says the same.
+    """
     ahead = {other: head for other, head in heads.items() if now < head.at - BACKWARDS}
-    if key not in ahead and len(ahead) < 2:
+    sure = any(head.told and head.backup and now < head.backup - BACKWARDS for head in ahead.values())
+    if key not in ahead and len(ahead) < 2 and not sure:
         return None
     one = key if key in ahead else max(ahead, key=lambda other: ahead[other].at)
+    id = ahead[one].id[:8]
     return Refusal(
         f"time runs backwards: it is {at_text(now)} by this clock, and {one} was backed up at "
         f"{at_text(ahead[one].at)}; nothing is forgotten until the clock is right",
-        f"set the clock; or, where that date is wrong: `strongroom reject {ahead[one].id[:8]} --reason …`",
+        f"set the clock; or, if that date is wrong: `strongroom accept {id} --reason …`, and if more is, `reject`",
     )
 
 

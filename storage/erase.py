@@ -153,7 +153,7 @@ def finish(
     salt: Salt = new_salt,
     given_up: Place | None = None,
 ) -> dict[str, int]:
-    """Go on with whatever was to be erased and is not yet; the packs that were deleted, and their bytes.
+    """Go on with whatever was to be erased and is not yet; the packs that were deleted, and the bytes won by each.
 
     Numbers of which nothing can be read are passed over; but of the one that a person has `given_up`, what the
     packs that its bytes still name hold for nobody else goes, then its files. Cheap where there is nothing. Raises
@@ -187,6 +187,7 @@ def _erased(
     """Serve the others, and delete the packs that hold what must go."""
     index = Index(archive.backend, archive.scheme)
     gone: dict[str, int] = {}
+    anew: dict[str, int] = {}  # of a pack: bytes of what others need of it, in other packs now
     while True:
         others = kept(archive, now=clock())  # once more after each note: some may be committed meanwhile
         work = _look(archive, index, dead, others, mine.renew, named).work
@@ -197,9 +198,11 @@ def _erased(
             by = moved(archive, index, one.moves, salt)
             mine.renew()
             put_note(archive, one.pack, by, "erased", clock(), "content of it had to go")
+            anew[one.pack] = anew.get(one.pack, 0) + sum(archive.backend.size(pack_name(pack)) or 0 for pack in by)
         for one in () if moving else work:
             mine.renew()
-            gone[one.pack] = archive.backend.size(pack_name(one.pack)) or 0
+            size = archive.backend.size(pack_name(one.pack)) or 0
+            gone[one.pack] = max(0, size - anew.get(one.pack, 0))
             archive.backend.delete(pack_name(one.pack))
     secondlook.withdraw_late(archive, archive.snapshots(), now=clock())
     return gone

@@ -38,7 +38,6 @@ class ScopePlan:
     refused: str  # why nothing may be forgotten here; "" where it may
     decisions: tuple[Decision, ...] = field(default=(), repr=False)  # that this follows from
     hint: str = ""  # what to try where it is refused
-    waiting: tuple[Verdict, ...] = ()  # what must go, and is the last of the scope
 
     @property
     def forgets(self) -> list[Verdict]:
@@ -48,7 +47,12 @@ class ScopePlan:
     @property
     def erases(self) -> list[Verdict]:
         """What must go, by keep_at_most, but for the last copies. Nothing where the plan is refused."""
-        return [] if self.refused else [v for v in self.verdicts if v.must_go and v not in self.waiting]
+        return [] if self.refused else [v for v in self.verdicts if v.must_go and not v.keep]
+
+    @property
+    def waiting(self) -> list[Verdict]:
+        """What must go, and is the last of the scope."""
+        return [v for v in self.verdicts if v.must_go and v.keep]
 
     @property
     def waits(self) -> str:
@@ -171,18 +175,20 @@ def _plan(
     made = archive.decisions(key, damaged=[])  # one that cannot be read is a hold
     damaged: list[Damaged] = []
     live = archive.snapshots(key, damaged=damaged)
+    whole = {one.id: one for one in standings(map(seen, live), made, now=now)}
     broken = hurt(archive, damage, live)
-    found = {
-        one.id: replace(one, counts=False, why_not=broken[one.id]) if one.id in broken else one
-        for one in standings(map(seen, live), made, now=now)
-    }
-    verdicts = decide(candidates(live, found, made, now=now), policy, now=now)
+    found = whole | {id: replace(whole[id], counts=False, why_not=why) for id, why in broken.items()}
+    as_whole = decide(candidates(live, whole, made, now=now), policy, now=now)
+    decided = decide(candidates(live, found, made, now=now), policy, now=now) if broken else as_whole
+    last = retention.last_copies(decided) | retention.last_copies(as_whole)
+    verdicts = retention.waiting(retention.spared(decided, as_whole), last)
     refused = _damage(archive, key, damaged) or wrong_clock(key, policy, verdicts, now, heads) or Refusal("", "")
-    ahead = forecast.goes_on(verdicts, policy, nights(), now=now) if nights else {}
+    ahead = forecast.goes_on(decided, policy, nights(), now=now) if nights else {}
+    if nights and broken:
+        mended = forecast.goes_on(as_whole, policy, nights(), now=now)
+        ahead |= {id: night for id, night in mended.items() if id in broken}
     by_id = {one.id: one for one in live}
-    waiting = tuple(retention.last_copies(verdicts))
-    hint = refused.hint
-    return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused.said, tuple(made), hint, waiting)
+    return ScopePlan(key, policy, by_id, found, tuple(verdicts), ahead, refused.said, tuple(made), refused.hint)
 
 
 def _damage(archive: Archive, key: ScopeKey, damaged: list[Damaged]) -> Refusal | None:

@@ -125,6 +125,7 @@ def _all_there(archive: Archive, found: Snapshot) -> None:
     reader = archive.reader(found)
     lacking = sum(1 for oid in set(needed(reader, found, strict=True)) if not reader.has(oid))
     if lacking:
+        archive.replacements()  # raises: one that cannot be read may lead to them
         raise ObjectMissing(
             f"snapshot {found.id[:8]}: {lacking} of its objects were freed; it cannot be brought back whole",
             hint="a copy of the archive may have it: `strongroom undelete --archive COPY`",
@@ -149,7 +150,7 @@ class Freed:
     bytes_freed: int
     rewritten: tuple[str, ...]  # digests of packs whose needed objects are elsewhere now
     later_bytes: int  # of packs that no live snapshot needs any more: they go when their time is over
-    unfinished: bool  # the time or the budget was up: run again
+    unfinished: bool  # the time was up: run again
     waits: str = ""  # why nothing was freed but what erasing left, though there is something to free
 
 
@@ -167,15 +168,14 @@ def free(
     clock: Callable[[], datetime],
     max_duration: timedelta | None = None,
     rewrite: bool = True,
-    budget_bytes: int | None = None,
     sure: bool = False,
 ) -> Freed:
     """Free the packs that nothing needs, and rewrite those of which little is; goes on with what erasing left.
 
     The seven days are reckoned by a clock that a backup of the last month vouches for (`clocks.quiet`), or a
     person, who is `sure`: else only erasing goes on, and `waits` says why.
-    `max_duration`: begin nothing new after that; `budget_bytes`: read so many for rewriting. Raises Busy; and
-    where a manifest, tombstone or note cannot be read, or a number is missing: then nothing is freed. Retry: yes.
+    `max_duration`: begin nothing new after that. Raises Busy; and where a manifest, tombstone or note cannot be
+    read, or a number is missing: then nothing is freed. Retry: yes.
     """
     begun = clock()
 
@@ -190,13 +190,11 @@ def free(
         secondlook.withdraw_late(archive, archive.snapshots(), now=clock())
         swept = sweeping.sweep_held(archive, mine, now=clock(), time_is_up=time_is_up)
         plan = plan_rewrite(archive, now=clock()) if rewrite and not time_is_up() else []
-        done = rewriting.rewrite(
-            archive, plan, mine, clock=clock, time_is_up=time_is_up, budget_bytes=budget_bytes
-        )
+        done = rewriting.rewrite(archive, plan, mine, clock=clock, time_is_up=time_is_up)
         return Freed(
             (*sorted(erased), *swept.packs),
             sum(erased.values()) + swept.bytes_freed,
             tuple(one.pack for one in done),
             sweeping.later(archive, sweeping.packs_present(archive)),
-            swept.unfinished or len(done) < len(plan) or (rewrite and time_is_up()),
+            swept.unfinished or (rewrite and time_is_up()),
         )

@@ -6,8 +6,8 @@ verdicts; step two, `decide`, adds floors that no policy lowers. What is done ab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from storage.policy import EVER, Policy, Rule, in_zone
@@ -40,7 +40,7 @@ class Verdict:
     keep: bool
     reasons: tuple[str, ...]
     missed: str = ""  # of a forgotten one: the rule that came nearest to keeping it
-    must_go: bool = False  # by keep_at_most: its content is erased, not only forgotten
+    must_go: bool = False  # by keep_at_most: its content is erased, not only forgotten; or, kept, it waits
 
 
 # Source of the buckets: restic's documented meaning of --keep-*; ISO 8601 for weeks. Tuples of numbers, so that a
@@ -248,13 +248,37 @@ def fuse(total: int, forgetting: int, confirmed: int | None = None) -> str:
     return f"{forgetting} of {total} snapshots would be forgotten, more than {most}: confirm the number{wrong}"
 
 
-def last_copies(verdicts: Iterable[Verdict]) -> list[Verdict]:
-    """Those of a scope that must go and are the last of it: only a person takes them.
+def spared(verdicts: Iterable[Verdict], as_whole: Iterable[Verdict]) -> list[Verdict]:
+    """The verdicts; but what is damaged stays as long as it would if it were whole: it may yet be mended.
+
+    `verdicts`: in which nothing damaged counts, so that none displaces another. `as_whole`: in which they count.
+    """
+    whole = {verdict.candidate.id: verdict for verdict in as_whole}
+    return [_spared(verdict, whole[verdict.candidate.id]) for verdict in verdicts]
+
+
+def _spared(verdict: Verdict, whole: Verdict) -> Verdict:
+    one = verdict.candidate
+    if verdict.keep or one.counts or not whole.candidate.counts or not whole.keep:
+        return verdict
+    return Verdict(one, True, (f"does not count ({one.why_not}), and whole it would stay", *whole.reasons))
+
+
+def waiting(verdicts: Iterable[Verdict], last: Collection[str]) -> list[Verdict]:
+    """The verdicts; but of what must go, that of these ids stays until newer ones come or a person takes it."""
+    why = "of the last copies: waits for newer ones or a person"
+    return [
+        replace(v, keep=True, reasons=(*v.reasons, why), missed="") if v.must_go and v.candidate.id in last else v
+        for v in verdicts
+    ]
+
+
+def last_copies(verdicts: Iterable[Verdict]) -> set[str]:
+    """The ids of the last copies of a scope: while they are that, only a person takes them.
 
     The newest FLOOR_VERIFIED that count, by the time they were taken and by number; where none counts, of all.
     """
-    ordered = list(verdicts)
-    counted = [v for v in ordered if v.candidate.counts] or ordered
-    by_number = sorted(counted, key=lambda v: v.candidate.number)[-FLOOR_VERIFIED:]
-    last = {v.candidate.id for v in (*counted[:FLOOR_VERIFIED], *by_number)}
-    return [v for v in counted if v.must_go and v.candidate.id in last]
+    ordered = [verdict.candidate for verdict in verdicts]
+    counted = [one for one in ordered if one.counts] or ordered
+    by_number = sorted(counted, key=lambda one: one.number)[-FLOOR_VERIFIED:]
+    return {one.id for one in (*counted[:FLOOR_VERIFIED], *by_number)}

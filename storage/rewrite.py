@@ -85,18 +85,17 @@ def rewrite(
     *,
     clock: Callable[[], datetime],
     time_is_up: Callable[[], bool] = lambda: False,
-    budget_bytes: int | None = None,
     salt: Salt = new_salt,
 ) -> list[Rewrite]:
-    """Carry a plan out, one pack after another, until the time is up or `budget_bytes` were read; those done.
+    """Carry a plan out, one pack after another, until the time is up; those done.
 
     One of which something needed is damaged is passed over. Raises Busy, BackendFailed. Killed anywhere: nothing
     is lost, and new packs that no note names go like those of a backup that died. Retry: yes, with a new plan.
     """
-    index, spent = Index(archive.backend, archive.scheme), 0
+    index = Index(archive.backend, archive.scheme)
     done: list[Rewrite] = []
     for one in plan:
-        if time_is_up() or (budget_bytes is not None and spent + one.live_bytes > budget_bytes):
+        if time_is_up():
             break
         mine.renew()
         try:
@@ -107,7 +106,6 @@ def rewrite(
         mine.renew()
         won = f"{one.dead_bytes} of {one.size} bytes were needed no more"
         put_note(archive, one.pack, by, "retired", clock(), won)
-        spent += one.live_bytes
         done.append(one)
     return done
 

@@ -20,7 +20,7 @@ from storage.snapshot import Snapshot
 from storage.sweeping import kept, refuse_gaps
 from storage.tombstone import Tombstone
 
-LATE = timedelta(days=2)  # one committed so long before or after a note cannot have overlooked it: clocks differ
+LATE = timedelta(days=2)  # who looks later: one committed so long before or after a note did not overlook it
 RECENT = timedelta(days=30)  # one committed longer ago was freed beside since: what it lacks, it lacks by damage
 REASON = "withdrawn: content that it shared was erased while it was made"
 
@@ -28,6 +28,7 @@ REASON = "withdrawn: content that it shared was erased while it was made"
 def lacks(archive: Archive, found: Snapshot, *, surely: bool = False) -> bool:
     """Whether the snapshot needs an object that was erased while it was made. Cheap where nothing was erased.
 
+    Its own writer takes any note for one put meanwhile, whatever the clocks say: it reused no pack that had one.
     `surely`: for who has its content no more. Then every note can be read, and no pack of the archive holds the
     object: else a repair finds it again. Memory then: the index of every pack.
     """
@@ -37,7 +38,9 @@ def lacks(archive: Archive, found: Snapshot, *, surely: bool = False) -> bool:
         return False
     followed = replaced.followed(notes, found.manifest.packs)
     erased = [notes[pack] for pack in followed if pack in notes and notes[pack].old == "erased"]
-    if not any(abs(found.manifest.committed_at - note.made_at) < LATE for note in erased):
+    if surely:
+        erased = [note for note in erased if abs(found.manifest.committed_at - note.made_at) < LATE]
+    if not erased:
         return False
     lost = {Oid(bytes.fromhex(oid)) for oid in replaced.lost(notes, followed)}
     index = Index(archive.backend, archive.scheme)

@@ -146,10 +146,11 @@ def packs_present(archive: Archive) -> dict[str, int]:
 
 
 def later(archive: Archive, present: Mapping[str, int]) -> int:
-    """Bytes of packs that no live snapshot needs: they go when their time is over."""
+    """Bytes of packs that no live snapshot needs: they go when their time is over. Damaged ones are evidence."""
     notes = archive.replacements(damaged=[])
     packs = {pack for found in archive.snapshots(damaged=[]) for pack in found.manifest.packs}
-    return sum(present.values()) - sum(present.get(pack, 0) for pack in replaced.current(notes, packs))
+    stay = {pack for pack in replaced.followed(notes, packs) if pack not in notes or notes[pack].old == "damaged"}
+    return sum(size for pack, size in present.items() if pack not in stay)
 
 
 def _still_needed(

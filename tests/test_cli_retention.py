@@ -18,7 +18,7 @@ from storage.seen import LEVEL
 from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Check, Outcome, Promise
 from storage.writer import Writer
-from tests.doubles import NIGHT, draft, new_archive, noise
+from tests.doubles import NIGHT, draft, new_archive, noise, pack_of
 from tests.test_cli_upkeep import Shell
 
 USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
@@ -50,11 +50,11 @@ def store(shell: Shell) -> Archive:
     return Archive.open(LocalDisk(shell.folder / "archive"))
 
 
-def keep(shell: Shell, key: ScopeKey, ago: int, **other: Any) -> Snapshot:
-    """A snapshot of so many nights ago."""
+def keep(shell: Shell, key: ScopeKey, ago: int, content: int | None = None, **other: Any) -> Snapshot:
+    """A snapshot of so many nights ago; two of the same `content` share it."""
     at = TODAY - ago * NIGHT
     writer = Writer(store(shell), key)
-    writer.add("a.bin", BytesIO(noise(1000, ago)), promised=Promise())
+    writer.add("a.bin", BytesIO(noise(1000, ago if content is None else content)), promised=Promise())
     return writer.commit(draft(key, at, **other), clock=lambda: at)
 
 
@@ -280,6 +280,36 @@ def test_a_damaged_scope_is_refused_and_the_others_are_pruned(shell: Shell) -> N
     assert live(shell, GROUP) == [2, 3, 4]
 
 
+def test_prune_forgets_beside_a_damaged_scope_too_and_frees_nothing(shell: Shell) -> None:
+    """As a night does; the plan can be looked at before."""
+    keep(shell, GROUP, 0)
+    path = shell.folder / "archive" / store(shell).snapshots(USER)[0].name
+    path.chmod(0o600)
+    path.write_bytes(b"{}")
+
+    assert "lab/user: snapshots/" in shell.run("prune").stderr
+    done = shell.json("prune", "--apply")
+
+    assert (len(done["forgotten"]), done["freed"], live(shell, GROUP)) == (1, None, [2, 3, 4])
+    assert "nothing is forgotten until it is mended" in done["refused"][0]
+
+
+def test_what_cannot_be_erased_yet_stops_no_other_scope(shell: Shell) -> None:
+    """A pack of one scope lost its end, so what must go of it waits for a repair; that is told, exit code 4."""
+    (shell.folder / "strongroom.toml").write_text(f'[policy]\nkeep_daily = 3\nkeep_at_most = "50d"\n{SOURCE}')
+    first = ScopeKey("lab", "first")
+    chain = [keep(shell, first, ago, content=99) for ago in (63, 62, 61, 1)]
+    file = shell.folder / "archive" / pack_name(pack_of(store(shell), chain[0], "a.bin"))
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes()[:-40])
+
+    done = shell.run("forget", "--apply", "--confirm", "5")
+
+    assert done.returncode == 4, done
+    assert "damaged, so it cannot be told what others need of it" in done.stderr
+    assert (live(shell, first), live(shell)) == ([1, 2, 3, 4], [4, 5, 6])
+
+
 def test_tags_are_shown_and_wrong_ones_refused(shell: Shell) -> None:
     """By `show` and `snapshots --json`; a tag that is none stops a run before anything is started."""
     tagged = keep(shell, USER, 0, tags=("audit", "year-end"))
@@ -307,7 +337,7 @@ def test_each_refusal_comes_with_its_own_way_out(shell: Shell) -> None:
 
     assert (ahead.returncode, last.returncode) == (3, 3)
     assert "time runs backwards" in ahead.stderr
-    assert f"`strongroom reject {odd.id[:8]} --reason …`" in ahead.stderr
+    assert f"`strongroom accept {odd.id[:8]} --reason …`" in ahead.stderr
     assert "1 of 1 snapshots, the last copies" in last.stderr and "strongroom erase" in last.stderr
     assert "scrub" not in ahead.stderr + last.stderr
     assert live(shell, old) == [1]

@@ -57,20 +57,19 @@ def prune(
         whole = kept_whole(place, keys)
         made = plan_for(place.archive, keys, policies(place.settings), now=now)
         fuse = made.fuse(confirm)
-        space, done, freed = plan_free(place.archive, now=now), None, None
+        clock, sure = SystemClock().now, confirm == made.forgetting
+        space, done, freed = None, None, None
         if apply and not fuse:
-            clock = SystemClock().now
             done = carry_out(place.archive, place.catalog, made, clock=clock)
-            # Where a clock or a chain is in doubt, nothing may go that cannot be brought back.
-            freed = (
-                None
-                if made.refused
-                else free(place.archive, clock=clock, max_duration=at_most, sure=confirm == made.forgetting)
-            )
+        # Where a clock or a chain is in doubt, nothing may go that cannot be brought back.
+        if done and not made.refused:
+            freed = free(place.archive, clock=clock, max_duration=at_most, sure=sure)
+        elif not made.refused:
+            space = plan_free(place.archive, now=now)
     if json:
         going = [verdict_json(s, v) for s in made.scopes for v in (*s.forgets, *s.erases)]
         shape = {"going": going, **plan_json(made, fuse, done), "not_configured": whole}
-        print_json("prune", {**shape, "space": space_json(space), "freed": freed and freed_json(freed)})
+        print_json("prune", {**shape, "space": space and space_json(space), "freed": freed and freed_json(freed)})
         return _exit(made, fuse, freed, apply=apply)
     for scope in made.scopes:
         if scope.forgets or scope.erases:
@@ -79,7 +78,7 @@ def prune(
     print_done(made, fuse, done, apply=apply)
     _print_space(space, freed)
     if freed and freed.waits:
-        complain(f"nothing was freed: {freed.waits}", "back up; or, where the clock is right: --confirm 0")
+        complain(f"the rest is not freed: {freed.waits}", "back up; or, where the clock is right: --confirm 0")
     return _exit(made, fuse, freed, apply=apply)
 
 
@@ -109,13 +108,16 @@ def freed_json(freed: Freed) -> dict[str, Any]:
     }
 
 
-def _print_space(space: FreePlan, freed: Freed | None) -> None:
-    if freed is None:
+def _print_space(space: FreePlan | None, freed: Freed | None) -> None:
+    if space is not None:
         mostly = f"; {len(space.rewrites)} packs are mostly dead and would be rewritten" if space.rewrites else ""
         out.print(
             f"to be freed now: {number(space.now_bytes)} bytes in {len(space.now_packs)} packs; "
             f"later, after the grace time: {number(space.later_bytes)} bytes{mostly}"
         )
+    if freed is None:
+        if space is None:
+            say("no space is freed while a scope is refused")
         return
     rewritten = f"; {len(freed.rewritten)} mostly dead packs rewritten" if freed.rewritten else ""
     out.print(

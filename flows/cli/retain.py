@@ -282,6 +282,8 @@ def goes_on_text(scope: ScopePlan, verdict: Verdict) -> str:
     """The day on which one that is kept goes, in the policy's zone."""
     if not verdict.keep:
         return "now"
+    if verdict.must_go:
+        return "waits"
     night = scope.goes_on.get(verdict.candidate.id)
     return f"{night.astimezone(scope.policy.zone):%Y-%m-%d}" if night else "stays"
 

@@ -11,17 +11,32 @@ import pytest
 
 from storage import decisions
 from storage.archive import Archive
-from storage.backend import Memory
+from storage.backend import Backend, Memory
 from storage.errors import ObjectMissing, SnapshotUnknown
+from storage.index import pack_name
 from storage.lease import TTL
 from storage.planning import plan_scope
 from storage.policy import Policy
 from storage.prune import forget, free, plan_free, undelete
+from storage.repair import plan_repair, repair
 from storage.rewrite import plan_rewrite
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
 from storage.sweeping import GRACE
-from tests.doubles import LAB, NIGHT, OFFICE, START, copy, drop, new_archive, noise, read, write
+from tests.doubles import (
+    LAB,
+    NIGHT,
+    OFFICE,
+    START,
+    copy,
+    drop,
+    new_archive,
+    noise,
+    overwrite,
+    pack_of,
+    read,
+    write,
+)
 from tests.storage.acting import Beside, Runner, deaths, later
 
 NOW = START + 20 * NIGHT
@@ -258,15 +273,46 @@ def test_packs_that_a_backup_may_reuse_are_not_rewritten() -> None:
     assert plan_rewrite(archive, now=NOW) == []
 
 
-def test_a_budget_stops_it_and_the_next_one_goes_on() -> None:
-    """By time and by bytes; it says that there is more."""
-    base = history()
-    archive = Archive.open(copy(base))
-    assert free(archive, clock=at(NOW), budget_bytes=0).unfinished
+def test_the_time_that_is_up_stops_it_and_the_next_one_goes_on() -> None:
+    """It says that there is more."""
+    archive = Archive.open(history())
     assert free(archive, clock=at(NOW), max_duration=timedelta(0)).unfinished
     assert plan_rewrite(archive, now=NOW)
     assert not free(archive, clock=at(NOW)).unfinished
     assert plan_rewrite(archive, now=NOW) == []
+
+
+def test_a_pack_that_cannot_be_rewritten_is_no_work_left_undone() -> None:
+    """Something needed of it is rotten: the next prune could not go on with it either, and none is promised."""
+    memory = history()
+    archive = Archive.open(memory)
+    (pack,) = (one.pack for one in plan_rewrite(archive, now=NOW))
+    spoil(memory, pack)
+
+    done = free(archive, clock=at(NOW))
+
+    assert [one.pack for one in plan_rewrite(archive, now=NOW)] == [pack]
+    assert (done.rewritten, done.unfinished) == ((), False)
+
+
+def test_what_stays_as_evidence_is_not_told_as_going_later() -> None:
+    """The damaged pack beside the one that replaced it, as long as a snapshot names it."""
+    archive = new_archive()
+    chain = [write(archive, {"a": noise(3000, n)}, night=n) for n in range(2)]
+    twin = Archive.open(copy(archive.backend))
+    pack = pack_of(archive, chain[0], "a")
+    spoil(archive.backend, pack)
+    plan = plan_repair(archive, scrub(archive).findings, copy=twin)
+    repair(archive, plan, copy=twin, clock=at(NOW), record_id="20260330-000000-0000aaaa")
+
+    assert free(archive, clock=at(START + 9 * NIGHT)).later_bytes == 0
+    assert archive.backend.size(pack_name(pack))
+
+
+def spoil(backend: Backend, pack: str) -> None:
+    """One bit of what it holds, not of its index."""
+    data = backend.get(pack_name(pack))
+    overwrite(backend, pack_name(pack), data[:100] + bytes([data[100] ^ 1]) + data[101:])
 
 
 def test_who_forgets_waits_for_who_frees() -> None:

@@ -59,7 +59,7 @@ def test_one_scope_dated_far_ahead_stops_itself_and_no_other() -> None:
     assert plan_scope(archive, LAB, Policy(keep_last=1), now=now).refused == ""
     refused = plan_scope(archive, OFFICE, Policy(keep_last=1), now=now)
     assert "time runs backwards" in refused.refused
-    assert f"`strongroom reject {archive.snapshots(OFFICE)[0].id[:8]} --reason …`" in refused.hint
+    assert f"`strongroom accept {archive.snapshots(OFFICE)[0].id[:8]} --reason …`" in refused.hint
 
 
 def test_a_clock_that_went_back_stops_all() -> None:
@@ -160,8 +160,23 @@ def test_wrong_dates_of_scopes_that_are_gone_block_nobody(contradicts: str) -> N
     assert "time runs backwards" in plan_scope(archive, LAB, Policy(keep_last=5), now=START).refused
 
 
-def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_rejects_them() -> None:
-    """The hint names the snapshot; what is done about each of them lets the others go on."""
+def test_a_clock_that_went_back_is_believed_by_no_scope_where_a_system_told_its_time() -> None:
+    """A scope that began at that clock: what it forgot would be freed as soon as the clock is right."""
+    archive = new_archive()
+    backup(archive, START, START)
+    back = START - 400 * NIGHT
+    for night in range(5):
+        backup(archive, back + night * NIGHT, None, key=OFFICE)
+
+    refused = plan_scope(archive, OFFICE, Policy(keep_last=2), now=back + 5 * NIGHT)
+
+    assert "time runs backwards" in refused.refused
+    assert plan_scope(archive, OFFICE, Policy(keep_last=2), now=START + NIGHT).refused == ""
+
+
+@pytest.mark.parametrize("said", ["accept", "reject"])
+def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_decides(said: Kind) -> None:
+    """The hint names the snapshot; what is said of each of them lets the others go on."""
     archive = new_archive()
     for night in range(3):
         write(archive, {"a": b"%d" % night}, night=night)
@@ -172,8 +187,8 @@ def test_dates_ahead_that_nothing_contradicts_stop_all_until_a_person_rejects_th
     for _ in range(2):
         refused = plan_scope(archive, LAB, Policy(keep_last=1), now=now)
         if refused.refused:
-            odd = archive.find(refused.hint.partition("strongroom reject ")[2][:8])
-            archive.decide(Decision("reject", odd.key, odd.number, odd.id, now, "ada", "a dead battery"))
+            odd = archive.find(refused.hint.partition("strongroom accept ")[2][:8])
+            archive.decide(Decision(said, odd.key, odd.number, odd.id, now, "ada", "a dead battery"))
 
     assert plan_scope(archive, LAB, Policy(keep_last=1), now=now).refused == ""
 

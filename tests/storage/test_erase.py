@@ -23,7 +23,7 @@ from storage.objects import Oid
 from storage.prune import free, undelete
 from storage.scrub import scrub
 from storage.snapshot import ScopeKey, Snapshot, manifest_name, tombstone_name
-from storage.sweeping import GRACE, sweep
+from storage.sweeping import GRACE, packs_present, sweep
 from tests.doubles import (
     LAB,
     NIGHT,
@@ -112,6 +112,19 @@ def test_what_only_it_held_is_gone_at_once_and_the_rest_is_whole() -> None:
     assert list(memory.list("snapshots/lab/group%201234/00000002")) == [tomb.name]
     with pytest.raises(SnapshotUnknown, match="erased"):
         undelete(archive, second.id, by="ada", reason="", clock=tick())
+
+
+def test_the_bytes_that_are_told_are_those_that_the_packs_lost() -> None:
+    """What others need of such a pack lies in another one now, and is not won."""
+    memory = Memory()
+    archive = new_archive(memory)
+    big = noise(100_000, 5)
+    gone = write(archive, {"big": big, "secret": SECRET})
+    write(archive, {"big": big}, night=1)
+    before = sum(packs_present(archive).values())
+    done = erase(archive, plan_erase(archive, snapshots=[gone], now=NOW), reason="law", by="ada", clock=tick())
+
+    assert done.bytes_freed == before - sum(packs_present(archive).values())
 
 
 def test_a_plan_says_what_stays_and_changes_nothing() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import count
 
 import pytest
 
@@ -10,7 +12,7 @@ from storage import upkeep_records
 from storage.archive import Archive
 from storage.index import pack_name
 from storage.planning import plan_scope
-from storage.policy import Policy
+from storage.policy import Policy, Span
 from storage.scrub import Choice, everything, scrub
 from storage.snapshot import Snapshot, record_name
 from storage.upkeep_records import ScrubRecord
@@ -124,3 +126,38 @@ def test_a_pack_that_was_cut_is_seen_without_any_scrub(left: int) -> None:
         overwrite(archive.backend, name, archive.backend.get(name)[:left])
 
     assert going(archive) == [2, 1]
+
+
+def test_what_is_damaged_goes_no_sooner_than_if_it_were_whole() -> None:
+    """It may yet be mended from a copy, and one rotten byte is not all of it. It is told when it goes, too."""
+    archive = new_archive()
+    chain = nights(archive, 8)
+    rot(archive, chain[1])
+    whole = plan_scope(archive, LAB, Policy(keep_last=7), _nightly, now=NOW)
+    scrubbed(archive, START + 9 * NIGHT)
+
+    made = plan_scope(archive, LAB, Policy(keep_last=7), _nightly, now=NOW)
+    (told,) = (verdict for verdict in made.verdicts if verdict.candidate.number == 2)
+
+    assert not made.forgets
+    assert told.keep
+    assert "damaged" in told.reasons[0]
+    assert made.goes_on[chain[1].id] == whole.goes_on[chain[1].id] is not None
+    assert 2 in [v.candidate.number for v in plan_scope(archive, LAB, Policy(keep_last=5), now=NOW).forgets]
+
+
+def test_of_what_must_go_the_last_two_wait_damaged_or_not() -> None:
+    """A record may be older than a repair: only a person takes what may be one of the last two copies."""
+    archive = new_archive()
+    chain = nights(archive, 4)
+    rot(archive, chain[3])
+    scrubbed(archive, START + 9 * NIGHT)
+
+    made = plan_scope(archive, LAB, Policy(keep_at_most=Span.parse("10d")), now=START + 20 * NIGHT)
+
+    assert [verdict.candidate.number for verdict in made.waiting] == [4, 3, 2]
+    assert [verdict.candidate.number for verdict in made.erases] == [1]
+
+
+def _nightly() -> Iterator[datetime]:
+    return (NOW + NIGHT * night - timedelta(hours=1) for night in count(1))

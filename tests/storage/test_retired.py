@@ -12,6 +12,7 @@ from storage.errors import ObjectCorrupt, ObjectMissing
 from storage.index import Index, pack_name
 from storage.losses import needed
 from storage.packs import Kind, PackBuilder
+from storage.prune import undelete
 from storage.reader import Reader
 from storage.repair import plan_repair, repair
 from storage.replaced import RETIRED, Old, Replaced, current, followed, to_protect, to_read
@@ -242,3 +243,21 @@ def test_a_damaged_object_is_read_from_another_pack_that_has_it() -> None:
         assert read(archive, found).items() >= {"a": SMALL, "b": DEAD}.items()
     with pytest.raises(ObjectCorrupt):
         read(archive, first)
+
+
+def test_what_a_rotten_note_hides_is_not_told_as_freed() -> None:
+    """Who brings it back is told of the note, which a repair writes anew; then it comes back."""
+    archive, pack, live, _ = mostly_dead()
+    retire(archive, pack, live)
+    write(archive, {"later": b"1"}, night=2)
+    sweep(archive, now=AT + RETIRED)
+    now = AT + RETIRED + NIGHT
+    drop(archive, live[0], now=now)
+    name = replaced.note_name(pack, 1)
+    whole = archive.backend.get(name)
+    overwrite(archive.backend, name, b"rot")
+    with pytest.raises(ObjectCorrupt, match=name):
+        undelete(Archive.open(archive.backend), live[0].id, by="ada", reason="x", clock=lambda: now)
+    overwrite(archive.backend, name, whole)
+
+    assert undelete(archive, live[0].id, by="ada", reason="x", clock=lambda: now).id == live[0].id

@@ -97,6 +97,37 @@ def beside() -> tuple[Memory, Snapshot, str]:
     return memory, runner.found, second
 
 
+class BeforeDeleting(Beside):
+    """A backend beside which something is done once, just before the first pack is deleted."""
+
+    def __init__(self, inner: Memory, effect: Callable[[], object]) -> None:
+        super().__init__(inner, lambda _: None)
+        self._effects = [effect]
+
+    def delete(self, name: str) -> None:
+        if name.startswith("packs/") and self._effects:
+            self._effects.pop()()
+        super().delete(name)
+
+
+@pytest.mark.parametrize("days", [-3, 0, 3])
+def test_a_writer_sees_what_is_erased_beside_it_whatever_its_clock_says(days: int) -> None:
+    """Two hosts whose clocks are days apart: what counts reads whole, since the backup runs again."""
+    memory = Memory()
+    archive = new_archive(memory)
+    write(archive, {"z": SHARED}, key=OFFICE)
+    target = write(archive, {"k": noise(500, 9), "secret": SECRET}, night=1)
+    runner = Runner(memory, OFFICE, {"z": SHARED, "s": SECRET}, NOW + days * NIGHT)
+    for _ in range(3):
+        runner.step()
+    archive.backend = BeforeDeleting(memory, runner.finish)
+    go(archive, target, now=NOW)
+
+    archive = Archive.open(memory)
+    assert runner.again == 1
+    assert [read(archive, found) for found in archive.snapshots(OFFICE)][-1] == {"z": SHARED, "s": SECRET}
+
+
 @pytest.mark.parametrize("days", [1, 10])
 @pytest.mark.parametrize("spoil", ["rot", "missing"])
 def test_a_note_that_is_rotten_or_missing_takes_no_snapshot_away(spoil: str, days: int) -> None:
