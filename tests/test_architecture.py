@@ -26,6 +26,7 @@ OWNERS = {
     "sqlalchemy": {"storage.catalog"},
     "zstandard": {"storage.packs", "storage.steps", "storage.standalone"},
     "pyfastcdc": {"storage.recipes"},
+    "cryptography": {"storage.cipher", "storage.keys"},
     "pydantic": {"flows.config", "flows.policytable"},
     "typer": {"flows.cli"},
     "rich": {"flows.cli"},
@@ -69,6 +70,7 @@ PURE = (
     "storage.zipplan",
     "storage.verify",
     "storage.patterns",
+    "storage.keytext",
     "storage.difference",
 )
 ACTS = {"os", "time", "subprocess", "socket", "pathlib", "shutil", "threading", "tempfile", "logging"}
