@@ -60,6 +60,7 @@ class ArchiveTable(_Table):
     """`[archive]`"""
 
     url: str = Field(default="archive", min_length=1)  # a folder, relative to the configuration's
+    key: SecretRef | None = None  # opens an encrypted archive: a holder's key or passphrase; none: it is plain
 
 
 class StateTable(_Table):

@@ -11,14 +11,16 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from flows import config
+from flows import archivekey, config
 from flows.clock import SystemClock
 from flows.config import Settings
 from flows.credentials import connection
 from flows.errors import ConfigError
 from flows.lifecycle import Engine
 from flows.plan import Places, Plan
+from storage import mark
 from storage.archive import Archive, Damaged, open_url
+from storage.backend import Backend
 from storage.catalog import Catalog
 from storage.errors import ArchiveMissing, CatalogUnusable
 from storage.rebuild import Rebuilt, rebuild
@@ -29,14 +31,20 @@ ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
 
 
 def open_archive(settings: Settings) -> Archive:
-    """The configured archive. Raises ArchiveMissing, BackendFailed, FormatUnknown."""
-    return Archive.open(open_url(settings.file.archive.url, base=settings.folder))
+    """The configured archive. Raises ConfigError, ArchiveMissing, BackendFailed, FormatUnknown, and KeyMissing,
+    KeyWrong, NotEncrypted where key and archive are not for each other."""
+    return Archive.open(backend_of(settings), archivekey.configured(settings))
+
+
+def backend_of(settings: Settings) -> Backend:
+    """Where the configured archive lies."""
+    return open_url(settings.file.archive.url, base=settings.folder)
 
 
 def refuse_second_archive(settings: Settings) -> None:
     """Raises ConfigError where the archive is gone but a catalog knows of one: its disk may not be mounted."""
     try:
-        open_archive(settings)
+        mark.read(backend_of(settings))
     except ArchiveMissing:
         if not settings.catalog_path.exists():
             return

@@ -69,12 +69,12 @@ class Archive:
         sees the files can read, is the first who can open it; without one everything in it is plain. Raises
         ValueError for a passphrase that is too short; else as `open`.
         """
-        made = Mark(str(uuid.uuid4()), PlainSha256.name, secret is not None)
+        made = Mark(str(uuid.uuid4()), PlainSha256.name, secret is not None, now)
         first = None
         if secret is not None and backend.size(MARK) is None:
             first = keys.wrap(keys.new_keys(), secret, archive_id=made.id, name=holder, now=now)
             backend.put_new(first.file, [keys.encode(first)])  # before the mark: no archive without a key
-        if not backend.put_new(MARK, [mark.encode(made, now=now)]) and first is not None:
+        if not backend.put_new(MARK, [mark.encode(made)]) and first is not None:
             backend.delete(first.file)  # somebody else made one at the same moment
         archive = cls.open(backend, secret)
         describe(archive.backend)
@@ -93,6 +93,11 @@ class Archive:
         elif secret is not None:
             raise NotEncrypted(f"{backend.url}: a key was given, and archive {found.id[:8]} is not encrypted")
         return cls(backend, found.id, scheme(found.objects))
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether whoever stores it sees ciphertexts only."""
+        return isinstance(self.backend, Encrypted)
 
     def scopes(self) -> list[ScopeKey]:
         """Every scope that has or had a snapshot, told from the names of its chain's files alone."""

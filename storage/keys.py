@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from storage import canonical
 from storage.backend import Backend
-from storage.cipher import KEY_SIZE, Key
+from storage.cipher import KEY_SIZE, TAG_SIZE, Key
 from storage.errors import FormatUnknown, KeyMissing, KeyWrong, ObjectCorrupt, ObjectMissing, StorageError
 from storage.keytext import NotAKey, holder_secret, paper_keys
 from storage.snapshot import from_text, to_text
@@ -54,6 +54,11 @@ class Holder:
     def how(self) -> str:
         """What the holder has."""
         return "passphrase" if self.kdf["name"] == _ARGON2["name"] else "key file"
+
+    @property
+    def count(self) -> int:
+        """How many of the archive's keys: those from before a rotation, or all."""
+        return (len(self.wrapped) - _NONCE - TAG_SIZE) // KEY_SIZE
 
     @property
     def file(self) -> str:

@@ -58,7 +58,7 @@ def paper_compact(paper: str) -> str:
 
 
 def paper_keys(text: str) -> tuple[str, tuple[Key, ...]] | None:
-    """Archive id and keys of a paper copy; None for a text that does not begin like one. Raises NotAKey."""
+    """Archive id and keys of a paper copy; None for a text without its first word. Raises NotAKey."""
     body = _body(text, PAPER)
     if body is None:
         return None
@@ -93,11 +93,10 @@ def _grouped(line: str) -> str:
 
 
 def _body(text: str, first: str) -> list[str] | None:
-    """The lines of a key without spaces, numbers and dashes."""
-    words = text.strip().upper()
-    if not words.startswith(first):
+    """The lines of a key without spaces, numbers and dashes; what stands before is none of it."""
+    _, found, rest = text.strip().upper().partition(first)
+    if not found:
         return None
-    rest = words.removeprefix(first)
     lines = [line.partition(":")[2] or line for line in rest.splitlines()]
     parts = rest.split("-") if len(lines) == 1 else lines
     clean = ("".join(part.split()).translate(_ALIKE) for part in parts)

@@ -11,7 +11,7 @@ from datetime import datetime
 from storage import canonical
 from storage.backend import Backend
 from storage.errors import ArchiveMissing, FormatUnknown, ObjectCorrupt, ObjectMissing
-from storage.snapshot import to_text
+from storage.snapshot import from_text, to_text
 
 MARK = "strongroom.json"
 PLAIN, ENCRYPTED = 1, 2  # formats
@@ -25,15 +25,16 @@ class Mark:
     id: str  # a UUID
     objects: str  # the scheme that names objects
     encrypted: bool
+    created_at: datetime
 
 
-def encode(mark: Mark, *, now: datetime) -> bytes:
-    """Canonical bytes of the mark of an archive that is made now (FORMAT.md section 2)."""
+def encode(mark: Mark) -> bytes:
+    """Canonical bytes of a mark (FORMAT.md section 2)."""
     value = {
         "format": ENCRYPTED if mark.encrypted else PLAIN,
         "kind": "archive",
         "id": mark.id,
-        "created_at": to_text(now),
+        "created_at": to_text(mark.created_at),
         "objects": mark.objects,
     }
     return canonical.seal({**value, "encryption": SCHEME} if mark.encrypted else value)
@@ -44,10 +45,15 @@ def read(backend: Backend) -> Mark:
     try:
         value = canonical.unseal(backend.get(MARK))
         form, kind, encryption = value["format"], value["kind"], value.get("encryption")
-        found = Mark(canonical.text(value["id"]), canonical.text(value["objects"]), form == ENCRYPTED)
+        found = Mark(
+            canonical.text(value["id"]),
+            canonical.text(value["objects"]),
+            form == ENCRYPTED,
+            from_text(value["created_at"]),
+        )
     except ObjectMissing as exc:
         raise ArchiveMissing(f"{backend.url}: no archive here ({MARK} is missing)") from exc
-    except (KeyError, ValueError) as exc:
+    except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{MARK}: cannot be read: {exc!r}") from exc
     if (kind, form, encryption) not in (("archive", PLAIN, None), ("archive", ENCRYPTED, SCHEME)):
         raise FormatUnknown(

@@ -31,6 +31,7 @@ OWNERS = {
     "typer": {"flows.cli"},
     "rich": {"flows.cli"},
     "tenacity": {"flows.sources.client"},
+    "segno": {"flows.cli.key"},
     "psutil": {"storage.holder", "flows.server_at_hand", "flows.health"},
     "cronsim": {"flows.config", "flows.schedule"},
     "matplotlib": {"flows.cli.calendar"},
