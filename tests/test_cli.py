@@ -80,7 +80,9 @@ def test_quick_verbs_do_not_import_prefect(shell: Shell, arguments: tuple[str, .
 def test_init_writes_once_and_keeps_what_is_there(shell: Shell) -> None:
     """A second `init` changes neither the configuration nor the archive."""
     assert shell.run("init", "--yes").returncode == 0
-    (shell.folder / "strongroom.toml").write_text('[archive]\nurl = "archive"\n# mine\n')
+    (shell.folder / "strongroom.toml").write_text(
+        '[archive]\nurl = "archive"\nkey = { file = "strongroom.key" }\n# mine\n'
+    )
     mark = (shell.folder / "archive" / "strongroom.json").read_bytes()
 
     assert shell.run("init", "--yes").returncode == 0
