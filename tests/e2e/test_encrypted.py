@@ -26,7 +26,7 @@ def test_a_night_by_the_configured_key(home: Home, api: httpx.Client, prefect_st
     for verb in (("scrub", "--all"), ("drill",), ("restore", "latest", "--to", "back"), ("catalog", "check")):
         assert home.run(*verb).returncode == 0, verb
     (given,) = [path for path in (home.folder / "back").iterdir() if path.suffix == ".zip"]
-    words = [b"lab", given.name.encode(), b"RSpace", b"verified"]
+    words = [given.name.encode(), b"RSpace", b"verified"]
     for path in (home.folder / "archive").rglob("*"):
         if path.is_file() and path.parent.name not in ("about", "keys"):
             stored = path.read_bytes() + path.relative_to(home.folder / "archive").as_posix().encode()
