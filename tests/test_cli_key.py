@@ -77,7 +77,7 @@ def test_no_key_and_a_wrong_key_have_codes_of_their_own(desk: Desk) -> None:
     """15 and 16, each with its hint; whoever has the right one needs no configuration."""
     key = (desk.folder / "strongroom.key").read_text()
     listed = ("snapshots", "--archive", "archive")
-    cases = (
+    cases: tuple[tuple[dict[str, str], int, str], ...] = (
         ({}, 15, "STRONGROOM_KEY"),
         ({"STRONGROOM_KEY": PHRASE}, 16, "paper copy"),
         ({"STRONGROOM_KEY": key[:-9]}, 16, "line 3"),
