@@ -19,8 +19,8 @@ from flows.errors import ConfigError
 from flows.lifecycle import Engine
 from flows.plan import Places, Plan
 from storage import mark
-from storage.archive import Archive, Damaged, open_url
-from storage.backend import Backend
+from storage.archive import Archive, Damaged
+from storage.backend import Backend, open_url
 from storage.catalog import Catalog
 from storage.errors import ArchiveMissing, CatalogUnusable
 from storage.rebuild import Rebuilt, rebuild

@@ -12,11 +12,10 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, pairwise
-from pathlib import Path
 
 from storage import decisions, keys, mark, replaced, snapshot, tombstone
 from storage.about import describe
-from storage.backend import Backend, LocalDisk
+from storage.backend import Backend
 from storage.decisions import Decision
 from storage.encrypted import Encrypted
 from storage.errors import (
@@ -25,7 +24,6 @@ from storage.errors import (
     ObjectCorrupt,
     ObjectMissing,
     SnapshotUnknown,
-    StorageError,
 )
 from storage.footers import Footers
 from storage.index import Index
@@ -385,17 +383,3 @@ def _erased(links: Iterable[Link]) -> set[tuple[ScopeKey, int]]:
 
 def _by_number(links: Iterable[Link]) -> list[Link]:
     return sorted(links, key=lambda link: link.number)
-
-
-def open_url(url: str, *, base: Path | None = None) -> Backend:
-    """The backend that `[archive] url` or `--archive` names. Raises StorageError for a kind not built.
-
-    A plain path is a folder, relative to `base` (the configuration's folder) or to the working directory.
-    """
-    if "://" in url and not url.startswith("file://"):
-        raise StorageError(
-            f"archive url {url.partition('://')[0]}://…: this version keeps archives in folders",
-            hint='give a path, for example url = "archive"',
-        )
-    path = Path(url.removeprefix("file://")).expanduser()
-    return LocalDisk(path if path.is_absolute() else (base or Path.cwd()) / path)

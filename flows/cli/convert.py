@@ -39,7 +39,7 @@ def convert(
     """
     from flows.clock import SystemClock
     from flows.making import HOLDER
-    from storage.archive import open_url
+    from storage.backend import open_url
     from storage.convert import convert as copy_encrypted
 
     source = the_archive(archive, config)

@@ -37,8 +37,8 @@ from flows.errors import Exit
 from flows.proof import Reread, Sheet, facts, follow
 from flows.proofpage import MAX_PROBLEMS, page
 from storage import decisions
-from storage.archive import Archive, Damaged, open_url
-from storage.backend import Backend
+from storage.archive import Archive, Damaged
+from storage.backend import Backend, open_url
 from storage.contents import kept_as
 from storage.decisions import Decision
 from storage.errors import KeyMissing, StorageError

@@ -13,7 +13,8 @@ from flows.cli.look import place_and_key
 from flows.cli.views import hit_json
 from flows.clock import new_id
 from flows.errors import ConfigError, Exit
-from storage.archive import Archive, open_url
+from storage.archive import Archive
+from storage.backend import open_url
 from storage.losses import Hit
 from storage.repair import Mend, Plan
 from storage.snapshot import ScopeKey, parse_name

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from storage import canonical, snapshot
-from storage.archive import Archive, Damaged, open_url
-from storage.backend import LocalDisk, Memory
+from storage.archive import Archive, Damaged
+from storage.backend import LocalDisk, Memory, open_url
 from storage.errors import (
     ArchiveMissing,
     FormatUnknown,
