@@ -67,6 +67,7 @@ class StateTable(_Table):
     """`[state]`"""
 
     folder: str = Field(default="state", min_length=1)  # catalog, spool, Prefect's own files; a local disk
+    record_names: bool = True  # false: the catalog holds no names of files and records; the archive has them
 
 
 class UpkeepTable(_Table):
