@@ -21,7 +21,7 @@ TEMPLATE = """\
 
 [archive]
 url = "archive"                      # a folder beside this file, or an absolute path
-{key}
+key = { file = "strongroom.key" }    # opens it; or { env = "…" } { command = "…" } { prefect_secret = "…" }
 
 [state]
 folder = "state"                     # catalog, spool, Prefect's files: a local disk, one host
@@ -62,8 +62,7 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 # [[source.scope]]
 # kind = "all"                                # or type, cabinet, tag (with id = …), search, ids
 """
-KEY = """\
-key = { file = "strongroom.key" }    # opens it; or { env = "…" } { command = "…" } { prefect_secret = "…" }"""
+KEY = TEMPLATE.splitlines()[4]
 PLAIN = """\
 # not encrypted: whoever can read its files can read what is in them; `strongroom archive convert` encrypts it"""
 
@@ -105,7 +104,7 @@ def init(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
-            stream.write(TEMPLATE.replace("{key}", PLAIN if no_encryption else KEY))
+            stream.write(TEMPLATE.replace(KEY, PLAIN) if no_encryption else TEMPLATE)
         wrote = True
     except FileExistsError:
         wrote = False
