@@ -60,12 +60,14 @@ class ArchiveTable(_Table):
     """`[archive]`"""
 
     url: str = Field(default="archive", min_length=1)  # a folder, relative to the configuration's
+    key: SecretRef | None = None  # opens an encrypted archive: a holder's key or passphrase; none: it is plain
 
 
 class StateTable(_Table):
     """`[state]`"""
 
     folder: str = Field(default="state", min_length=1)  # catalog, spool, Prefect's own files; a local disk
+    record_names: bool = True  # false: the catalog holds no names of files and records; the archive has them
 
 
 class UpkeepTable(_Table):

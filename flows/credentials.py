@@ -45,11 +45,12 @@ def connection(settings: Settings, source: SourceTable) -> Connection:
     )
 
 
-def _resolve(ref: SecretRef, where: str, folder: Path) -> str:
+def resolve(ref: SecretRef, where: str, folder: Path) -> tuple[str, str]:
+    """What lies there, and words for the place. Raises ConfigError that names `where`, never the value."""
     if ref.env is not None:
         value, origin = os.environ.get(ref.env, ""), f"environment variable {ref.env}"
     elif ref.file is not None:
-        value, origin = _from_file(folder / Path(ref.file).expanduser(), where), f"file {ref.file}"
+        value, origin = text_of(folder / Path(ref.file).expanduser(), where), f"file {ref.file}"
     elif ref.command is not None:
         value, origin = _from_command(ref.command, where, folder), "command"
     else:
@@ -60,6 +61,11 @@ def _resolve(ref: SecretRef, where: str, folder: Path) -> str:
             value, origin = prefect_secret(ref.prefect_secret or ""), f"Prefect secret {ref.prefect_secret}"
         except PrefectTrouble as exc:
             raise ConfigError(f"{where}: {exc}", hint=exc.hint) from exc
+    return value, origin
+
+
+def _resolve(ref: SecretRef, where: str, folder: Path) -> str:
+    value, origin = resolve(ref, where, folder)
     secret = value.splitlines()[0].strip() if value.strip() else ""
     if not secret:
         raise ConfigError(f"{where}: {origin} is empty or not set")
@@ -68,7 +74,8 @@ def _resolve(ref: SecretRef, where: str, folder: Path) -> str:
     return secret
 
 
-def _from_file(path: Path, where: str) -> str:
+def text_of(path: Path, where: str) -> str:
+    """What the file holds. Raises ConfigError."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:

@@ -42,6 +42,8 @@ class Exit(IntEnum):
     AUTHENTICATION = 12
     VENDOR = 13
     QUARANTINED = 14
+    KEY_MISSING = 15
+    KEY_WRONG = 16
     INTERRUPTED = 130
 
 
@@ -57,6 +59,8 @@ EXIT_MEANINGS = {
     Exit.AUTHENTICATION: "credential or permission refused",
     Exit.VENDOR: "the system did not deliver the export",
     Exit.QUARANTINED: "kept, but quarantined: a check failed, or it is unlike those before",
+    Exit.KEY_MISSING: "the archive is encrypted, and no key was given",
+    Exit.KEY_WRONG: "the key given does not open the archive",
     Exit.INTERRUPTED: "interrupted",
 }
 
@@ -190,7 +194,11 @@ def verdict(error: BaseException) -> tuple[Ended, Exit, str]:
             return Ended.FAILED, Exit.BUSY, error.hint
         case storage_errors.ObjectCorrupt() | storage_errors.ObjectMissing():
             return Ended.FAILED, Exit.VERIFICATION, error.hint
-        case storage_errors.SnapshotUnknown():
+        case storage_errors.KeyMissing():
+            return Ended.FAILED, Exit.KEY_MISSING, error.hint
+        case storage_errors.KeyWrong():
+            return Ended.FAILED, Exit.KEY_WRONG, error.hint
+        case storage_errors.SnapshotUnknown() | storage_errors.NotEncrypted():
             return Ended.FAILED, Exit.USAGE, error.hint
         case storage_errors.StorageError():
             return Ended.FAILED, Exit.UNEXPECTED, error.hint

@@ -17,8 +17,11 @@ from flows.export import Account, Scope
 from flows.sources.base import Source
 from flows.workbench import open_catalog
 from storage.archive import Archive, Damaged
+from storage.backend import Backend
 from storage.errors import BackendFailed, ObjectCorrupt
 from storage.halves import halves
+from storage.keyring import proven_on
+from storage.keys import holders as holders_of
 from storage.scrub import strays
 
 HOST_FACT = "host"
@@ -46,6 +49,29 @@ def archive(store: Archive) -> str:
         more = ", …" if len(found) > MAX_NAMED else ""
         said += f"; {many} of an archive: {', '.join(found[:MAX_NAMED])}{more}; move it out"
     return said
+
+
+def keys(store: Archive, backend: Backend) -> tuple[str, str]:
+    """Who can open the archive, and a warning where one loss would close it for ever; "" for none."""
+    if not store.encrypted:
+        return "not encrypted: whoever can read its files can read what is in them", ""
+    holders = holders_of(backend, store.id)
+    names = ", ".join(f"{one.name} ({one.how})" for one in holders)
+    most, proven = max((one.count for one in holders), default=0), proven_on(store)
+    if proven is None:
+        paper, warning = (
+            "no paper copy was ever proven",
+            "print one: `strongroom key export --paper`, then `key drill`",
+        )
+    elif proven[1] < most:
+        paper = f"the paper copy proven on {proven[0]:%Y-%m-%d} is from before a rotation"
+        warning = "print it anew: `strongroom key export --paper`, then `key drill`"
+    else:
+        paper, warning = f"the paper copy was proven on {proven[0]:%Y-%m-%d}", ""
+    whole = [one for one in holders if one.count == most]
+    if warning and len(whole) > 1:
+        warning = ""  # losing one of them loses nothing
+    return f"encrypted; {len(holders)} can open it: {names}; {paper}", warning
 
 
 def catalog(settings: Settings, store: Archive) -> str:

@@ -11,14 +11,16 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from flows import config
+from flows import archivekey, config
 from flows.clock import SystemClock
 from flows.config import Settings
 from flows.credentials import connection
 from flows.errors import ConfigError
 from flows.lifecycle import Engine
 from flows.plan import Places, Plan
-from storage.archive import Archive, Damaged, open_url
+from storage import mark
+from storage.archive import Archive, Damaged
+from storage.backend import Backend, open_url
 from storage.catalog import Catalog
 from storage.errors import ArchiveMissing, CatalogUnusable
 from storage.rebuild import Rebuilt, rebuild
@@ -26,17 +28,24 @@ from storage.snapshot import check_tags
 
 log = logging.getLogger(__name__)
 ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
+NAMES_FACT = "record_names"  # and of what it may hold: "no", or nothing
 
 
 def open_archive(settings: Settings) -> Archive:
-    """The configured archive. Raises ArchiveMissing, BackendFailed, FormatUnknown."""
-    return Archive.open(open_url(settings.file.archive.url, base=settings.folder))
+    """The configured archive. Raises ConfigError, ArchiveMissing, BackendFailed, FormatUnknown, and KeyMissing,
+    KeyWrong, NotEncrypted where key and archive are not for each other."""
+    return Archive.open(backend_of(settings), archivekey.configured(settings))
+
+
+def backend_of(settings: Settings) -> Backend:
+    """Where the configured archive lies."""
+    return open_url(settings.file.archive.url, base=settings.folder)
 
 
 def refuse_second_archive(settings: Settings) -> None:
     """Raises ConfigError where the archive is gone but a catalog knows of one: its disk may not be mounted."""
     try:
-        open_archive(settings)
+        mark.read(backend_of(settings))
     except ArchiveMissing:
         if not settings.catalog_path.exists():
             return
@@ -55,13 +64,15 @@ def open_catalog(settings: Settings, archive: Archive) -> Iterator[Catalog]:
 
     Raises ConfigError for a catalog of another archive: its jobs and holds would be about something else.
     """
-    with Catalog.open(settings.catalog_path) as catalog:
+    with Catalog.open(settings.catalog_path, names=settings.file.state.record_names) as catalog:
         if not _known_archive(settings, catalog, archive):
+            _note_names(settings, catalog)
             damaged: list[Damaged] = []
             catalog.reindex(archive, damaged=damaged)
             for bad in damaged:
                 log.warning("%s: %s; `strongroom scrub --all` says whom it hits", bad.name, bad.problem)
             catalog.note_fact(ARCHIVE_FACT, archive.id)
+        _same_names(settings, catalog)
         yield catalog
 
 
@@ -71,8 +82,9 @@ def catalog_as_it_is(settings: Settings, archive: Archive) -> Iterator[Catalog]:
     path = settings.catalog_path
     if not path.exists() or path.stat().st_size == 0:
         raise CatalogUnusable(f"{path}: no catalog is there, or it is empty")
-    with Catalog.open(path) as catalog:
+    with Catalog.open(path, names=settings.file.state.record_names) as catalog:
         _known_archive(settings, catalog, archive)
+        _same_names(settings, catalog)
         yield catalog
 
 
@@ -91,9 +103,10 @@ def rebuild_catalog(settings: Settings, archive: Archive, *, now: datetime, dama
         if path.exists():
             with Catalog.open(path) as catalog:
                 _known_archive(settings, catalog, archive)
-    rebuilt = rebuild(path, archive, now=now, damaged=damaged)
+    rebuilt = rebuild(path, archive, now=now, damaged=damaged, names=settings.file.state.record_names)
     with Catalog.open(path) as catalog:
         catalog.note_fact(ARCHIVE_FACT, archive.id)
+        _note_names(settings, catalog)
     return rebuilt
 
 
@@ -106,6 +119,20 @@ def _known_archive(settings: Settings, catalog: Catalog, archive: Archive) -> bo
             hint="name the right archive, or another [state] folder for this one",
         )
     return bool(known)
+
+
+def _note_names(settings: Settings, catalog: Catalog) -> None:
+    catalog.note_fact(NAMES_FACT, "" if settings.file.state.record_names else "no")
+
+
+def _same_names(settings: Settings, catalog: Catalog) -> None:
+    """Raises ConfigError for a catalog that holds names where none are wanted, or the reverse."""
+    if (catalog.fact(NAMES_FACT) == "no") == settings.file.state.record_names:
+        wanted = "with" if settings.file.state.record_names else "without"
+        raise ConfigError(
+            f"{settings.catalog_path}: was not made {wanted} names of records, as [state] record_names says",
+            hint="`strongroom catalog rebuild` makes it anew; the old file stays beside it until you delete it",
+        )
 
 
 @contextmanager

@@ -12,32 +12,30 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, pairwise
-from pathlib import Path
 
-from storage import canonical, decisions, replaced, snapshot, tombstone
+from storage import decisions, keys, mark, replaced, snapshot, tombstone
 from storage.about import describe
-from storage.backend import Backend, LocalDisk
+from storage.backend import Backend
 from storage.decisions import Decision
+from storage.encrypted import Encrypted
 from storage.errors import (
-    ArchiveMissing,
     FormatUnknown,
+    NotEncrypted,
     ObjectCorrupt,
     ObjectMissing,
     SnapshotUnknown,
-    StorageError,
 )
 from storage.footers import Footers
 from storage.index import Index
 from storage.latest import latest
 from storage.listing import Entry
+from storage.mark import MARK, Mark
 from storage.objects import PlainSha256, Scheme, scheme
 from storage.reader import Reader
 from storage.replaced import Replaced
 from storage.snapshot import Link, Manifest, ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
-FORMAT = 1
-FORMAT_NAME = "strongroom.json"
 _KINDS: tuple[snapshot.Kind, ...] = ("erased", "forgotten", "live")  # which file of a number stands above which
 MIN_PREFIX = 4  # characters of a shortened snapshot id
 ALWAYS = datetime.max.replace(tzinfo=UTC)  # as now: nothing is dated after it
@@ -62,33 +60,42 @@ class Archive:
         self._notes: dict[str, Replaced] = {}  # by name, as far as they were read
 
     @classmethod
-    def create(cls, backend: Backend, *, now: datetime) -> Archive:
-        """Make an archive, or open the one that is there. Retry: yes."""
-        mark = {
-            "format": FORMAT,
-            "kind": "archive",
-            "id": str(uuid.uuid4()),
-            "created_at": snapshot.to_text(now),
-            "objects": PlainSha256.name,
-        }
-        backend.put_new(FORMAT_NAME, [canonical.seal(mark)])
-        archive = cls.open(backend)
-        describe(backend)
+    def create(cls, backend: Backend, *, now: datetime, secret: str | None = None, holder: str = "") -> Archive:
+        """Make an archive, or open the one that is there. Retry: yes.
+
+        With a `secret`, a passphrase or a holder's key, it is encrypted, and `holder`, a name that everybody who
+        sees the files can read, is the first who can open it; without one everything in it is plain. Raises
+        ValueError for a passphrase that is too short; else as `open`.
+        """
+        made = Mark(str(uuid.uuid4()), PlainSha256.name, secret is not None, now)
+        first = None
+        if secret is not None and backend.size(MARK) is None:
+            first = keys.wrap(keys.new_keys(), secret, archive_id=made.id, name=holder, now=now)
+            backend.put_new(first.file, [keys.encode(first)])  # before the mark: no archive without a key
+        if not backend.put_new(MARK, [mark.encode(made)]) and first is not None:
+            backend.delete(first.file)  # somebody else made one at the same moment
+        archive = cls.open(backend, secret)
+        describe(archive.backend)
         return archive
 
     @classmethod
-    def open(cls, backend: Backend) -> Archive:
-        """Raises ArchiveMissing, FormatUnknown, ObjectCorrupt. Changes nothing."""
-        try:
-            mark = canonical.unseal(backend.get(FORMAT_NAME))
-            found = mark["format"], mark["kind"], canonical.text(mark["id"]), canonical.text(mark["objects"])
-        except ObjectMissing as exc:
-            raise ArchiveMissing(f"{backend.url}: no archive here ({FORMAT_NAME} is missing)") from exc
-        except (KeyError, ValueError) as exc:
-            raise ObjectCorrupt(f"{FORMAT_NAME}: cannot be read: {exc!r}") from exc
-        if found[:2] != (FORMAT, "archive"):
-            raise FormatUnknown(f"{backend.url}: archive format {found[0]!r}, this version reads {FORMAT}")
-        return cls(backend, found[2], scheme(found[3]))
+    def open(cls, backend: Backend, secret: str | None = None) -> Archive:
+        """Raises ArchiveMissing, FormatUnknown, ObjectCorrupt; KeyMissing, KeyWrong where it is encrypted.
+
+        Raises NotEncrypted where it is not and a `secret` is given: else whoever stores it could have new backups
+        put there in clear. Changes nothing.
+        """
+        found = mark.read(backend)
+        if found.encrypted:
+            backend = Encrypted(backend, found.id, keys.unlock(backend, found.id, secret))
+        elif secret is not None:
+            raise NotEncrypted(f"{backend.url}: a key was given, and archive {found.id[:8]} is not encrypted")
+        return cls(backend, found.id, scheme(found.objects))
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether whoever stores it sees ciphertexts only."""
+        return isinstance(self.backend, Encrypted)
 
     def scopes(self) -> list[ScopeKey]:
         """Every scope that has or had a snapshot, told from the names of its chain's files alone."""
@@ -376,17 +383,3 @@ def _erased(links: Iterable[Link]) -> set[tuple[ScopeKey, int]]:
 
 def _by_number(links: Iterable[Link]) -> list[Link]:
     return sorted(links, key=lambda link: link.number)
-
-
-def open_url(url: str, *, base: Path | None = None) -> Backend:
-    """The backend that `[archive] url` or `--archive` names. Raises StorageError for a kind not built.
-
-    A plain path is a folder, relative to `base` (the configuration's folder) or to the working directory.
-    """
-    if "://" in url and not url.startswith("file://"):
-        raise StorageError(
-            f"archive url {url.partition('://')[0]}://…: this version keeps archives in folders",
-            hint='give a path, for example url = "archive"',
-        )
-    path = Path(url.removeprefix("file://")).expanduser()
-    return LocalDisk(path if path.is_absolute() else (base or Path.cwd()) / path)

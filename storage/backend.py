@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from storage.errors import BackendFailed, ObjectMissing
+from storage.errors import BackendFailed, ObjectMissing, StorageError
 
 _NAME = re.compile(r"[A-Za-z0-9_%-][A-Za-z0-9._%-]*(/[A-Za-z0-9_%-][A-Za-z0-9._%-]*)*")
 _SCRATCH = "tmp"  # half-written files of LocalDisk; no name of ours begins with it
@@ -214,6 +214,20 @@ class LocalDisk:
             with contextlib.suppress(FileNotFoundError):
                 if now_s - left.stat().st_mtime > _SCRATCH_S:
                     left.unlink()
+
+
+def open_url(url: str, *, base: Path | None = None) -> Backend:
+    """The backend that `[archive] url` or `--archive` names. Raises StorageError for a kind not built.
+
+    A plain path is a folder, relative to `base` (the configuration's folder) or to the working directory.
+    """
+    if "://" in url and not url.startswith("file://"):
+        raise StorageError(
+            f"archive url {url.partition('://')[0]}://…: this version keeps archives in folders",
+            hint='give a path, for example url = "archive"',
+        )
+    path = Path(url.removeprefix("file://")).expanduser()
+    return LocalDisk(path if path.is_absolute() else (base or Path.cwd()) / path)
 
 
 def _check_prefix(prefix: str) -> str:

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, true
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, SQLModel, col, create_engine, select, text
 
@@ -60,17 +60,19 @@ class Beginning:
 class Catalog:
     """An opened catalog. Each method is one transaction, durable when it returns. Retry: yes."""
 
-    def __init__(self, engine: Engine, lock: int | None = None) -> None:
+    def __init__(self, engine: Engine, lock: int | None = None, *, names: bool = True) -> None:
+        self.names = names  # of files and records; without, they are asked of the archive
         self._engine = engine
         self._lock = lock  # the handle of the lock that we share
         self.jobs = Jobs(self._read, self._write)  # what is in flight
         self.readings = Readings(self._read, self._write)  # what scrubs and drills have read
 
     @classmethod
-    def open(cls, path: Path, *, locked: bool = False) -> Catalog:
+    def open(cls, path: Path, *, locked: bool = False, names: bool = True) -> Catalog:
         """Open, or make, the catalog at `path` (mode 0600). Raises CatalogUnusable, CatalogNewer.
 
         Waits, some seconds for 10,000 runs, while it is rebuilt. `locked`: the caller has its lock alone.
+        `names`: false to enter none of files and records from now on.
         """
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,7 +82,7 @@ class Catalog:
         engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_S}, hide_parameters=True)
         event.listen(engine, "connect", _prepare_connection)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        catalog = cls(engine, lock)
+        catalog = cls(engine, lock, names=names)
         try:
             _make_private(path)
             catalog._migrate(path)
@@ -195,11 +197,11 @@ class Catalog:
     def record_run(self, record: RunRecord) -> None:
         """Enter a finished run. Retry: yes, the same record changes nothing."""
         with self._write() as session:
-            enter_run(session, record)
+            enter_run(session, record, names=self.names)
 
     def record_snapshot(self, found: Snapshot, entries: Callable[[Snapshot], Iterable[Entry]]) -> None:
         """Enter a snapshot; its files, too, where they are at most MAX_FILES: only then is `entries` asked."""
-        files = entries(found) if has_file_rows(found) else ()
+        files = entries(found) if has_file_rows(found, names=self.names) else ()
         with self._write() as session:
             enter_snapshot(session, found, files)
 
@@ -220,7 +222,7 @@ class Catalog:
         cannot be read raises, unless `damaged` is given to take it.
         """
         entered = 0
-        lacking = finished.lacking(archive, self.known(), damaged)
+        lacking = finished.lacking(archive, self.known(), damaged, names=self.names)
         while batch := list(islice(lacking, BATCH)):
             with self._write() as session:
                 for enter in batch:
@@ -290,7 +292,8 @@ class Catalog:
         asked for their listings, a second for each 100,000 files. Raises ObjectCorrupt for a damaged one.
         """
         mine = select(SnapshotRow).where(SnapshotRow.source == source, SnapshotRow.forgotten_at == "")
-        large = mine.where(SnapshotRow.files > MAX_FILES, SnapshotRow.committed_at >= to_text(since))
+        rowless = SnapshotRow.files > MAX_FILES if self.names else true()
+        large = mine.where(rowless, SnapshotRow.committed_at >= to_text(since))
         with self._read() as session:
             query = select(File.path).join(SnapshotRow, col(SnapshotRow.id) == col(File.snapshot))
             if session.exec(query.where(SnapshotRow.source == source, File.path == path)).first() is not None:

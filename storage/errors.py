@@ -6,6 +6,9 @@ StorageError
 ├── SnapshotUnknown   no such snapshot, or an id prefix that fits several
 ├── ObjectMissing     bytes that a snapshot names are gone: take them from a second copy
 ├── ObjectCorrupt     bytes that are there are not those that were put: same
+├── KeyMissing        the archive is encrypted, and no key was given: say where it is
+├── KeyWrong          the key given does not open it: take another holder's, or the paper copy
+├── NotEncrypted      a key was given, and the archive is not encrypted: is it the right one?
 ├── BackendFailed     the place itself refuses (disk full, no permission): mend it, run again
 ├── CatalogUnusable   the catalog cannot be opened
 │   └── CatalogNewer  a newer version wrote it: upgrade
@@ -55,6 +58,24 @@ class ObjectCorrupt(StorageError):
     """Bytes in the archive are not those that were put there."""
 
     default_hint = "`strongroom repair` shows what can be mended, with `--from` a copy of the archive"
+
+
+class KeyMissing(StorageError):
+    """The archive is encrypted, and no key was given."""
+
+    default_hint = "name its place as [archive] key, or set STRONGROOM_KEY or STRONGROOM_KEY_FILE"
+
+
+class KeyWrong(StorageError):
+    """The key given does not open the archive."""
+
+    default_hint = "take another holder's key, or the paper copy; without one of them nobody can read this archive"
+
+
+class NotEncrypted(StorageError):
+    """A key was given, and the archive says that it is not encrypted. Nothing is written there in clear."""
+
+    default_hint = "is it the right archive? if it is to stay plain, take [archive] key out of strongroom.toml"
 
 
 class BackendFailed(StorageError):

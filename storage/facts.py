@@ -26,29 +26,29 @@ from storage.rows import (
 from storage.snapshot import Draft
 
 
-def facts(archive: Archive) -> Facts:
-    """Everything that the archive holds of runs, snapshots and decisions.
+def facts(archive: Archive, *, names: bool = True) -> Facts:
+    """Everything that the archive holds of runs, snapshots and decisions, as a catalog has it.
 
     Reads each manifest, record, decision and short listing once. What cannot be read is named, and raises nothing.
     Memory: some 3 kB a run, whatever it kept.
     """
     damaged: list[Damaged] = []
-    names = _Names()
+    heard = _Names()
     snapshots: dict[str, Row] = {}
     for found in archive.snapshots(damaged=damaged):
         try:
-            listed = file_rows(found, archive.entries(found)) if has_file_rows(found) else []
+            listed = file_rows(found, archive.entries(found)) if has_file_rows(found, names=names) else []
         except StorageError as exc:
             damaged.append(Damaged(found.name, str(exc)))
             continue
         row = snapshot_row(found)
         snapshots[found.id] = snapshot_facts(row, digest(listed))
-        names.tell_snapshot(row, found.manifest.draft)
+        heard.tell_snapshot(row, found.manifest.draft)
     for tomb in archive.tombstones(damaged=damaged):  # after the snapshots: one forgotten meanwhile is forgotten
         row = forgotten_row(tomb)
         snapshots[row["id"]] = snapshot_facts(row, "")
         if tomb.manifest:
-            names.tell_snapshot(row, tomb.manifest.draft)
+            heard.tell_snapshot(row, tomb.manifest.draft)
     runs: dict[str, Row] = {}
     for name, data in archive.records():
         try:
@@ -57,16 +57,16 @@ def facts(archive: Archive) -> Facts:
             damaged.append(Damaged(name, str(exc)))
             continue
         if record is not None:
-            row = run_row(record)
-            runs[record.id] = run_facts(row, digest(check_rows(record)))
-            names.tell_run(row)
+            row = run_row(record, names=names)
+            runs[record.id] = run_facts(row, digest(check_rows(record, names=names)))
+            heard.tell_run(row)
     decided = {
         decision_place(one.key.source, one.key.scope, one.number, one.n): decision_row(one)
         for one in archive.decisions(damaged=damaged)
         if not one.unreadable
     }
     unreadable = {_told_by(bad.name): bad.name for bad in damaged}
-    return Facts(names.sources(), names.scopes(), runs, snapshots, decided, unreadable=unreadable)
+    return Facts(heard.sources(), heard.scopes(), runs, snapshots, decided, unreadable=unreadable)
 
 
 def differences(catalog: Catalog, archive: Archive, *, now: datetime) -> list[Difference]:
@@ -74,8 +74,12 @@ def differences(catalog: Catalog, archive: Archive, *, now: datetime) -> list[Di
 
     Where there is one, both are read again, and what has settled in between is left out: runs may end meanwhile.
     """
-    found = compare(catalog.facts(now=now), facts(archive))
-    return [each for each in compare(catalog.facts(now=now), facts(archive)) if each in found] if found else []
+
+    def differing() -> list[Difference]:
+        return compare(catalog.facts(now=now), facts(archive, names=catalog.names))
+
+    found = differing()
+    return [each for each in differing() if each in found] if found else []
 
 
 def _told_by(name: str) -> str:

@@ -75,11 +75,11 @@ def known(session: Session) -> Known:
     )
 
 
-def enter_run(session: Session, record: RunRecord) -> None:
+def enter_run(session: Session, record: RunRecord, *, names: bool = True) -> None:
     """A finished run and its checks."""
-    row = run_row(record)
+    row = run_row(record, names=names)
     put(session, Run, [row])
-    put(session, CheckRow, check_rows(record))
+    put(session, CheckRow, check_rows(record, names=names))
     know_run(session, row)
 
 
@@ -115,7 +115,9 @@ def enter_decision(session: Session, decision: Decision) -> None:
     put(session, DecisionRow, [decision_row(decision)])
 
 
-def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> Iterator[Entering]:
+def lacking(
+    archive: Archive, known: Known, damaged: list[Damaged] | None, *, names: bool = True
+) -> Iterator[Entering]:
     """What the archive holds and a catalog does not, each read when it is asked for and ready to be entered.
 
     A file that cannot be read raises, unless `damaged` is given to take it.
@@ -124,7 +126,7 @@ def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> It
     live = [link for link in links if link.forgotten or (link.key, link.number) not in known.live]
     for found in archive.live(live, damaged=damaged):
         with _tolerant(found.name, damaged):
-            entries = archive.entries(found) if has_file_rows(found) else ()
+            entries = archive.entries(found) if has_file_rows(found, names=names) else ()
             yield partial(enter_snapshot, found=found, entries=entries)
     links = archive.links()
     gone = [
@@ -141,7 +143,7 @@ def lacking(archive: Archive, known: Known, damaged: list[Damaged] | None) -> It
             record = records.decode(data, name)
             upkeep = upkeep_records.decode(data, name) if record is None else None
             if record is not None:
-                yield partial(enter_run, record=record)
+                yield partial(enter_run, record=record, names=names)
             elif upkeep is not None:
                 yield partial(enter_reading, record=upkeep)
 

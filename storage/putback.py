@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from storage import canonical, decisions, snapshot, tombstone
-from storage.archive import FORMAT_NAME, Archive
+from storage.archive import Archive
 from storage.backend import Backend
+from storage.encrypted import Encrypted
 from storage.errors import ArchiveMissing, ObjectCorrupt, ObjectMissing, StorageError
 from storage.halves import Half, halves
 from storage.index import pack_name
+from storage.mark import MARK
 from storage.snapshot import Link, ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
@@ -50,20 +52,23 @@ def whole_pack(copy: Archive, pack: str) -> bytes | None:
     return data if hashlib.sha256(data).hexdigest() == pack else None
 
 
-def open_with_copy(backend: Backend, copy: Archive | None) -> tuple[Archive, PutBack | None]:
+def open_with_copy(
+    backend: Backend, copy: Archive | None, secret: str | None = None
+) -> tuple[Archive, PutBack | None]:
     """The archive, by the mark of its copy where its own is damaged or missing, and then that to be put back.
 
     Raises what `Archive.open` raises where no copy can help, and ObjectCorrupt for a copy of another archive.
     """
     try:
-        archive, mark = Archive.open(backend), None
+        archive, mark = Archive.open(backend, secret), None
     except (ArchiveMissing, ObjectCorrupt) as exc:
         if copy is None:
             raise
-        archive = Archive(backend, copy.id, copy.scheme)
+        there = copy.backend.like(backend) if isinstance(copy.backend, Encrypted) else backend
+        archive = Archive(there, copy.id, copy.scheme)
         if not any(found.manifest.archive_id == copy.id for found in archive.snapshots(damaged=[])):
             raise  # nothing here says that this is what the other is a copy of
-        mark = put_back(backend, FORMAT_NAME, str(exc), copy.backend.get(FORMAT_NAME))
+        mark = put_back(backend, MARK, str(exc), copy.backend.get(MARK))
     if copy is not None and copy.id != archive.id:
         raise ObjectCorrupt(
             f"{copy.backend.url}: archive {copy.id[:12]}, a copy of {archive.id[:12]} is needed",

@@ -48,7 +48,7 @@ class _Old:
     problems: list[str]
 
 
-def rebuild(path: Path, archive: Archive, *, now: datetime, damaged: list[Damaged]) -> Rebuilt:
+def rebuild(path: Path, archive: Archive, *, now: datetime, damaged: list[Damaged], names: bool = True) -> Rebuilt:
     """Make the catalog at `path` anew. What of the archive cannot be read is added to `damaged`.
 
     Raises Busy while a run is under way or anybody else has the catalog open, CatalogNewer, CatalogUnusable where
@@ -62,7 +62,7 @@ def rebuild(path: Path, archive: Archive, *, now: datetime, damaged: list[Damage
             _clear(path, fresh)
             try:
                 old = _read(path, now)
-                with Catalog.open(fresh, locked=True) as catalog:
+                with Catalog.open(fresh, locked=True, names=names) as catalog:
                     catalog.reindex(archive, damaged=damaged)
                     carried = catalog.jobs.carry(old.in_flight)
                     known = catalog.known()

@@ -23,8 +23,8 @@ MAX_FILES = 1000
 Row = dict[str, Any]
 
 
-def run_row(record: RunRecord) -> Row:
-    """A finished run."""
+def run_row(record: RunRecord, *, names: bool = True) -> Row:
+    """A finished run. `names`: false where nothing may be told that could name a record."""
     return {
         "id": record.id,
         "source": record.key.source,
@@ -40,16 +40,20 @@ def run_row(record: RunRecord) -> Row:
         "ended_at": to_text(record.ended_at),
         "ended": record.ended.value,
         "exit_code": record.exit_code,
-        "reason": record.reason,
+        "reason": record.reason if names else "",
         "hint": record.hint,
         "snapshot": record.snapshot,
         "bytes_fetched": record.bytes_fetched,
     }
 
 
-def check_rows(record: RunRecord) -> list[Row]:
+def check_rows(record: RunRecord, *, names: bool = True) -> list[Row]:
     """The answers of its verification."""
-    return [{"run": record.id, "place": place, **check_json(check)} for place, check in enumerate(record.checks)]
+    hidden = {} if names else dict.fromkeys(("file", "promised", "got", "reason"), "")
+    return [
+        {"run": record.id, "place": place, **check_json(check), **hidden}
+        for place, check in enumerate(record.checks)
+    ]
 
 
 def snapshot_row(found: Snapshot) -> Row:
@@ -116,9 +120,9 @@ def tells_names(row: Mapping[str, Any]) -> bool:
     return row["gone"] in ("", "forgotten")
 
 
-def has_file_rows(found: Snapshot) -> bool:
+def has_file_rows(found: Snapshot, *, names: bool = True) -> bool:
     """Whether the files of a snapshot get rows."""
-    return found.manifest.files <= MAX_FILES
+    return names and found.manifest.files <= MAX_FILES
 
 
 def file_rows(found: Snapshot, entries: Iterable[Entry]) -> list[Row]:

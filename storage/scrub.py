@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, pairwise
 
-from storage import canonical, decisions, evidence, lease, records, replaced, snapshot, upkeep_records
+from storage import canonical, decisions, evidence, keys, lease, records, replaced, snapshot, upkeep_records
 from storage.about import about_digest
-from storage.archive import FORMAT_NAME, Archive, Damaged
+from storage.archive import Archive, Damaged
 from storage.errors import ObjectMissing, StorageError
 from storage.halves import halves
 from storage.index import footer_of, pack_digest, pack_name
+from storage.mark import MARK
 from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 from storage.turns import Kept
@@ -244,12 +245,12 @@ def _foreign(archive: Archive, live: list[Snapshot]) -> Iterator[Finding]:
     others = [found for found in live if found.manifest.archive_id != archive.id]
     if others:
         problem = f"this archive is {archive.id[:12]}, snapshots name {others[0].manifest.archive_id[:12]}"
-        yield Finding(FORMAT_NAME, problem, tuple(found.id for found in others))
+        yield Finding(MARK, problem, tuple(found.id for found in others))
 
 
 def _bad_small_files(archive: Archive) -> Iterator[Finding]:
-    folders = ("records/", "unnamed/", lease.FOLDER)
-    for name in [FORMAT_NAME, *(name for folder in folders for name in archive.backend.list(folder))]:
+    folders = ("records/", "unnamed/", lease.FOLDER, keys.FOLDER)
+    for name in [MARK, *(name for folder in folders for name in archive.backend.list(folder))]:
         try:
             data = archive.backend.get(name)
             kind = canonical.unseal(data).get("kind")
@@ -257,6 +258,8 @@ def _bad_small_files(archive: Archive) -> Iterator[Finding]:
                 read_sighting(data, name)
             elif lease.is_lease(name):
                 lease.decode(data, name)
+            elif keys.is_holder(name):
+                keys.decode(data, name)
             elif name.startswith("records/") and kind in _RECORDLESS:
                 yield Finding(name, f"holds a file of kind {kind!r}")
             elif name.startswith("records/"):
@@ -274,7 +277,7 @@ def strays(archive: Archive) -> Iterator[str]:
     for name in archive.backend.list(""):
         folder = name.partition("/")[0]
         known = {
-            FORMAT_NAME: True,
+            MARK: True,
             "records": True,
             "packs": pack_digest(name) is not None,
             "snapshots": snapshot.parse_name(name) is not None,
@@ -284,6 +287,7 @@ def strays(archive: Archive) -> Iterator[str]:
             "decisions": decisions.parse_name(name) is not None,
             "about": about_digest(name) is not None,
             "leases": lease.is_lease(name),
+            "keys": keys.is_holder(name),
         }
         if not known.get(folder, False):
             yield name

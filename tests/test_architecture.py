@@ -26,10 +26,12 @@ OWNERS = {
     "sqlalchemy": {"storage.catalog"},
     "zstandard": {"storage.packs", "storage.steps", "storage.standalone"},
     "pyfastcdc": {"storage.recipes"},
+    "cryptography": {"storage.cipher", "storage.keys"},
     "pydantic": {"flows.config", "flows.policytable"},
     "typer": {"flows.cli"},
     "rich": {"flows.cli"},
     "tenacity": {"flows.sources.client"},
+    "segno": {"flows.cli.key"},
     "psutil": {"storage.holder", "flows.server_at_hand", "flows.health"},
     "cronsim": {"flows.config", "flows.schedule"},
     "matplotlib": {"flows.cli.calendar"},
@@ -69,6 +71,7 @@ PURE = (
     "storage.zipplan",
     "storage.verify",
     "storage.patterns",
+    "storage.keytext",
     "storage.difference",
 )
 ACTS = {"os", "time", "subprocess", "socket", "pathlib", "shutil", "threading", "tempfile", "logging"}

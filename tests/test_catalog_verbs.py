@@ -25,7 +25,7 @@ class Home:
         self.config = folder / "strongroom.toml"
         self.path = folder / "state" / "catalog.db"
         self._capsys = capsys
-        assert run(["init", "--yes", "--config", str(self.config)]) == 0
+        assert run(["init", "--yes", "--no-encryption", "--config", str(self.config)]) == 0
         with self.catalog() as catalog:
             history(self.archive, catalog)
             catalog.note_fact("archive", self.archive.id)

@@ -80,7 +80,9 @@ def test_quick_verbs_do_not_import_prefect(shell: Shell, arguments: tuple[str, .
 def test_init_writes_once_and_keeps_what_is_there(shell: Shell) -> None:
     """A second `init` changes neither the configuration nor the archive."""
     assert shell.run("init", "--yes").returncode == 0
-    (shell.folder / "strongroom.toml").write_text('[archive]\nurl = "archive"\n# mine\n')
+    (shell.folder / "strongroom.toml").write_text(
+        '[archive]\nurl = "archive"\nkey = { file = "strongroom.key" }\n# mine\n'
+    )
     mark = (shell.folder / "archive" / "strongroom.json").read_bytes()
 
     assert shell.run("init", "--yes").returncode == 0
@@ -104,6 +106,7 @@ def test_import_snapshots_show_and_restore_without_a_source(shell: Shell, export
     silent = [check for check in shown["checks"] if check["outcome"] == "not available"]
     assert {check["name"] for check in silent} >= {"size", "crc32"}
     (shell.folder / "strongroom.toml").unlink()
+    shell.environ["STRONGROOM_KEY_FILE"] = "strongroom.key"
     done = shell.run("restore", "latest", "--source", "old-lab", "--archive", "archive", "--to", "back")
     assert done.returncode == 0, done.stderr
     assert (shell.folder / "back" / "kept.zip").read_bytes() == export.read_bytes()
@@ -128,7 +131,7 @@ def test_an_import_of_something_else_is_quarantined_and_kept(shell: Shell, expor
 
 def test_scrub_names_what_is_damaged_and_whom_it_hits(shell: Shell, export: Path) -> None:
     """A flipped byte in a pack: exit code 4, the file, the snapshot; and restore refuses."""
-    shell.run("init", "--yes")
+    shell.run("init", "--yes", "--no-encryption")
     shell.run("import", str(export), "--source", "lab", "--scope", "selection:1,2")
     snapshot = shell.json("snapshots")["snapshots"][0]["id"]
     store = Archive.open(LocalDisk(shell.folder / "archive"))
@@ -177,8 +180,8 @@ def test_doctor_says_what_is_missing(shell: Shell) -> None:
     """A credential that is not set is named by its key, and the exit code tells."""
     shell.run("init", "--yes")
     (shell.folder / "strongroom.toml").write_text(
-        '[[source]]\nname = "lab"\nsystem = "rspace"\nurl = "http://127.0.0.1:9"\n'
-        'api_key = { env = "NO_SUCH_KEY" }\n'
+        '[archive]\nkey = { file = "strongroom.key" }\n[[source]]\nname = "lab"\nsystem = "rspace"\n'
+        'url = "http://127.0.0.1:9"\napi_key = { env = "NO_SUCH_KEY" }\n'
     )
 
     done = shell.run("doctor", "--json")

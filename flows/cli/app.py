@@ -11,10 +11,12 @@ from flows.cli import (
     book,
     browse,
     compare,
+    convert,
     decide,
     demonstrate,
     erase,
     give,
+    key,
     look,
     make,
     mend,
@@ -41,7 +43,7 @@ app = typer.Typer(
 )
 for _module in (
     *(demonstrate, prepare, make, look, browse, compare, standing, give),
-    *(retain, prune, decide, erase, upkeep, mend, book),
+    *(retain, prune, decide, erase, upkeep, mend, book, key, convert),
 ):
     _module.register(app)
 

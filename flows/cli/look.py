@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
@@ -36,10 +37,11 @@ from flows.errors import Exit
 from flows.proof import Reread, Sheet, facts, follow
 from flows.proofpage import MAX_PROBLEMS, page
 from storage import decisions
-from storage.archive import Archive, Damaged, open_url
+from storage.archive import Archive, Damaged
+from storage.backend import Backend, open_url
 from storage.contents import kept_as
 from storage.decisions import Decision
-from storage.errors import StorageError
+from storage.errors import KeyMissing, StorageError
 from storage.latest import stood
 from storage.listing import Entry
 from storage.losses import lost_of
@@ -57,13 +59,32 @@ def register(app: typer.Typer) -> None:
 
 
 def the_archive(archive: str | None, config: Path | None) -> Archive:
-    """The archive named, else the configured one. Raises ArchiveMissing, ConfigError."""
-    if archive is not None:
-        return Archive.open(open_url(archive))
-    from flows import config as configuration
-    from flows.workbench import open_archive
+    """The archive named, else the configured one; the key of an encrypted one is asked for on a terminal.
 
-    return open_archive(configuration.load(configuration.find(config)))
+    Raises ArchiveMissing, ConfigError, KeyMissing, KeyWrong, NotEncrypted.
+    """
+    backend, secret = place_and_key(archive, config)
+    try:
+        return Archive.open(backend, secret)
+    except KeyMissing:
+        if not sys.stdin.isatty():
+            raise
+        return Archive.open(backend, typer.prompt("Key or passphrase", hide_input=True, err=True))
+
+
+def place_and_key(archive: str | None, config: Path | None, *, key: bool = True) -> tuple[Backend, str | None]:
+    """Where the archive is, which cannot be opened perhaps, and the key that is at hand for it.
+
+    `key`: false where none is wanted, so that one that is named and not there is no error.
+    """
+    from flows import archivekey
+    from flows import config as configuration
+    from flows.workbench import backend_of
+
+    if archive is not None:
+        return open_url(archive), archivekey.from_environment() if key else None
+    settings = configuration.load(configuration.find(config))
+    return backend_of(settings), archivekey.configured(settings) if key else None
 
 
 def meant(store: Archive, ref: str, *, source: str = "", scope: str = "") -> Snapshot:

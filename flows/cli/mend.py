@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, err, number, out, print_json, say
+from flows.cli.look import place_and_key
 from flows.cli.views import hit_json
 from flows.clock import new_id
 from flows.errors import ConfigError, Exit
-from storage.archive import Archive, open_url
-from storage.backend import Backend
+from storage.archive import Archive
+from storage.backend import open_url
 from storage.losses import Hit
 from storage.repair import Mend, Plan
 from storage.snapshot import ScopeKey, parse_name
@@ -61,10 +61,12 @@ def repair(
     if number_lost is not None:
         if copy is not None:
             raise ConfigError("--give-up and --from: first the copy, and only what it lacks is given up")
-        store, _ = open_with_copy(_backend(archive, config), None)
+        backend, secret = place_and_key(archive, config)
+        store, _ = open_with_copy(backend, None, secret)
         return _give_up(store, number_lost, reason, apply=apply, json=json)
-    twin = None if copy is None else Archive.open(open_url(copy))
-    store, mark = open_with_copy(_backend(archive, config), twin)
+    backend, secret = place_and_key(archive, config)
+    twin = None if copy is None else Archive.open(open_url(copy), secret)
+    store, mark = open_with_copy(backend, twin, secret)
     with err.status("reading the archive"):
         plan = plan_repair(store, scrub(store).findings, copy=twin, mark=mark)
         done = Repaired((), ())
@@ -126,16 +128,6 @@ def _give_up(store: Archive, text: str, reason: str, *, apply: bool, json: bool)
             say(f"hint: {HINT}; only what none has is given up")
             say("nothing was changed: `--apply` does this")
     return Exit.DONE if apply else Exit.VERIFICATION
-
-
-def _backend(archive: str | None, config: Path | None) -> Backend:
-    """Where the archive is, which cannot be opened perhaps."""
-    if archive is not None:
-        return open_url(archive)
-    from flows import config as configuration
-
-    settings = configuration.load(configuration.find(config))
-    return open_url(settings.file.archive.url, base=settings.folder)
 
 
 def _tell(plan: Plan, *, done: bool) -> None:

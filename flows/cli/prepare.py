@@ -21,6 +21,7 @@ TEMPLATE = """\
 
 [archive]
 url = "archive"                      # a folder beside this file, or an absolute path
+key = { file = "strongroom.key" }    # opens it; or { env = "…" } { command = "…" } { prefect_secret = "…" }
 
 [state]
 folder = "state"                     # catalog, spool, Prefect's files: a local disk, one host
@@ -61,6 +62,9 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 # [[source.scope]]
 # kind = "all"                                # or type, cabinet, tag (with id = …), search, ids
 """
+KEY = TEMPLATE.splitlines()[4]
+PLAIN = """\
+# not encrypted: whoever can read its files can read what is in them; `strongroom archive convert` encrypts it"""
 
 
 def register(app: typer.Typer) -> None:
@@ -71,13 +75,22 @@ def register(app: typer.Typer) -> None:
 
 def init(
     config: ConfigOption = None,
+    no_encryption: Annotated[
+        bool,
+        typer.Option(
+            "--no-encryption", help="Everybody who can read the archive's files can read what is in them."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
     json: JsonOption = False,
 ) -> int:
-    """Write a commented strongroom.toml and make the archive beside it. What is there already stays."""
+    """Write a commented strongroom.toml, make a key, and make the archive beside it, encrypted with that key.
+
+    What is there already stays.
+    """
     from flows import config as configuration
+    from flows.making import make_archive
     from flows.workbench import refuse_second_archive
-    from storage.archive import Archive, open_url
 
     path = configuration.find(config)
     if not yes and not path.exists() and not sys.stdin.isatty():
@@ -91,7 +104,7 @@ def init(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as stream:
-            stream.write(TEMPLATE)
+            stream.write(TEMPLATE.replace(KEY, PLAIN) if no_encryption else TEMPLATE)
         wrote = True
     except FileExistsError:
         wrote = False
@@ -99,19 +112,33 @@ def init(
         raise ConfigError(f"{path}: {exc.strerror}") from exc
     settings = configuration.load(path)
     refuse_second_archive(settings)
-    archive = Archive.create(open_url(settings.file.archive.url, base=settings.folder), now=datetime.now(UTC))
+    made = make_archive(settings, plain=no_encryption, now=datetime.now(UTC))
+    archive = made.archive
     if json:
         facts = {
             "config": str(path),
             "wrote_config": wrote,
             "archive": archive.backend.url,
             "archive_id": archive.id,
+            "encrypted": archive.encrypted,
+            "key_file": None if made.key_file is None else str(made.key_file),
         }
         print_json("init", facts)
         return Exit.DONE
     said = f"wrote {path}" if wrote else f"{path} is there already and stays as it is"
     out.print(said, markup=False, soft_wrap=True)
-    out.print(f"archive {archive.id[:8]} in {archive.backend.url}", markup=False, soft_wrap=True)
+    kind = (
+        "encrypted" if archive.encrypted else "not encrypted: whoever can read its files can read what is in them"
+    )
+    out.print(f"archive {archive.id[:8]} in {archive.backend.url}, {kind}", markup=False, soft_wrap=True)
+    if made.key_file is not None:
+        out.print(
+            f"its key is in {made.key_file}; this file is in no backup of yours", markup=False, soft_wrap=True
+        )
+        complain(
+            "without the key nobody can ever read this archive",
+            "`strongroom key export --paper` prints a copy: keep it where fire and thieves do not come",
+        )
     say("next: add a [[source]] to the configuration, then `strongroom doctor`, then `strongroom run`")
     return Exit.DONE
 
@@ -124,18 +151,21 @@ class Finding:
     ok: bool
     detail: str
     exit: Exit = Exit.UNEXPECTED  # where it is not ok
+    warning: str = ""  # where it is, and yet something should be done
 
 
 def doctor(config: ConfigOption = None, json: JsonOption = False) -> int:
     """Check everything that a night needs: configuration, archive, catalog, disk, credentials, clocks."""
     findings = list(_examine(config))
     if json:
-        print_json("doctor", {"findings": [{"what": f.what, "ok": f.ok, "detail": f.detail} for f in findings]})
+        rows = [{"what": f.what, "ok": f.ok, "detail": f.detail, "warning": f.warning} for f in findings]
+        print_json("doctor", {"findings": rows})
     else:
         for finding in findings:
-            mark = "[green]ok  [/]" if finding.ok else "[red]FAIL[/]"
+            mark = "[yellow]warn[/]" if finding.warning else "[green]ok  [/]" if finding.ok else "[red]FAIL[/]"
+            detail = f"{finding.detail}; {finding.warning}" if finding.warning else finding.detail
             out.print(f"{mark} {finding.what}: ", end="")
-            out.print(clean(finding.detail), markup=False, soft_wrap=True)
+            out.print(clean(detail), markup=False, soft_wrap=True)
     bad = [finding for finding in findings if not finding.ok]
     if bad:
         complain(f"{len(bad)} of {len(findings)} checks failed")
@@ -145,7 +175,7 @@ def doctor(config: ConfigOption = None, json: JsonOption = False) -> int:
 def _examine(config: Path | None) -> Iterator[Finding]:
     from flows import config as configuration
     from flows import health
-    from flows.workbench import open_archive
+    from flows.workbench import backend_of, open_archive
 
     path = configuration.find(config)
     try:
@@ -157,9 +187,11 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     try:
         archive = open_archive(settings)
     except StorageError as exc:
-        yield Finding("archive", False, f"{exc}; {exc.hint}", Exit.NO_ARCHIVE)
+        yield Finding("archive", False, f"{exc}; {exc.hint}", verdict(exc)[1])
         return
     yield _ask("archive", partial(health.archive, archive))
+    detail, warning = health.keys(archive, backend_of(settings))
+    yield Finding("keys", True, detail, warning=warning)
     yield _ask("catalog", partial(health.catalog, settings, archive))
     yield _ask("disk", partial(health.disk, settings))
     for source in settings.sources:

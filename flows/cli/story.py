@@ -19,7 +19,8 @@ from flows.cli.make import join_prefect, leave_prefect, overall
 from flows.clock import SystemClock
 from flows.demo import DemoServer, World, announce
 from flows.errors import Exit
-from storage.archive import Archive, open_url
+from storage.archive import Archive
+from storage.backend import open_url
 from storage.restore import Lost, restore
 
 KEY = "STRONGROOM_DEMO_KEY"

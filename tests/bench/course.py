@@ -56,7 +56,16 @@ def median_s(taken: Sequence[Spent]) -> float:
     return statistics.median(one.wall_s for one in taken)
 
 
-def run(shape: Shape, names: Sequence[str], folder: Path, *, seed: int, rounds: int, java: bool) -> Course:
+def run(
+    shape: Shape,
+    names: Sequence[str],
+    folder: Path,
+    *,
+    seed: int,
+    rounds: int,
+    java: bool,
+    encrypted: bool = False,
+) -> Course:
     """Give every night to every tool, then have each give back the newest and check all it holds.
 
     The first night, the newest one's restore and the check are repeated `rounds` times, and so is a second night
@@ -64,7 +73,7 @@ def run(shape: Shape, names: Sequence[str], folder: Path, *, seed: int, rounds: 
     """
     course = Course(shape.name)
     seen = zips.Seen()
-    at_work = [Tool(name, folder / name) for name in names]
+    at_work = [Tool(name, folder / name, encrypted) for name in names]
     known: list[tuple[Path, Measured]] = []
     with zips.writer(java=java) as write:
         for place, export in enumerate(exports(shape, seed)):

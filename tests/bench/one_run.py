@@ -99,7 +99,8 @@ def by_flow(config: Path, source: str, scope: str) -> dict[str, Any]:
 def make_archive(config: Path) -> None:
     """The archive that the configuration names."""
     from flows import config as configuration
-    from storage.archive import Archive, open_url
+    from storage.archive import Archive
+    from storage.backend import open_url
 
     settings = configuration.load(config)
     Archive.create(open_url(settings.file.archive.url, base=settings.folder), now=datetime.now(UTC))

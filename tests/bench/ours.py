@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,8 @@ from storage.backend import LocalDisk
 from storage.snapshot import Draft, ScopeKey
 from storage.verify import Measured, Promise, Quality
 
-KEY = ScopeKey("bench", "lab")
+SCOPE = ScopeKey("bench", "lab")
+KEY = "STRONGROOM_KEY"  # the environment's variable with the key; not set: the archive is plain
 
 
 def main() -> None:
@@ -32,10 +34,11 @@ def main() -> None:
     parser.add_argument("more", nargs="*")
     parser.add_argument("--prove", action="store_true", help="rebuild before the commit")
     given = parser.parse_args()
+    secret = os.environ.get(KEY)
     if given.verb == "create":
-        Archive.create(LocalDisk(given.folder), now=datetime.now(UTC))
+        Archive.create(LocalDisk(given.folder), now=datetime.now(UTC), secret=secret, holder="bench")
         return
-    archive = Archive.open(LocalDisk(given.folder))
+    archive = Archive.open(LocalDisk(given.folder), secret)
     if given.verb == "ingest":
         path, side = map(Path, given.more)
         ingest(archive, path, side, prove=given.prove)
@@ -51,13 +54,13 @@ def ingest(archive: Archive, path: Path, side: Path, *, prove: bool) -> None:
     from storage.writer import Writer
 
     measured = Measured(**json.loads(side.read_text("utf-8")))
-    writer = Writer(archive, KEY)
+    writer = Writer(archive, SCOPE)
     with path.open("rb") as content:
         writer.add(path.name, content, promised=Promise(), measured=measured)
     now = datetime.now(UTC)
     run = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
     draft = Draft(
-        key=KEY,
+        key=SCOPE,
         system="bench",
         request={},
         run_id=run,
@@ -75,7 +78,7 @@ def restore_one(archive: Archive, to: Path, number: int) -> None:
     """The snapshot of that number into a folder."""
     from storage.restore import Lost, restore
 
-    wanted = next(found for found in archive.snapshots(KEY) if found.manifest.number == number)
+    wanted = next(found for found in archive.snapshots(SCOPE) if found.manifest.number == number)
     lost = [each.problem for each in restore(archive, wanted, to) if isinstance(each, Lost)]
     if lost:
         raise SystemExit(f"lost: {lost[0]}")

@@ -4,7 +4,8 @@
 
 Sets: seq (14 nights of 270 MB), still (3 nights in which nothing is edited), year (23 kept of 365 nights), big
 (one export of 1.4 GB), many (2 nights of 142,000 members), download (1.4 GB over HTTP and TLS against curl). Peers
-have their defaults: restic's own repository version and compression, borg lz4, no encryption there. Each measured
+have their defaults: restic's own repository version and compression, borg lz4, no encryption there but
+with --encrypted (repokey). Each measured
 command is a process of its own, with its start; the page cache is warm for all. A night's export is deleted once
 every tool has it; the disk needs 8 GB at scale 1. Exit code 1 where a figure falls short or something came back
 different.
@@ -39,6 +40,7 @@ def main() -> None:
     )
     parser.add_argument("--set", dest="sets", action="append", choices=SETS, help="may be repeated; default: all")
     parser.add_argument("--tools", help=f"of every set, as {','.join(tools.STANDARD)}; also: {tools.BORG_ZSTD}")
+    parser.add_argument("--encrypted", action="store_true", help="ours and borg's too, as restic's always are")
     parser.add_argument("--scale", type=float, default=1.0, help="of the sets, for a quick look")
     parser.add_argument("--rounds", type=int, default=3, help="medians of so many, where a thing can be repeated")
     parser.add_argument("--seed", type=int, default=1, help="of the made-up labs")
@@ -51,7 +53,8 @@ def main() -> None:
     java = zips.has_java() and not given.python_zips
     versions = [*tools.versions(chosen), *(served.versions() if DOWNLOAD in sets else [])]
     load = f"load {os.getloadavg()[0]:.1f} at the start"  # times on a busy machine say little
-    facts = lab.machine(given.seed, [*versions, f"ZIPs by {'Java' if java else 'Python'}", load])
+    kind = ["ours and borg encrypted"] if given.encrypted else []
+    facts = lab.machine(given.seed, [*versions, *kind, f"ZIPs by {'Java' if java else 'Python'}", load])
     print(f"{facts}, scale {given.scale:g}; medians, tools in turn", flush=True)
     courses: dict[str, Course] = {}
     found: list[Figure] = []
@@ -68,7 +71,13 @@ def main() -> None:
             (folder / each).mkdir()
             shape = SHAPES[each].scaled(given.scale)
             courses[each] = course.run(
-                shape, at_work, folder / each, seed=given.seed, rounds=given.rounds, java=java
+                shape,
+                at_work,
+                folder / each,
+                seed=given.seed,
+                rounds=given.rounds,
+                java=java,
+                encrypted=given.encrypted,
             )
             _show(courses[each])
     found = [*figures(courses), *found]

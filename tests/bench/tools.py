@@ -13,9 +13,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from storage.cipher import KEY_SIZE
+from storage.keytext import holder_text
 from storage.verify import Measured
 from tests.bench import lab
 from tests.bench.lab import Spent
+from tests.bench.ours import KEY
 
 OURS, PROVEN, RESTIC, BORG, BORG_ZSTD = "ours", "ours+proof", "restic", "borg", "borg-zstd"
 TOOLS = (OURS, PROVEN, RESTIC, BORG, BORG_ZSTD)
@@ -30,6 +33,7 @@ class Tool:
 
     name: str
     folder: Path
+    encrypted: bool = False  # as restic always is
 
     @property
     def repository(self) -> Path:
@@ -47,7 +51,9 @@ class Tool:
             case "restic":
                 self._run(["restic", "init"])
             case "borg" | "borg-zstd":
-                self._run(["borg", "init", "--encryption", "none", str(self.repository)])
+                self._run(
+                    ["borg", "init", "--encryption", "repokey" if self.encrypted else "none", str(self.repository)]
+                )
             case _:
                 self._run([*_ours("create"), str(self.repository)])
 
@@ -105,6 +111,8 @@ class Tool:
             "BORG_BASE_DIR": str(self.folder / "cache"),
             "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
         }
+        if self.encrypted:
+            env |= {"BORG_PASSPHRASE": "bench", KEY: holder_text(bytes(KEY_SIZE))}
         return lab.run(command, env=env, cwd=cwd)
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from flows.demo import DemoServer, World, announce
-from storage.archive import Archive, open_url
+from storage.archive import Archive
+from storage.backend import open_url
 from storage.scrub import scrub
 from tests.crash.driver import STEPS
 

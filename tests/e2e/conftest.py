@@ -61,7 +61,7 @@ def home(tmp_path: Path, server: DemoServer, prefect_server: ServerAtHand, api: 
     (tmp_path / "home").mkdir()
     made = Home(tmp_path, server, key, environ)
     made.configure()
-    assert made.run("init", "--yes").returncode == 0
+    assert made.run("init", "--yes", "--no-encryption").returncode == 0
     yield made
     for deployment in api.post("/deployments/filter", json={}).json():
         api.delete(f"/deployments/{deployment['id']}")

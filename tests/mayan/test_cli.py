@@ -45,7 +45,7 @@ def test_doctor_looks_at_rights(mayan: Mayan, tmp_path: Path) -> None:
         person = seeding.make_user(api, "examined", FILES)
         (tmp_path / "strongroom.toml").write_text(CONFIG.format(url=mayan.url, kind="Examined"))
         (tmp_path / "token").write_text(person.token)
-        shell.run("init", "--yes")
+        shell.run("init", "--yes", "--no-encryption")
 
         done = shell.run("doctor")
         assert done.returncode == Exit.DONE, done.stdout

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from storage.archive import Archive, open_url
+from storage.archive import Archive
+from storage.backend import open_url
 from storage.scrub import scrub
 from tests.mayan import exporting, seeding
 from tests.mayan.files import pdf

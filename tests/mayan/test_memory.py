@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from storage.archive import Archive, open_url
+from storage.archive import Archive
+from storage.backend import open_url
 from tests.mayan import exporting, seeding
 from tests.mayan.files import noise
 from tests.mayan.test_kill import CONFIG

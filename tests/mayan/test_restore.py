@@ -237,7 +237,7 @@ def test_the_command(origin: Mayan, start_mayan: StartMayan, tmp_path: Path) -> 
     dice = random.Random(SEED)
     with start_mayan(settings=FAST) as fresh, fresh.mayan.client() as api:
         shell = Shell(tmp_path, origin=origin, fresh=fresh.mayan)
-        assert shell.run("init")[0] == 0
+        assert shell.run("init", "--no-encryption")[0] == 0
         assert shell.run("run", "origin")[0] == 0
 
         code, out, err = shell.run("restore", "--to-source", "fresh", "--dry-run")

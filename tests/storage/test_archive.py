@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from storage import canonical, snapshot
-from storage.archive import FORMAT_NAME, Archive, Damaged, open_url
-from storage.backend import LocalDisk, Memory
+from storage.archive import Archive, Damaged
+from storage.backend import LocalDisk, Memory, open_url
 from storage.errors import (
     ArchiveMissing,
     FormatUnknown,
@@ -20,6 +20,7 @@ from storage.errors import (
     StorageError,
 )
 from storage.index import pack_name
+from storage.mark import MARK
 from storage.snapshot import ScopeKey
 from storage.sweeping import sweep
 from storage.verify import Quality
@@ -68,7 +69,7 @@ def test_nothing_is_no_archive() -> None:
 def test_another_mark_is_refused(data: bytes, error: type[StorageError]) -> None:
     """Damaged, newer, or with objects named by a scheme not known."""
     backend = Memory()
-    backend.put_new(FORMAT_NAME, [data])
+    backend.put_new(MARK, [data])
 
     with pytest.raises(error):
         Archive.open(backend)

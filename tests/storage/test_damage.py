@@ -12,9 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from storage import recipes, records
-from storage.archive import FORMAT_NAME, Archive, Damaged
+from storage.archive import Archive, Damaged
 from storage.backend import Memory
 from storage.errors import StorageError
+from storage.mark import MARK
 from storage.scrub import scrub
 from storage.snapshot import parse_name
 from storage.sweeping import sweep
@@ -35,7 +36,7 @@ from tests.doubles import (
 from tests.storage.zips import export
 
 Expected = dict[str, dict[str, bytes]]  # id -> files
-CLASSES = ["packs/", "manifest", "tombstone", "records/", "unnamed/", FORMAT_NAME]
+CLASSES = ["packs/", "manifest", "tombstone", "records/", "unnamed/", MARK]
 
 
 @pytest.fixture(autouse=True)
@@ -90,7 +91,7 @@ def check(memory: Memory, names: list[str], expected: Expected, blamed: set[str]
     try:
         archive = Archive.open(memory)
     except StorageError:
-        assert names == [FORMAT_NAME]  # noticed: nothing of it is read at all
+        assert names == [MARK]  # noticed: nothing of it is read at all
         return
     findings = scrub(archive).findings
     hit = {found for finding in findings for found in finding.snapshots}
@@ -152,7 +153,7 @@ def test_a_cut_or_longer_file_is_noticed(kind: str) -> None:
             check(broken, [name], expected, owners(memory, name))
 
 
-@pytest.mark.parametrize("kind", ["packs/", "manifest", "tombstone", FORMAT_NAME])
+@pytest.mark.parametrize("kind", ["packs/", "manifest", "tombstone", MARK])
 def test_a_deleted_file_is_noticed(kind: str) -> None:
     """A pack that is needed, and any link of a chain but its newest."""
     memory, expected = healthy()
@@ -168,7 +169,7 @@ def test_a_deleted_file_is_noticed(kind: str) -> None:
         check(broken, gone, expected, owners(memory, name))
         tried += 1
 
-    assert tried >= (1 if kind == FORMAT_NAME else 2)
+    assert tried >= (1 if kind == MARK else 2)
 
 
 @pytest.mark.parametrize("kind", ["packs/", "manifest", "tombstone", "records/", "unnamed/"])
@@ -206,4 +207,4 @@ def test_the_undamaged_archive_has_no_findings() -> None:
 
     assert scrub(archive).findings == ()
     assert {found.id: read(archive, found) for found in archive.snapshots()} == expected
-    assert all(len(names_of(memory, kind)) >= 2 for kind in CLASSES if kind != FORMAT_NAME)
+    assert all(len(names_of(memory, kind)) >= 2 for kind in CLASSES if kind != MARK)

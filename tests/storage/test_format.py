@@ -15,6 +15,7 @@ from storage import (
     columns,
     decisions,
     listing,
+    mark,
     objects,
     records,
     replaced,
@@ -24,7 +25,6 @@ from storage import (
     zipcut,
     zipplan,
 )
-from storage.archive import FORMAT as MARK_FORMAT
 from storage.decisions import Decision
 from storage.objects import Oid, PlainSha256
 from storage.packs import BLOCK, COUNTS, HEADER, MAX_FOOTER, MAX_OBJECT, OBJECT, TRAILER, Kind, PackBuilder
@@ -146,7 +146,7 @@ def test_the_specification_states_the_magics_and_formats_that_the_code_has() -> 
         assert f"magic `{magic.hex(' ')}`" in FORMAT
         assert f"{words}: magic `{magic.hex(' ')}`" in FORMAT
         assert head.size == int(words.split()[3])
-    assert (MARK_FORMAT, records.FORMAT, snapshot.FORMAT) == (1, 1, 3)
+    assert (mark.PLAIN, records.FORMAT, snapshot.FORMAT) == (1, 1, 3)
     assert (decisions.FORMAT, replaced.FORMAT) == (1, 2)
     assert FORMAT.startswith(f"# The format of an archive, version {snapshot.FORMAT}\n")
     assert f"| `format`, `kind`, `seal` | {replaced.FORMAT}, `replaced`" in FORMAT

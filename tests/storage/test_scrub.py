@@ -9,10 +9,11 @@ from io import BytesIO
 import pytest
 
 from storage import records, snapshot
-from storage.archive import FORMAT_NAME, Archive
+from storage.archive import Archive
 from storage.backend import Memory
 from storage.errors import BackendFailed
 from storage.index import Index, pack_name
+from storage.mark import MARK
 from storage.scrub import scrub
 from storage.snapshot import record_name, tombstone_name
 from storage.sweeping import sweep
@@ -217,10 +218,10 @@ def test_the_mark_of_another_archive_is_noticed() -> None:
     """Each snapshot says which archive it is of."""
     archive = new_archive()
     ids = chain(archive, 2)
-    overwrite(archive.backend, FORMAT_NAME, new_archive().backend.get(FORMAT_NAME))
+    overwrite(archive.backend, MARK, new_archive().backend.get(MARK))
     (finding,) = scrub(Archive.open(archive.backend)).findings
 
-    assert (finding.name, finding.snapshots) == (FORMAT_NAME, tuple(ids))
+    assert (finding.name, finding.snapshots) == (MARK, tuple(ids))
 
 
 def test_a_damaged_tombstone_is_one_finding_with_its_id() -> None:

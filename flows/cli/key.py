@@ -1,0 +1,264 @@
+"""Verbs about the keys of an encrypted archive: who holds one, and the copy on paper."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli.console import (
+    ArchiveOption,
+    ConfigOption,
+    JsonOption,
+    complain,
+    day,
+    out,
+    print_json,
+    print_table,
+    say,
+)
+from flows.cli.look import place_and_key
+from flows.errors import ConfigError, Exit
+
+if TYPE_CHECKING:
+    from storage.keyring import Keyring
+
+app = typer.Typer(name="key", help="Who can open an encrypted archive: add, remove, rotate; a copy on paper.")
+FileOption = Annotated[
+    Path | None,
+    typer.Option("--file", help="Its key file, made where it is not there; none: a passphrase is asked for."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add these verbs to the app."""
+    parent.add_typer(app, no_args_is_help=True)
+
+
+@app.command("list")
+def list_holders(archive: ArchiveOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
+    """Everybody who can open the archive. Needs no key."""
+    from storage import keys, mark
+    from storage.snapshot import to_text
+
+    backend, _ = place_and_key(archive, config, key=False)
+    found = mark.read(backend)
+    problems: list[str] = []
+    known = keys.holders(backend, found.id, problems=problems)
+    if json:
+        rows = [
+            {"id": o.id, "name": o.name, "how": o.how, "keys": o.count, "made_at": to_text(o.made_at)}
+            for o in known
+        ]
+        print_json("key list", {"encrypted": found.encrypted, "holders": rows, "problems": problems})
+    elif not found.encrypted:
+        say(f"{backend.url}: not encrypted: it has no keys, and needs none")
+    else:
+        most = max((one.count for one in known), default=0)
+        rights = ["all" if one.count == most else f"what was there before rotation {one.count}" for one in known]
+        table = [[o.id, o.name, o.how, day(o.made_at), right] for o, right in zip(known, rights, strict=True)]
+        print_table("", ["id", "name", "has a", "since", "opens"], table)
+    for problem in problems:
+        complain(problem, "`strongroom repair --from` a copy; or `key remove` it")
+    return Exit.VERIFICATION if problems else Exit.DONE
+
+
+@app.command()
+def add(
+    name: Annotated[
+        str, typer.Argument(help="Who or what holds it; everybody who sees the archive can read that.")
+    ],
+    file: FileOption = None,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Let one more holder open the archive. Needs a key that opens it."""
+    ring, _ = _ring(archive, config)
+    secret = secret_for(file)
+    try:
+        holder = ring.add(name, secret, now=datetime.now(UTC))
+    except ValueError as exc:
+        raise ConfigError(f"{name}: {exc}") from exc
+    if json:
+        print_json("key add", {"id": holder.id, "name": holder.name, "how": holder.how})
+    else:
+        out.print(f"{holder.name} opens the archive by a {holder.how}; holder {holder.id}", markup=False)
+    return Exit.DONE
+
+
+@app.command()
+def remove(
+    holder: Annotated[str, typer.Argument(help="An id, or a name that only one has.")],
+    yes: YesOption = False,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Take a holder away. Who copied the archive before, and has that holder's key, can still read the copy."""
+    ring, _ = _ring(archive, config)
+    try:
+        chosen = ring.chosen(holder)
+        if not yes and not typer.confirm(f"Remove {chosen.name} ({chosen.how}, {chosen.id})?", err=True):
+            return Exit.INTERRUPTED
+        ring.remove(chosen)
+    except ValueError as exc:
+        raise ConfigError(f"{holder}: {exc}", hint="`strongroom key list` names them") from exc
+    if json:
+        print_json("key remove", {"id": chosen.id, "name": chosen.name})
+    else:
+        out.print(f"{chosen.name} opens the archive no more", markup=False)
+        say("hint: if that key may be in other hands, `strongroom key rotate` keeps it from what is to come")
+    return Exit.DONE
+
+
+@app.command()
+def rotate(
+    archive: ArchiveOption = None, config: ConfigOption = None, yes: YesOption = False, json: JsonOption = False
+) -> int:
+    """Encrypt what comes from now on with a new key. What is there stays as it is, and readable.
+
+    The key that is given opens both; other holders, and paper copies, open only what was there before, until they
+    are made anew.
+    """
+    ring, secret = _ring(archive, config)
+    if not yes and not typer.confirm("Rotate? All other holders and paper copies must be made anew.", err=True):
+        return Exit.INTERRUPTED
+    try:
+        behind = ring.rotate(secret, now=datetime.now(UTC))
+    except ValueError as exc:
+        raise ConfigError(f"key rotate: {exc}", hint="give a holder's key or passphrase") from exc
+    if json:
+        rows = [{"id": one.id, "name": one.name, "how": one.how} for one in behind]
+        print_json("key rotate", {"keys": len(ring.keys), "behind": rows})
+        return Exit.DONE
+    out.print(f"from now on key {len(ring.keys)} encrypts; older files keep theirs", markup=False)
+    for one in behind:
+        complain(
+            f"{one.name} ({one.how}, {one.id}) opens only what was there before",
+            "key add it anew, then key remove",
+        )
+    say("hint: print a new paper copy: `strongroom key export --paper`, and prove it: `strongroom key drill`")
+    return Exit.DONE
+
+
+@app.command()
+def export(
+    paper: Annotated[
+        bool, typer.Option("--paper", help="As lines to print, and a QR code in the terminal.")
+    ] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Write the QR code to this file, too: .svg, .png or .pdf.")
+    ] = None,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+) -> int:
+    """Print all keys of the archive. Whoever has them reads everything in it, whatever becomes of its holders."""
+    from storage.keytext import paper_compact, paper_text
+
+    if not paper:
+        raise ConfigError(
+            "key export: --paper is the one form that there is", hint="strongroom key export --paper"
+        )
+    ring, _ = _ring(archive, config)
+    text = paper_text(ring.archive_id, ring.keys)
+    now = datetime.now(UTC)
+    print(f"Strongroom: the keys of archive {ring.archive_id}, printed {now:%Y-%m-%d}.")
+    print("Whoever has this page can read everything in that archive. Keep it where fire and thieves do not come.")
+    print("To use it: set STRONGROOM_KEY_FILE to a file with these lines. To prove it: strongroom key drill.\n")
+    print(text)
+    _show_code(paper_compact(text), picture)
+    say("hint: `strongroom key drill` asks for these lines as they stand on paper, and proves them")
+    return Exit.DONE
+
+
+@app.command()
+def drill(
+    file: Annotated[
+        Path | None, typer.Option("--from", help="A file with the lines, as scanned; none: type them.")
+    ] = None,
+    archive: ArchiveOption = None,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
+    """Prove that the paper copy alone opens the archive and reads its newest snapshot; that is recorded there."""
+    from storage.keyring import drilled
+
+    backend, _ = place_and_key(archive, config, key=False)
+    proven = drilled(backend, _typed() if file is None else _text(file), now=datetime.now(UTC))
+    what = (
+        f"snapshot {proven.snapshot[:8]} of {proven.chain}" if proven.snapshot else "an archive without a snapshot"
+    )
+    if json:
+        print_json("key drill", {"keys": proven.keys, "snapshot": proven.snapshot})
+    else:
+        out.print(f"the paper copy opens the archive, and read {what} whole", markup=False)
+    return Exit.DONE
+
+
+def _ring(archive: str | None, config: Path | None) -> tuple[Keyring, str]:
+    from storage.keyring import Keyring
+
+    backend, secret = place_and_key(archive, config)
+    if secret is None and sys.stdin.isatty():
+        secret = _asked("Key or passphrase")
+    return Keyring.open(backend, secret), secret or ""
+
+
+def secret_for(file: Path | None) -> str:
+    """The secret of a new holder: that of a key file, which is made where it is not there, or a passphrase."""
+    from flows.making import make_key_file
+
+    if file is not None:
+        make_key_file(file)
+        return _text(file)
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    return str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
+
+
+def _asked(what: str) -> str:
+    return str(typer.prompt(what, hide_input=True, err=True))
+
+
+def _text(file: Path) -> str:
+    from flows.credentials import text_of
+
+    return text_of(file, "key")
+
+
+def _typed() -> str:
+    from storage.keytext import PAPER
+
+    if sys.stdin.isatty():
+        say("type the lines as they stand on paper; an empty line ends them")
+    lines: list[str] = []
+    for line in sys.stdin:
+        if not line.strip():
+            break
+        lines.append(line)
+    text = "".join(lines)
+    return text if PAPER in text.upper() else f"{PAPER}\n{text}"
+
+
+def _show_code(text: str, picture: Path | None) -> None:
+    import segno
+
+    code = segno.make_qr(text, error="m")
+    if sys.stdout.isatty():
+        code.terminal(compact=True)
+    if picture is None:
+        return
+    if picture.suffix not in (".svg", ".png", ".pdf"):
+        raise ConfigError(f"--picture {picture}: .svg, .png and .pdf are written")
+    try:
+        handle = os.open(picture, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as stream:
+            code.save(stream, kind=picture.suffix[1:], scale=6)
+    except OSError as exc:
+        raise ConfigError(f"--picture {picture}: {exc.strerror}") from exc

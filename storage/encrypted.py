@@ -1,0 +1,182 @@
+"""A backend of which nothing can be read without the key: what lies below it sees ciphertexts only.
+
+A wrapper, so that everything above it (packs, manifests, scrub, retention) is the same for plain and encrypted
+archives. FORMAT.md section 13.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+
+from storage import cipher
+from storage.backend import Backend, check_name
+from storage.cipher import HEADER, Key, Stream
+from storage.errors import ObjectCorrupt, ObjectMissing
+from storage.mark import MARK
+
+HIDDEN = ("snapshots", "decisions", "evidence")  # folders whose names below tell of sources, scopes or content
+_PLAIN = ("about", "keys")  # folders that are read without a key, as the mark is
+STRAYS = "strays"  # the folder that files seem to lie in whose names are none of ours
+_OPENED = 4096  # files whose key and length are remembered
+
+
+class Encrypted:
+    """Encrypts what is put, and proves and decrypts what is read: a part of a file without the rest.
+
+    Every byte read is proven to be what this archive put under this very name: ObjectCorrupt otherwise. Memory: a
+    range that is read, and a segment. Thread-safe as far as what lies below is.
+    """
+
+    def __init__(self, stored: Backend, archive_id: str, keys: Sequence[Key]) -> None:
+        """`keys`, the oldest first: names go by the first, new content by the last, any of them reads."""
+        self.stored = stored
+        self._id = archive_id
+        self._keys = tuple(keys)
+        self._opened: OrderedDict[str, tuple[Stream, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def like(self, stored: Backend) -> Encrypted:
+        """Another copy of the same archive, by the same keys."""
+        return Encrypted(stored, self._id, self._keys)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """All of them, the oldest first."""
+        return self._keys
+
+    @property
+    def url(self) -> str:
+        return self.stored.url
+
+    def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
+        if _is_plain(name):
+            return self.stored.put_new(name, chunks)
+        sealed = cipher.encrypt(self._keys[-1], self._id, name, chunks)
+        return self.stored.put_new(self._hidden(check_name(name)), sealed)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        if _is_plain(name):
+            return self.stored.get(name, offset, length)
+        if offset == 0 and length is None:
+            return self._whole(name)
+        try:
+            return self._range(name, offset, length)
+        except ObjectCorrupt:
+            if not self._forget(name):
+                raise
+            return self._range(name, offset, length)  # deleted and put anew since it was opened
+
+    def size(self, name: str) -> int | None:
+        if _is_plain(name):
+            return self.stored.size(name)
+        stored = self.stored.size(self._hidden(check_name(name)))
+        if stored is None:
+            return None
+        known = self._opened.get(name)
+        if known is not None and known[0].stored != stored:
+            self._forget(name)
+        try:
+            return self._open(name)[1]
+        except ObjectMissing:
+            return None
+
+    def list(self, prefix: str) -> Iterator[str]:
+        below = prefix
+        if prefix.partition("/")[0] in HIDDEN:
+            folder = prefix.rpartition("/")[0]
+            below = self._hidden(check_name(folder)) + "/" if folder else prefix
+        names = (self._shown(name) for name in self.stored.list(below))
+        return iter(sorted(name for name in names if name.startswith(prefix)))
+
+    def delete(self, name: str) -> None:
+        self._forget(name)
+        self.stored.delete(name if _is_plain(name) else self._hidden(check_name(name)))
+
+    def stored_name(self, name: str) -> str:
+        """What the file is called below, for whoever looks for it there."""
+        return name if _is_plain(name) else self._hidden(check_name(name))
+
+    def _whole(self, name: str) -> bytes:
+        data = self._get(name)
+        found = cipher.stream(self._keys, self._id, name, data[: HEADER.size], len(data))
+        plain = found.open(0, data[HEADER.size :])
+        length = cipher.length_of(name, plain, len(plain))
+        if any(plain[length : -cipher.LENGTH.size]):
+            raise ObjectCorrupt(f"{name}: its padding is not empty")
+        return plain[:length]
+
+    def _range(self, name: str, offset: int, length: int | None) -> bytes:
+        found, size = self._open(name)
+        if length is None or offset + length > size:
+            self._forget(name)  # the end that is remembered may not be that of a file put anew
+            found, size = self._open(name)
+        end = size if length is None else min(size, offset + length)
+        if offset >= end:
+            return b""
+        first, last = cipher.segment_of(offset), cipher.segment_of(end - 1)
+        plain = self._segments(found, first, last)
+        at = cipher.plain_at(first)
+        return plain[offset - at : end - at]
+
+    def _segments(self, found: Stream, first: int, last: int) -> bytes:
+        begin, end = found.at(first), min(found.at(last + 1), found.stored)
+        data = self._get(found.name, begin, end - begin)
+        if len(data) != end - begin:
+            raise ObjectCorrupt(f"{found.name}: {len(data)} bytes at {begin}, {end - begin} expected")
+        return found.open(first, data)
+
+    def _open(self, name: str) -> tuple[Stream, int]:
+        """How to read a file, and its bytes. Raises ObjectMissing, ObjectCorrupt."""
+        with self._lock:
+            if name in self._opened:
+                self._opened.move_to_end(name)
+                return self._opened[name]
+        stored = self.stored.size(self._hidden(check_name(name)))
+        if stored is None:
+            raise ObjectMissing(f"{name}: not in the archive {self.url}")
+        found = cipher.stream(self._keys, self._id, name, self._get(name, 0, HEADER.size), stored)
+        end = self._segments(found, cipher.segment_of(found.padded - cipher.LENGTH.size), found.segments - 1)
+        opened = found, cipher.length_of(name, end, found.padded)
+        with self._lock:
+            self._opened[name] = opened
+            while len(self._opened) > _OPENED:
+                self._opened.popitem(last=False)
+        return opened
+
+    def _forget(self, name: str) -> bool:
+        with self._lock:
+            return self._opened.pop(name, None) is not None
+
+    def _get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        try:
+            return self.stored.get(self._hidden(check_name(name)), offset, length)
+        except ObjectMissing:
+            raise ObjectMissing(f"{name}: not in the archive {self.url}") from None
+
+    def _hidden(self, name: str) -> str:
+        top, *parts = name.split("/")
+        if top not in HIDDEN:
+            return name
+        hidden = [top]
+        for at, part in enumerate(parts):
+            hidden.append(cipher.hide(self._keys[0], self._id, "/".join([top, *parts[:at]]), part))
+        return "/".join(hidden)
+
+    def _shown(self, name: str) -> str:
+        """The name that is stored so; one below STRAYS for a file that this archive never put."""
+        top, _, rest = name.partition("/")
+        if top not in HIDDEN:
+            return name
+        shown = top
+        for stored in rest.replace("-/", "-").split("/"):
+            part = cipher.show(self._keys[0], self._id, shown, stored.replace("-", "-/"))
+            if part is None:
+                return f"{STRAYS}/{name}"
+            shown = f"{shown}/{part}"
+        return shown
+
+
+def _is_plain(name: str) -> bool:
+    return name == MARK or name.partition("/")[0] in _PLAIN

@@ -1,0 +1,133 @@
+"""Holders added and removed, keys rotated, the paper copy proven: what is done about the keys of an archive.
+
+Each change is one new file, or one that is deleted; a kill in between leaves a holder too many, never one too few.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage import canonical, keys, mark
+from storage.archive import Archive
+from storage.backend import Backend
+from storage.cipher import Key
+from storage.errors import KeyWrong, NotEncrypted
+from storage.keys import Holder
+from storage.keytext import NotAKey, paper_keys
+from storage.latest import latest
+from storage.snapshot import from_text, to_text
+
+FORMAT = 1
+_PROOF = "-paper-"  # in the ids of records that say that a paper copy was proven
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a paper copy was seen to open."""
+
+    keys: int  # that it holds
+    snapshot: str  # id of the one that was read whole; "" for an archive that has none
+    chain: str  # its source/scope
+
+
+class Keyring:
+    """The keys of an archive, by one who holds them."""
+
+    def __init__(self, backend: Backend, archive_id: str, found: tuple[Key, ...]) -> None:
+        self._backend = backend  # as stored: what lies below `keys/` is not encrypted
+        self.archive_id = archive_id
+        self.keys = found
+
+    @classmethod
+    def open(cls, backend: Backend, secret: str | None) -> Keyring:
+        """Raises as `Archive.open`, and NotEncrypted for a plain archive whether a secret is given or not."""
+        found = mark.read(backend)
+        if not found.encrypted:
+            raise NotEncrypted(f"{backend.url}: archive {found.id[:8]} is not encrypted: it has no keys")
+        return cls(backend, found.id, keys.unlock(backend, found.id, secret))
+
+    def holders(self) -> list[Holder]:
+        """Everybody who can open it, as far as it can be read."""
+        return keys.holders(self._backend, self.archive_id, problems=[])
+
+    def add(self, name: str, secret: str, *, now: datetime) -> Holder:
+        """One more holder, durable when this returns. Raises ValueError for a secret or name that will not do.
+
+        Retry: no, it would add another; two of one name are told apart by their ids.
+        """
+        holder = keys.wrap(self.keys, secret, archive_id=self.archive_id, name=name, now=now)
+        self._backend.put_new(holder.file, [keys.encode(holder)])
+        return holder
+
+    def chosen(self, ref: str) -> Holder:
+        """The holder of that id, or of a name that only one has. Raises ValueError."""
+        found = [one for one in self.holders() if ref in (one.id, one.name)]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} holders have this id or name")
+        return found[0]
+
+    def remove(self, holder: Holder) -> None:
+        """Take one away. Raises ValueError for the last one: the archive would be readable from paper alone."""
+        if all(one.id == holder.id for one in self.holders()):
+            raise ValueError("the last holder is not removed: add another one first")
+        self._backend.delete(holder.file)
+
+    def rotate(self, secret: str, *, now: datetime) -> list[Holder]:
+        """A new key for what comes from now on, held by the holder of `secret`. Who else holds older keys only.
+
+        Raises ValueError where `secret` is no holder's. Retry: yes; after a kill there may be one key more.
+        """
+        mine = [one for one in self.holders() if keys.unwrap(one, secret)]
+        if not mine:
+            raise ValueError("a paper copy is no holder: a new key would be held by nobody")
+        self.keys = (*self.keys, *keys.new_keys())
+        self.add(mine[-1].name, secret, now=now)
+        for one in mine:
+            self._backend.delete(one.file)
+        return [one for one in self.holders() if one.count < len(self.keys)]
+
+
+def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
+    """Open the archive by its paper copy alone, read its newest snapshot whole, and keep a record of that.
+
+    Raises KeyWrong for a text that is not its paper copy, or one from before a rotation, and what reading raises.
+    Retry: yes.
+    """
+    try:
+        found = paper_keys(paper)
+    except NotAKey as exc:
+        raise KeyWrong(f"the paper copy: {exc}") from None
+    if found is None:
+        raise KeyWrong("the paper copy: its first line is not there")
+    archive = Archive.open(backend, paper)
+    there = newest_count(backend, archive.id)
+    if len(found[1]) < there:
+        raise KeyWrong(
+            f"the paper copy has {len(found[1])} of {there} keys: it opens what was there before a rotation",
+            hint="`strongroom key export --paper` prints them all",
+        )
+    newest = latest(archive, set(archive.scopes()), now=now)
+    if newest is not None:
+        reader = archive.reader(newest)
+        for entry in reader.entries(newest):
+            reader.prove(entry)
+    record = f"{now:%Y%m%d-%H%M%S}{_PROOF}{secrets.token_hex(4)}"
+    value = {"format": FORMAT, "kind": "key drill", "id": record, "made_at": to_text(now), "keys": len(found[1])}
+    archive.put_record(record, canonical.seal({**value, "snapshot": "" if newest is None else newest.id}))
+    return Proven(len(found[1]), "" if newest is None else newest.id, "" if newest is None else str(newest.key))
+
+
+def proven_on(archive: Archive) -> tuple[datetime, int] | None:
+    """When a paper copy was last proven, and how many keys it had; None for never."""
+    names = [name for name in archive.backend.list("records/") if _PROOF in name]
+    if not names:
+        return None
+    value = canonical.unseal(archive.backend.get(max(names)))
+    return from_text(value["made_at"]), canonical.count(value["keys"])
+
+
+def newest_count(backend: Backend, archive_id: str) -> int:
+    """How many keys the archive has, as far as its holders tell."""
+    return max((one.count for one in keys.holders(backend, archive_id, problems=[])), default=0)

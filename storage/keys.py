@@ -1,0 +1,214 @@
+"""Who may open an encrypted archive: its keys, wrapped for each holder in a small file below `keys/`.
+
+The archive's keys are random; a holder has a passphrase, or a key file of random bytes, that unwraps them. The
+paper copy (`keytext.py`) is those keys themselves, so that it opens an archive whose `keys/` is lost.
+FORMAT.md section 13.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from storage import canonical
+from storage.backend import Backend
+from storage.cipher import KEY_SIZE, TAG_SIZE, Key
+from storage.errors import FormatUnknown, KeyMissing, KeyWrong, ObjectCorrupt, ObjectMissing, StorageError
+from storage.keytext import NotAKey, holder_secret, paper_keys
+from storage.snapshot import from_text, to_text
+
+FORMAT = 1
+FOLDER = "keys/"
+SHORTEST = 12  # characters of a passphrase
+_NAME = re.compile(r"keys/([0-9a-f]{16})\.json")
+_SALT, _NONCE = 16, 12  # bytes
+# RFC 9106 section 4, the second recommended option: 64 MiB, three passes, four lanes.
+_ARGON2: dict[str, Any] = {"name": "argon2id", "memory_kib": 1 << 16, "passes": 3, "lanes": 4}
+_HKDF: dict[str, Any] = {"name": "hkdf-sha256"}
+_MOST = {"memory_kib": 1 << 21, "passes": 64, "lanes": 64}  # a file may not ask for the whole machine
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Somebody, or some machine, that can open the archive."""
+
+    id: str  # 16 hex digits
+    archive: str
+    name: str  # readable by whoever sees the archive's files
+    made_at: datetime
+    kdf: dict[str, Any]  # how the secret becomes the key that unwraps
+    wrapped: bytes = field(repr=False)
+
+    @property
+    def how(self) -> str:
+        """What the holder has."""
+        return "passphrase" if self.kdf["name"] == _ARGON2["name"] else "key file"
+
+    @property
+    def count(self) -> int:
+        """How many of the archive's keys: those from before a rotation, or all."""
+        return (len(self.wrapped) - _NONCE - TAG_SIZE) // KEY_SIZE
+
+    @property
+    def file(self) -> str:
+        """Where it lies in the archive."""
+        return f"{FOLDER}{self.id}.json"
+
+
+def new_keys() -> tuple[Key, ...]:
+    """The first key of a new archive."""
+    return (Key(secrets.token_bytes(KEY_SIZE)),)
+
+
+def wrap(keys: Iterable[Key], secret: str, *, archive_id: str, name: str, now: datetime) -> Holder:
+    """The archive's keys for one more holder. Raises ValueError for a passphrase that is too short."""
+    if not name.strip() or len(name) > 200:
+        raise ValueError(f"a holder's name of {len(name)} characters, 1 to 200 expected")
+    if paper_keys(secret) is not None:
+        raise ValueError("a paper copy is no holder's secret: it opens the archive as it is")
+    machine = holder_secret(secret) is not None
+    if not machine and len(_normal(secret)) < SHORTEST:
+        raise ValueError(f"a passphrase of {len(_normal(secret))} characters, at least {SHORTEST} expected")
+    kdf = {**(_HKDF if machine else _ARGON2), "salt": secrets.token_hex(_SALT)}
+    holder = Holder(secrets.token_hex(8), archive_id, name, now, kdf, b"")
+    nonce = secrets.token_bytes(_NONCE)
+    plain = b"".join(key.secret for key in keys)
+    wrapped = nonce + AESGCM(_unwrapping(secret, kdf)).encrypt(nonce, plain, canonical.encode(_facts(holder)))
+    return Holder(holder.id, archive_id, name, now, kdf, wrapped)
+
+
+def unwrap(holder: Holder, secret: str) -> tuple[Key, ...] | None:
+    """The archive's keys; None where this holder has another secret. Costs a passphrase 64 MiB for a moment."""
+    if (holder_secret(secret) is None) != (holder.how == "passphrase"):
+        return None
+    nonce, wrapped = holder.wrapped[:_NONCE], holder.wrapped[_NONCE:]
+    try:
+        plain = AESGCM(_unwrapping(secret, holder.kdf)).decrypt(nonce, wrapped, canonical.encode(_facts(holder)))
+        return tuple(Key(plain[at : at + KEY_SIZE]) for at in range(0, len(plain), KEY_SIZE))
+    except (InvalidTag, ValueError):
+        return None
+
+
+def is_holder(name: str) -> bool:
+    """Whether a holder's file can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
+def encode(holder: Holder) -> bytes:
+    """Canonical bytes of a holder (FORMAT.md section 13)."""
+    return canonical.seal({**_facts(holder), "wrapped": holder.wrapped.hex()})
+
+
+def decode(data: bytes, name: str) -> Holder:
+    """The holder in `data`. Raises FormatUnknown, ObjectCorrupt."""
+    try:
+        value = canonical.unseal(data)
+        if (value["kind"], value["format"]) != ("holder", FORMAT):
+            raise FormatUnknown(f"{name}: a {value['kind']} of format {value['format']!r}, a holder was expected")
+        holder = Holder(
+            canonical.text(value["id"]),
+            canonical.text(value["archive"]),
+            canonical.text(value["name"]),
+            from_text(value["made_at"]),
+            _kdf(canonical.mapping(value["kdf"])),
+            bytes.fromhex(canonical.text(value["wrapped"])),
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise ObjectCorrupt(f"{name}: not a holder that this version wrote: {exc!r}") from exc
+    if holder.file != name:
+        raise ObjectCorrupt(f"{name}: holds holder {holder.id}")
+    return holder
+
+
+def holders(backend: Backend, archive_id: str, *, problems: list[str] | None = None) -> list[Holder]:
+    """Everybody who can open that archive, by time added.
+
+    A file that cannot be read raises, unless `problems` takes its problem.
+    """
+    found = []
+    for name in filter(is_holder, backend.list(FOLDER)):
+        try:
+            found.append(decode(backend.get(name), name))
+        except ObjectMissing:
+            continue  # removed since the names were listed
+        except StorageError as exc:
+            if problems is None:
+                raise
+            problems.append(str(exc))
+    return sorted((one for one in found if one.archive == archive_id), key=lambda one: (one.made_at, one.id))
+
+
+def unlock(backend: Backend, archive_id: str, secret: str | None) -> tuple[Key, ...]:
+    """The archive's keys, oldest first, by a holder's passphrase or key, or by the paper copy.
+
+    Raises KeyMissing where no secret was given, KeyWrong where it is nobody's.
+    """
+    if not secret:
+        raise KeyMissing(f"{backend.url}: the archive is encrypted, and no key was given")
+    try:
+        paper = paper_keys(secret)
+        holder_secret(secret)
+    except NotAKey as exc:
+        raise KeyWrong(f"{backend.url}: the key given: {exc}") from None
+    if paper is not None:
+        if paper[0] != archive_id:
+            raise KeyWrong(f"{backend.url}: the paper copy is of archive {paper[0][:8]}, this is {archive_id[:8]}")
+        return paper[1]
+    problems: list[str] = []
+    known = holders(backend, archive_id, problems=problems)
+    opened = [keys for keys in (unwrap(holder, secret) for holder in known) if keys]
+    if not opened:
+        names = ", ".join(f"{one.name} ({one.how})" for one in known) or "nobody"
+        unread = f"; and {len(problems)} that cannot be read: {problems[0]}" if problems else ""
+        raise KeyWrong(f"{backend.url}: the key given is none of its holders': {names}{unread}")
+    return max(opened, key=len)
+
+
+def _facts(holder: Holder) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "kind": "holder",
+        "id": holder.id,
+        "archive": holder.archive,
+        "name": holder.name,
+        "made_at": to_text(holder.made_at),
+        "kdf": holder.kdf,
+    }
+
+
+def _kdf(value: dict[str, Any]) -> dict[str, Any]:
+    known = {"argon2id": _ARGON2, "hkdf-sha256": _HKDF}.get(value.get("name", ""))
+    if known is None or value.keys() != {*known, "salt"}:
+        raise ValueError(f"unknown derivation {value.get('name')!r}")
+    for key in known.keys() & _MOST.keys():
+        if not 0 < canonical.count(value[key]) <= _MOST[key]:
+            raise ValueError(f"{key} of {value[key]}, at most {_MOST[key]}")
+    bytes.fromhex(canonical.text(value["salt"]))
+    return value
+
+
+def _unwrapping(secret: str, kdf: dict[str, Any]) -> bytes:
+    salt = bytes.fromhex(kdf["salt"])
+    machine = holder_secret(secret)
+    if machine is not None:
+        return HKDF(SHA256(), KEY_SIZE, salt, b"strongroom holder").derive(machine)
+    derive = Argon2id(
+        salt=salt, length=KEY_SIZE, iterations=kdf["passes"], lanes=kdf["lanes"], memory_cost=kdf["memory_kib"]
+    )
+    return derive.derive(_normal(secret).encode())
+
+
+def _normal(passphrase: str) -> str:
+    # One passphrase, however a keyboard composes its letters: NFC, as RFC 8265 section 4.2 has it.
+    return unicodedata.normalize("NFC", passphrase.strip())

@@ -1,0 +1,197 @@
+"""`strongroom init`, `key …` and `archive convert` as processes: what is asked for, what is said, what is left."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.archive import Archive
+from storage.backend import LocalDisk
+from storage.keytext import HOLDER, PAPER
+from tests.doubles import START, noise, write
+from tests.test_cli import Shell
+
+PHRASE = "correct horse battery staple"
+IMPORT = ("export.zip", "--source", "old-lab", "--scope", "user:7")
+WORDS = b"Planted words that nobody may find"
+
+
+class Desk(Shell):
+    """A shell whose commands may be given an input and an environment."""
+
+    def ask(self, *arguments: str, typed: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli", *arguments], cwd=self.folder, env={**self.environ, **environ},
+            input=typed, capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    def holders(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.json("key", "list")["holders"]
+        return found
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    made = Desk(tmp_path)
+    assert made.run("init", "--yes").returncode == 0
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as export:
+        export.writestr("notebook.txt", WORDS * 400)
+    done = made.run("import", *IMPORT)
+    assert done.returncode == 14, done.stderr  # no export of RSpace's, so it is quarantined
+    return made
+
+
+def test_a_new_archive_is_encrypted_and_says_what_its_key_means(tmp_path: Path) -> None:
+    """A key file for its owner only, outside of the archive; the way to a paper copy; doctor goes on warning."""
+    done = Desk(tmp_path).run("init", "--yes")
+
+    key = tmp_path / "strongroom.key"
+    assert key.read_text().startswith(HOLDER)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert "encrypted" in done.stdout and "key export --paper" in done.stderr
+    assert key.read_text().split()[1] not in done.stdout + done.stderr
+    doctor = Desk(tmp_path).run("doctor")
+    assert doctor.returncode == 0
+    assert "warn keys: encrypted; 1 can open it: this host (key file); no paper copy" in doctor.stdout
+
+
+def test_nothing_of_an_export_is_found_in_the_archive(desk: Desk) -> None:
+    """Neither content nor names; and yet it is listed, proven and restored by whoever has the key."""
+    files = [path for path in (desk.folder / "archive").rglob("*") if path.is_file() and "about" not in path.parts]
+    stored = [(path.relative_to(desk.folder).as_posix(), path.read_bytes()) for path in files]
+    for word in (WORDS, b"export.zip", b"notebook", b"old-lab", b"user:7"):
+        assert not [name for name, data in stored if word in data or word.decode() in name]
+    assert desk.run("scrub", "--all").returncode == 0
+    assert desk.run("restore", "latest", "--to", "out").returncode == 0
+    assert (desk.folder / "out" / "export.zip").read_bytes() == (desk.folder / "export.zip").read_bytes()
+
+
+def test_no_key_and_a_wrong_key_have_codes_of_their_own(desk: Desk) -> None:
+    """15 and 16, each with its hint; whoever has the right one needs no configuration."""
+    key = (desk.folder / "strongroom.key").read_text()
+    listed = ("snapshots", "--archive", "archive")
+    cases: tuple[tuple[dict[str, str], int, str], ...] = (
+        ({}, 15, "STRONGROOM_KEY"),
+        ({"STRONGROOM_KEY": PHRASE}, 16, "paper copy"),
+        ({"STRONGROOM_KEY": key[:-9]}, 16, "line 3"),
+        ({"STRONGROOM_KEY": ""}, 15, "empty"),
+        ({"STRONGROOM_KEY_FILE": "none"}, 15, "No such file"),
+        ({"STRONGROOM_KEY": key}, 0, ""),
+        ({"STRONGROOM_KEY_FILE": "strongroom.key"}, 0, ""),
+    )
+    for environ, code, word in cases:
+        done = desk.ask(*listed, **environ)
+        assert (done.returncode, word in done.stderr) == (code, True), (environ.keys(), done.stderr)
+        assert key.split()[1] not in done.stderr
+    (desk.folder / "strongroom.key").rename(desk.folder / "elsewhere.key")
+    done = desk.run("snapshots")
+    assert (done.returncode, "strongroom.key cannot be read" in done.stderr) == (15, True)
+    assert desk.run("doctor").returncode == 15
+
+
+def test_a_plain_archive_in_the_place_of_an_encrypted_one_is_refused(desk: Desk) -> None:
+    """Exchanged by whoever stores it: the next night writes nothing there in clear."""
+    (desk.folder / "archive").rename(desk.folder / "taken")
+    Archive.create(LocalDisk(desk.folder / "archive"), now=START)
+    before = sorted((desk.folder / "archive").rglob("*"))
+
+    done = desk.run("import", *IMPORT)
+
+    assert (done.returncode, "is not encrypted" in done.stderr) == (2, True)
+    assert sorted((desk.folder / "archive").rglob("*")) == before
+
+
+def test_init_makes_no_plain_archive_unasked(tmp_path: Path) -> None:
+    """A configuration without a key, a key inside of the archive, one beside --no-encryption: each is refused."""
+    desk = Desk(tmp_path)
+    for table, more, word in (
+        ("", (), "--no-encryption"),
+        ('key = { file = "archive/strongroom.key" }', (), "outside of it"),
+        ('key = { file = "strongroom.key" }', ("--no-encryption",), "take [archive] key out"),
+        ('key = { env = "NOT_SET_ANYWHERE" }', (), "put the key back"),
+        ('key = { command = "echo short" }', (), "at least 12"),
+    ):
+        (tmp_path / "strongroom.toml").write_text(f'[archive]\nurl = "archive"\n{table}\n')
+        done = desk.run("init", "--yes", *more)
+        assert done.returncode in (2, 15) and word in done.stderr, (table, done.stderr)
+        assert not (tmp_path / "archive" / "strongroom.json").exists()
+        assert not (tmp_path / "strongroom.key").exists()
+    (tmp_path / "strongroom.toml").write_text('[archive]\nurl = "archive"\n')
+    assert "not encrypted" in desk.run("init", "--yes", "--no-encryption").stdout
+    assert "keys: not encrypted" in desk.run("doctor").stdout
+
+
+def test_holders_come_and_go(desk: Desk) -> None:
+    """A passphrase from standard input, a second key file; one goes again, and the last may not."""
+    assert desk.ask("key", "add", "Anna", typed=f"{PHRASE}\n").returncode == 0
+    assert desk.run("key", "add", "cellar", "--file", "cellar.key").returncode == 0
+    assert desk.ask("key", "add", "Bert", typed="short\n").returncode == 2
+    assert [one["name"] for one in desk.holders()] == ["this host", "Anna", "cellar"]
+    assert desk.ask("snapshots", "-a", "archive", STRONGROOM_KEY=PHRASE).returncode == 0
+
+    assert desk.run("key", "remove", "Anna", "--yes").returncode == 0
+    assert desk.run("key", "remove", "nobody", "--yes").returncode == 2
+    assert desk.ask("snapshots", "-a", "archive", STRONGROOM_KEY=PHRASE).returncode == 16
+    assert desk.run("key", "remove", "cellar", "--yes").returncode == 0
+    last = desk.run("key", "remove", "this host", "--yes")
+    assert (last.returncode, "last holder" in last.stderr) == (2, True)
+
+
+def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
+    """The lines as a file or typed; a QR picture that holds the same; after a rotation the old page is told."""
+    done = desk.run("key", "export", "--paper", "--picture", "page.svg")
+    assert done.returncode == 0 and PAPER in done.stdout
+    assert stat.S_IMODE((desk.folder / "page.svg").stat().st_mode) == 0o600
+    assert desk.run("key", "export", "--paper", "--picture", "page.svg").returncode == 2  # nothing is overwritten
+    assert desk.run("key", "export", "--paper", "--picture", "page.txt").returncode == 2
+    assert desk.run("key", "export").returncode == 2
+    (desk.folder / "page.txt").write_text(done.stdout)
+    lines = done.stdout.partition(f"{PAPER}\n")[2]
+
+    assert desk.ask("key", "drill", typed=lines.lower()).returncode == 0
+    wrong = lines.replace(lines[5], "A" if lines[5] != "A" else "B", 1)
+    told = desk.ask("key", "drill", typed=wrong)
+    assert (told.returncode, "line 1 is not as it was printed" in told.stderr) == (16, True)
+    assert "the paper copy was proven on" in desk.run("doctor").stdout
+    lost = {"STRONGROOM_KEY_FILE": "page.txt"}
+    assert desk.ask("restore", "latest", "-a", "archive", "--to", "out", **lost).returncode == 0
+
+    rotated = json.loads(desk.run("key", "rotate", "--yes", "--json").stdout)
+    assert rotated["keys"] == 2
+    old = desk.run("key", "drill", "--from", "page.txt")
+    assert (old.returncode, "1 of 2 keys" in old.stderr) == (16, True)
+    assert "from before a rotation" in desk.run("doctor").stdout
+    assert desk.run("import", *IMPORT).returncode == 14
+    assert desk.run("scrub", "--all").returncode == 0
+
+
+def test_a_plain_archive_is_converted_and_gone_on_with(tmp_path: Path) -> None:
+    """Copied, proven, taken into the configuration: the same catalog, the same ids."""
+    desk = Desk(tmp_path)
+    assert desk.run("init", "--yes", "--no-encryption").returncode == 0
+    write(Archive.open(LocalDisk(tmp_path / "archive")), {"a": noise(5000, 1)})
+    assert desk.run("doctor").returncode == 0  # fills the catalog
+    (before,) = desk.json("snapshots")["snapshots"]
+
+    done = desk.run("archive", "convert", "sealed", "--file", "strongroom.key")
+    assert done.returncode == 0, done.stderr
+    assert 'url = "sealed" and key = { file = "strongroom.key" }' in done.stderr
+    assert (
+        json.loads(desk.run("archive", "convert", "sealed", "--file", "strongroom.key", "--json").stdout)["copied"]
+        == 0
+    )
+    (tmp_path / "strongroom.toml").write_text('[archive]\nurl = "sealed"\nkey = { file = "strongroom.key" }\n')
+
+    (after,) = desk.json("snapshots")["snapshots"]
+    assert after == before
+    assert desk.run("scrub", "--all").returncode == 0
+    assert desk.run("catalog", "check").returncode == 0
+    assert desk.run("doctor").returncode == 0
+    assert desk.run("archive", "convert", "again", "--file", "x.key").returncode == 2
