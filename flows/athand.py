@@ -50,7 +50,7 @@ class AtHand:
 
     def has(self, sha256: str) -> bool:
         """See `sources.base.AtHand`."""
-        return self.entry(sha256) is not None
+        return any(map(self._has, self._load().places_of(sha256)))
 
     def arrived(self, name: str) -> bytes | None:
         """See `sources.base.AtHand`."""

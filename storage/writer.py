@@ -124,6 +124,7 @@ class Writer:
         if draft.key != self._key:
             raise ValueError(f"a draft of {draft.key}, this writer is for {self._key}")
         text = self._files.encode()
+        self._files = ListingBuilder()  # what it held is in the text
         steps = keep_text(self._packing, text, self._listing_base())
         self._packing.flush()
         read = self._reader.text(steps)
