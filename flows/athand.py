@@ -5,14 +5,16 @@ Read when first asked for. What cannot be read is not at hand: it is fetched aga
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from flows import spool
 from flows.notebook import Notebook as Pages
 from flows.sources.base import Notebook
+from storage import listing
 from storage.archive import Archive
 from storage.errors import StorageError
-from storage.listing import Entry
+from storage.listing import Entry, Listing
 from storage.reader import Reader
 from storage.snapshot import ScopeKey
 from storage.verify import Promise, Quality
@@ -20,8 +22,12 @@ from storage.verify import Promise, Quality
 SMALL = 16 << 20  # bytes: a document that a dialect reads whole is no larger
 
 
+THERE, LACKS = 1, 2
+NOTHING = listing.decode(listing.encode(()))
+
+
 class AtHand:
-    """For one job. Memory: the listing of one snapshot."""
+    """For one job. Memory: the text of one snapshot's listing, and the index of its packs."""
 
     def __init__(self, archive: Archive, key: ScopeKey, folder: Path) -> None:
         """`folder`: the job's in the spool."""
@@ -30,21 +36,21 @@ class AtHand:
         self._folder = folder
         self.notebook: Notebook = Pages(folder)
         self._reader: Reader | None = None
-        self._paths: dict[str, Entry] | None = None
-        self._digests: dict[str, Entry] = {}
+        self._files: Listing | None = None  # None: not read yet
+        self._known = bytearray()  # of each file, whether its objects are there: asked once, so that it stays so
 
     def forget(self) -> None:
         """From now on the archive holds nothing: for when objects turned out to be damaged."""
-        self._paths, self._digests = {}, {}
+        self._reader, self._files = None, NOTHING
 
     def entry(self, sha256: str) -> Entry | None:
         """The file of this SHA-256 in the snapshot that is gone on from, its objects there."""
-        self._load()
-        return self._digests.get(sha256)
+        files = self._load()
+        return next((files[place] for place in files.places_of(sha256) if self._has(place)), None)
 
     def has(self, sha256: str) -> bool:
         """See `sources.base.AtHand`."""
-        return self.entry(sha256) is not None
+        return any(map(self._has, self._load().places_of(sha256)))
 
     def arrived(self, name: str) -> bytes | None:
         """See `sources.base.AtHand`."""
@@ -53,7 +59,7 @@ class AtHand:
 
     def before(self, name: str) -> bytes | None:
         """See `sources.base.AtHand`."""
-        found = self._load().get(name)
+        found = self._named(name)
         if found is None or self._reader is None or found.measured.size > SMALL:
             return None
         try:
@@ -63,17 +69,29 @@ class AtHand:
 
     def promise(self, name: str) -> Promise | None:
         """See `sources.base.AtHand`."""
-        found = self._load().get(name)
+        found = self._named(name)
         return None if found is None else Promise(found.measured.size, sha256=found.measured.sha256)
 
-    def _load(self) -> dict[str, Entry]:
-        if self._paths is None:
-            self.forget()
+    def _named(self, name: str) -> Entry | None:
+        files = self._load()
+        place = files.place_of(name)
+        return None if place is None or not self._has(place) else files[place]
+
+    def _has(self, place: int) -> bool:
+        if not self._known[place]:
             try:
+                lacks = self._reader is None or self._reader.lacks(self._load()[place])
+            except StorageError:  # its plan is damaged
+                lacks = True
+            self._known[place] = LACKS if lacks else THERE
+        return self._known[place] == THERE
+
+    def _load(self) -> Listing:
+        if self._files is None:
+            self.forget()
+            with suppress(StorageError):  # a damaged snapshot holds nothing: all is fetched again
                 self._read()
-            except StorageError:  # a damaged snapshot holds nothing: all is fetched again
-                self.forget()
-        return self._paths or {}
+        return self._files or NOTHING
 
     def _read(self) -> None:
         """The newest snapshot whose bytes were all proven: one that is partial lacks files, not bytes."""
@@ -81,7 +99,6 @@ class AtHand:
         live = self._archive.newest_first(self._key, damaged=[])
         newest = next((found for found in live if found.manifest.draft.quality in proven), None)
         if newest is not None:
-            self._reader = reader = self._archive.reader(newest)
-            there = [entry for entry in self._archive.entries(newest) if not reader.lacks(entry)]
-            self._paths = {entry.path: entry for entry in there}
-            self._digests = {entry.measured.sha256: entry for entry in there}
+            reader = self._archive.reader(newest)
+            files = reader.entries(newest)
+            self._reader, self._files, self._known = reader, files, bytearray(len(files))

@@ -7,7 +7,7 @@ read again: its members' names are in the plan that the archive keeps of it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,7 @@ from storage import contents
 from storage.archive import Archive
 from storage.errors import StorageError
 from storage.latest import stood
-from storage.listing import Entry
+from storage.listing import Entry, Listing
 from storage.reader import Reader
 from storage.seen import LEVEL, Finding, Seen, asked, of_draft, seen
 from storage.snapshot import Compared, Draft, Level, Snapshot
@@ -55,7 +55,7 @@ def hint(archive: Archive, found: Snapshot, *, now: datetime) -> str:
 
 def _levelled(
     archive: Archive, record_of: RecordOf, clock: Callable[[], datetime], draft: Draft, reader: Reader,
-    files: tuple[Entry, ...],
+    files: Listing,
 ) -> Draft:  # fmt: skip
     if draft.quality is not Quality.VERIFIED:
         return draft
@@ -80,18 +80,15 @@ def _levelled(
     return replace(draft, level=level, checks=(*draft.checks, *checks), quality=judge([*draft.checks, *checks]))
 
 
-def _arrived(
-    draft: Draft, reader: Reader, files: tuple[Entry, ...], history: Iterable[Seen], now: datetime
-) -> Seen:
-    kept = [contents.kept_as(reader, entry) for entry in files]
+def _arrived(draft: Draft, reader: Reader, files: Listing, history: Iterable[Seen], now: datetime) -> Seen:
     return of_draft(
         draft,
         id="tonight",
         number=1 + max((one.number for one in history), default=0),
         committed_at=now,
-        size=sum(entry.measured.size for entry in files),
+        size=files.size,
         files=len(files),
-        members=sum(count for way, count in kept if way == "zip"),
+        members=sum(reader.plan(entry).count for entry in files.cut()),
     )
 
 
@@ -103,7 +100,7 @@ def _compared(archive: Archive, base: Snapshot, names: set[int], record_of: Reco
     return Compared(base.id, len(before) - both, len(names) - both, len(before))
 
 
-def _names(reader: Reader, files: Iterable[Entry], record_of: RecordOf) -> set[int]:
+def _names(reader: Reader, files: Collection[Entry], record_of: RecordOf) -> set[int]:
     """What is compared, each as its hash: ids of records, where paths tell them; else members, or files."""
     found: set[int] = set()
     for leaf in contents.leaves(reader, files):

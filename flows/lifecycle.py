@@ -43,7 +43,7 @@ from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.holder import Holder
 from storage.jobs import InFlight
 from storage.latest import newest_counted
-from storage.listing import Entry
+from storage.listing import Listing
 from storage.records import Ended, RunRecord
 from storage.snapshot import Draft, Snapshot, from_text
 from storage.verify import Check, Outcome, Quality, fold, judge
@@ -323,7 +323,7 @@ class Engine:
         """Record that nothing was asked for, and why: *skipped* or *unchanged*."""
         return self.log.end(End(ended, reason=reason))
 
-    def entries(self, found: Snapshot) -> tuple[Entry, ...]:
+    def entries(self, found: Snapshot) -> Listing:
         """The files of a snapshot."""
         return self._archive.entries(found)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -195,17 +196,16 @@ def _offered(offer: Callable[[], Iterable[ExportFile]], pace: Pace, clock: Clock
 
     Raises SourceUnexpected where one list names a file twice; SourceUnavailable when patience runs out.
     """
-    seen: set[str] = set()
+    seen: dict[str, int] = {}  # in which list a name stood last
     patience = Patience(clock, pace)
-    while True:
-        names: set[str] = set()
+    for turn in count():
         try:
             for file in offer():
-                if file.name in names:
+                before = seen.get(file.name)
+                if before == turn:
                     raise SourceUnexpected(f"{file.shown}: the job offers two files of this name")
-                names.add(file.name)
-                if file.name not in seen:
-                    seen.add(file.name)
+                seen[file.name] = turn
+                if before is None:
                     patience = Patience(clock, pace)
                     yield file
             return

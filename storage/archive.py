@@ -28,7 +28,7 @@ from storage.errors import (
 from storage.footers import Footers
 from storage.index import Index
 from storage.latest import latest
-from storage.listing import Entry
+from storage.listing import Listing
 from storage.mark import MARK, Mark
 from storage.objects import PlainSha256, Scheme, scheme
 from storage.reader import Reader
@@ -244,8 +244,8 @@ class Archive:
         except ObjectMissing:
             return ""  # forgotten since the names were listed
 
-    def entries(self, found: Snapshot) -> tuple[Entry, ...]:
-        """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt."""
+    def entries(self, found: Snapshot) -> Listing:
+        """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt. Memory: its listing."""
         return self.reader(found).entries(found)
 
     def reader(self, *found: Snapshot) -> Reader:

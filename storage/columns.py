@@ -14,22 +14,25 @@ _LENGTH = struct.Struct(">Q")
 
 def join(sections: Iterable[bytes]) -> bytes:
     """Sections one after another, each after its length in 8 bytes, big-endian."""
-    out = bytearray()
-    for section in sections:
-        out += _LENGTH.pack(len(section))
-        out += section
-    return bytes(out)
+    return b"".join(part for section in sections for part in (_LENGTH.pack(len(section)), section))
 
 
 class Sections:
     """Takes sections out again, in order."""
 
     def __init__(self, data: bytes, at: int) -> None:
-        self._data = data
+        self._data = memoryview(data)
         self._at = at
 
     def take(self, length: int | None = None) -> bytes:
-        """The next section. Raises ValueError where it is cut, or is not of `length` bytes where that is given."""
+        """The next section. Raises as `view`."""
+        return bytes(self.view(length))
+
+    def view(self, length: int | None = None) -> memoryview:
+        """The next section, not copied: it holds all of the data.
+
+        Raises ValueError where it is cut, or is not of `length` bytes where that is given.
+        """
         end = self._at + _LENGTH.size
         if end > len(self._data):
             raise ValueError("a section is missing")

@@ -8,7 +8,7 @@ else, it is the member's name alone: the name of the export changes every night,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
@@ -48,13 +48,12 @@ class Leaf:
 
 
 def leaves(
-    reader: Reader, entries: Iterable[Entry], wanted: Callable[[str], bool] = lambda _: True
+    reader: Reader, files: Collection[Entry], wanted: Callable[[str], bool] = lambda _: True
 ) -> Iterator[Leaf]:
     """The leaves whose paths are `wanted`, folders too, in the order of the files. Nothing is unpacked but plans.
 
     Raises ObjectMissing, ObjectCorrupt, FormatUnknown. Memory: a plan.
     """
-    files = tuple(entries)
     for entry in files:
         yield from leaves_of(reader, entry, wanted, alone=len(files) == 1)
 

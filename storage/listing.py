@@ -7,9 +7,13 @@ a listing of megabytes and must keep a small manifest; in columns, because tonig
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+import sys
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from typing import Any, Literal, overload
 
 from storage import canonical, columns, listing1
 from storage.errors import FormatUnknown, ObjectCorrupt
@@ -27,6 +31,10 @@ ITS_SHA256, ONE, MANY, OTHER = (
     3,
 )  # objects of a file: one named by its SHA-256, one, a number, not by these
 
+_FIRST = struct.Struct(">Q24x")  # of a SHA-256, the first 8 bytes
+_LOW = (1 << 32) - 1
+
+Code = Literal["I", "Q"]  # numbers of 4 and 8 bytes
 Steps = tuple[tuple[Oid, ...], ...]  # of each step (`steps.py`), the objects that one after another are its frame
 
 
@@ -54,103 +62,226 @@ class Entry:
     media_type: str = ""
 
 
-def encode(entries: Iterable[Entry]) -> bytes:
-    """The listing in columns, entries sorted by path (FORMAT.md section 4)."""
-    rows = sorted(entries, key=lambda entry: entry.path)
-    if len({row.path for row in rows}) != len(rows):
-        raise ValueError("a listing names one path twice")
-    paths = [row.path.encode() for row in rows]
-    measured = [row.measured for row in rows]
-    types = sorted({row.media_type for row in rows})
-    place = {name: number for number, name in enumerate(types)}
-    ways = bytes(_way(row) for row in rows)
-    pairs = list(zip(rows, ways, strict=True))
-    odd = {
-        "promised": {str(i): _promise_json(row.promised) for i, row in enumerate(rows) if _odd(row)},
-        "recipes": {
-            str(i): {"kind": row.recipe.kind, "steps": [[oid.hex() for oid in step] for step in row.recipe.steps]}
-            for i, (row, way) in enumerate(pairs)
-            if way == OTHER
-        },
-    }
-    return HEAD.pack(MAGIC, len(rows)) + columns.join(
-        (
-            _numbers("I", [len(path) for path in paths]),
-            b"".join(paths),
-            _numbers("Q", [one.size for one in measured]),
-            _numbers("I", [one.crc32 for one in measured]),
-            bytes.fromhex("".join(one.sha256 for one in measured)),
-            bytes(0 if _odd(row) else _promised(row) for row in rows),
-            canonical.encode({"types": types}),
-            _numbers("I", [place[row.media_type] for row in rows]),
-            ways,
-            _numbers("I", [len(row.recipe.objects) for row, way in pairs if way == MANY]),
-            b"".join(oid for row, way in pairs if way in (ONE, MANY) for oid in row.recipe.objects),
-            canonical.encode(odd),
+class ListingBuilder:
+    """Files in any order, that become a listing.
+
+    Memory: some 60 bytes a file, its path, and the oids of one that is kept in several objects or cut.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}  # of each path, in the columns
+        self._sizes, self._crc32s, self._media = array("Q"), array("I"), array("I")
+        self._sha256s, self._promised, self._ways, self._oids = (bytearray() for _ in range(4))
+        self._oids_at = array("Q", [0])  # where the oids of each begin and end
+        self._types: dict[str, int] = {}
+        self._odd: dict[int, Promise] = {}
+        self._other: dict[int, Recipe] = {}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._places
+
+    def add(self, entry: Entry) -> None:
+        """Take a file. Raises ValueError for a path that is there; OverflowError for a figure that no file has."""
+        if entry.path in self._places:
+            raise ValueError(f"{entry.path}: a listing names one path twice")
+        place, way = len(self._places), _way(entry)
+        self._places[entry.path] = place
+        self._sizes.append(entry.measured.size)
+        self._crc32s.append(entry.measured.crc32)
+        self._sha256s += bytes.fromhex(entry.measured.sha256)
+        if _odd(entry):
+            self._odd[place] = entry.promised
+        self._promised.append(0 if place in self._odd else _promised(entry))
+        self._media.append(self._types.setdefault(entry.media_type, len(self._types)))
+        self._ways.append(way)
+        if way == OTHER:
+            self._other[place] = entry.recipe
+        elif way != ITS_SHA256:
+            self._oids += b"".join(entry.recipe.objects)
+        self._oids_at.append(len(self._oids))
+
+    def encode(self) -> bytes:
+        """The listing in columns, files sorted by path (FORMAT.md section 4). Memory: two of it."""
+        paths = sorted(self._places)
+        order = [self._places[path] for path in paths]
+        types = sorted(self._types)
+        media = {self._types[name]: number for number, name in enumerate(types)}
+        ways = bytes(self._ways[at] for at in order)
+        ends = self._oids_at
+        many = [at for at, way in zip(order, ways, strict=True) if way == MANY]
+        odd = {
+            "promised": {str(i): _promise_json(self._odd[at]) for i, at in enumerate(order) if at in self._odd},
+            "recipes": {str(i): _recipe_json(self._other[at]) for i, at in enumerate(order) if at in self._other},
+        }
+        return HEAD.pack(MAGIC, len(paths)) + columns.join(
+            (
+                _numbers("I", (len(path.encode()) for path in paths)),
+                "".join(paths).encode(),
+                _numbers("Q", (self._sizes[at] for at in order)),
+                _numbers("I", (self._crc32s[at] for at in order)),
+                _gathered(self._sha256s, ((32 * at, 32 * at + 32) for at in order)),
+                bytes(self._promised[at] for at in order),
+                canonical.encode({"types": types}),
+                _numbers("I", (media[self._media[at]] for at in order)),
+                ways,
+                _numbers("I", ((ends[at + 1] - ends[at]) // OID_SIZE for at in many)),
+                _gathered(self._oids, ((ends[at], ends[at + 1]) for at in order)),
+                canonical.encode(odd),
+            )
         )
-    )
 
 
-def decode(data: bytes) -> tuple[Entry, ...]:
-    """The entries of a listing. Raises FormatUnknown for a newer format, ObjectCorrupt for anything else."""
+def encode(entries: Iterable[Entry]) -> bytes:
+    """The listing of these files. Raises as `ListingBuilder.add`."""
+    builder = ListingBuilder()
+    for entry in entries:
+        builder.add(entry)
+    return builder.encode()
+
+
+def decode(data: bytes) -> Listing:
+    """The files of a listing. Raises FormatUnknown for a newer format, ObjectCorrupt for anything else."""
     if data.startswith(MAGIC[:7]) and not data.startswith(MAGIC):
         raise FormatUnknown(f"listing of format {data[7:8].hex()}, this version reads 1 and 2")
-    if not data.startswith(MAGIC):
-        return tuple(
-            Entry(path, measured, promised, Recipe(kind, objects), media_type)
-            for path, measured, promised, kind, objects, media_type in listing1.decode(data)
-        )
     try:
-        return tuple(_decode(data))
+        return Listing(data if data.startswith(MAGIC) else encode(_of_format_1(data)))
     except (KeyError, TypeError, ValueError, IndexError, struct.error, OverflowError) as exc:
         raise ObjectCorrupt(f"a listing cannot be read: {exc!r}") from exc
 
 
-def _decode(data: bytes) -> Iterable[Entry]:
-    _, count = HEAD.unpack_from(data)
-    sections = columns.Sections(data, HEAD.size)
-    path_sizes = _read("I", sections.take(4 * count))
-    paths = sections.take()
-    sizes, crcs = _read("Q", sections.take(8 * count)), _read("I", sections.take(4 * count))
-    sha256s = sections.take(32 * count)
-    promised = sections.take(count)
-    types = [canonical.text(name) for name in canonical.mapping(canonical.decode(sections.take()))["types"]]
-    media = _read("I", sections.take(4 * count))
-    ways = sections.take(count)
-    numbers = _read("I", sections.take(4 * ways.count(MANY)))
-    oids = sections.take()
-    odd = canonical.mapping(canonical.decode(sections.take()))
-    sections.end()
-    odd_promised, odd_recipes = canonical.mapping(odd["promised"]), canonical.mapping(odd["recipes"])
-    if sum(path_sizes) != len(paths) or OID_SIZE * (ways.count(ONE) + sum(numbers)) != len(oids):
-        raise ValueError("its paths or oids are cut, or more than there are files")
-    number = iter(numbers)
-    path_at = oid_at = 0
-    for i in range(count):
-        path = paths[path_at : path_at + path_sizes[i]].decode()
-        path_at += path_sizes[i]
-        sha256 = sha256s[32 * i : 32 * i + 32]
-        one = Measured(sizes[i], crcs[i], sha256.hex())
-        bits = promised[i]
-        promise = Promise(
-            one.size if bits & AS_MEASURED["size"] else None,
-            one.crc32 if bits & AS_MEASURED["crc32"] else None,
-            one.sha256 if bits & AS_MEASURED["sha256"] else None,
-        )
-        if str(i) in odd_promised:
-            promise = listing1.promise(odd_promised[str(i)])
-        way = ways[i]
-        if way == OTHER:
-            recipe = _recipe(odd_recipes[str(i)])
-        elif way == ITS_SHA256:
+class Listing(Sequence[Entry]):
+    """The files of a snapshot by path, each an `Entry` when it is asked for.
+
+    Looked through whole when it is made: nothing raises later. Memory: the text, some 40 bytes a file, and of one
+    that is cut its steps.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        """Of `decode`, which says what is wrong with a text."""
+        self._text = text
+        _, count = HEAD.unpack_from(text)
+        sections = columns.Sections(text, HEAD.size)
+        path_sizes = _read("I", sections.view(4 * count))
+        self._paths = sections.view()
+        self._sizes, self._crc32s = _read("Q", sections.view(8 * count)), _read("I", sections.view(4 * count))
+        self._sha256s = sections.view(32 * count)
+        self._promised = sections.take(count)
+        types = canonical.mapping(canonical.decode(sections.take()))["types"]
+        self._types = [canonical.text(name) for name in types]
+        self._media = _read("I", sections.view(4 * count))
+        self._ways = sections.take(count)
+        numbers = _read("I", sections.view(4 * self._ways.count(MANY)))
+        self._oids = sections.view()
+        odd = canonical.mapping(canonical.decode(sections.take()))
+        sections.end()
+        if sum(path_sizes) != len(self._paths):
+            raise ValueError("its paths are cut, or more than there are files")
+        if OID_SIZE * (self._ways.count(ONE) + sum(numbers)) != len(self._oids):
+            raise ValueError("its oids are cut, or more than there are files")
+        if max(self._media, default=-1) >= len(self._types) or max(self._ways, default=0) > OTHER:
+            raise ValueError("a media type that is none, or a file kept in a way that is none")
+        number = iter(numbers)
+        counts = (next(number) if way == MANY else int(way == ONE) for way in self._ways)
+        self._oids_at = array("Q", accumulate(counts, initial=0))
+        self._paths_at = array("Q", accumulate(path_sizes, initial=0))
+        recipes = canonical.mapping(odd["recipes"])
+        self._other = {at: _recipe(recipes[str(at)]) for at, way in enumerate(self._ways) if way == OTHER}
+        promised = canonical.mapping(odd["promised"])
+        self._odd = {at: listing1.promise(promised[str(at)]) for at in range(count) if str(at) in promised}
+        self._by_sha256: tuple[array[int], array[int]] | None = None
+        for at in range(count):
+            self._path(at).decode()
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Listing) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __len__(self) -> int:
+        return len(self._ways)
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Entry, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Entry | tuple[Entry, ...]:
+        at = range(len(self))[place]
+        return self._entry(at) if isinstance(at, int) else tuple(map(self._entry, at))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return map(self._entry, range(len(self)))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(self._sizes)
+
+    def cut(self) -> Iterator[Entry]:
+        """Those that are kept as ZIPs in parts."""
+        return (self._entry(at) for at, recipe in self._other.items() if recipe.kind == "zip")
+
+    def of(self, path: str) -> Entry:
+        """The file of this path. Raises KeyError."""
+        place = self.place_of(path)
+        if place is None:
+            raise KeyError(path)
+        return self._entry(place)
+
+    def place_of(self, path: str) -> int | None:
+        """Where the file of this path is; None where there is none."""
+        wanted = path.encode("utf-8", "surrogatepass")  # which no path has
+        at = bisect_left(range(len(self)), wanted, key=self._path)
+        return at if at < len(self) and self._path(at) == wanted else None
+
+    def places_of(self, sha256: str) -> Iterator[int]:
+        """Where the files of this SHA-256 are. Memory, from the first question on: 12 bytes a file."""
+        try:
+            wanted = bytes.fromhex(sha256)
+        except ValueError:
+            return
+        if self._by_sha256 is None:
+            firsts = (first for (first,) in _FIRST.iter_unpack(self._sha256s))
+            both = sorted(first << 32 | at for at, first in enumerate(firsts))
+            self._by_sha256 = array("Q", (pair >> 32 for pair in both)), array("I", (pair & _LOW for pair in both))
+        firsts_sorted, places = self._by_sha256
+        first = int.from_bytes(wanted[:8], "big")
+        for at in range(bisect_left(firsts_sorted, first), bisect_right(firsts_sorted, first)):
+            if self._sha256(places[at]) == wanted:
+                yield places[at]
+
+    def _path(self, at: int) -> bytes:
+        return bytes(self._paths[self._paths_at[at] : self._paths_at[at + 1]])
+
+    def _sha256(self, at: int) -> bytes:
+        return bytes(self._sha256s[32 * at : 32 * at + 32])
+
+    def _entry(self, at: int) -> Entry:
+        sha256 = self._sha256(at)
+        one = Measured(self._sizes[at], self._crc32s[at], sha256.hex())
+        promise = self._odd.get(at)
+        if promise is None:
+            bits = self._promised[at]
+            promise = Promise(
+                one.size if bits & AS_MEASURED["size"] else None,
+                one.crc32 if bits & AS_MEASURED["crc32"] else None,
+                one.sha256 if bits & AS_MEASURED["sha256"] else None,
+            )
+        recipe = self._other.get(at)
+        if recipe is None and self._ways[at] == ITS_SHA256:
             recipe = Recipe("concat", (Oid(sha256),))
-        elif way not in (ONE, MANY):
-            raise ValueError(f"{path}: kept in the way {way}, which is none")
-        else:
-            end = oid_at + OID_SIZE * (1 if way == ONE else next(number))
-            recipe = Recipe("concat", tuple(Oid(oids[at : at + OID_SIZE]) for at in range(oid_at, end, OID_SIZE)))
-            oid_at = end
-        yield Entry(path, one, promise, recipe, types[media[i]])
+        elif recipe is None:
+            numbers = range(self._oids_at[at], self._oids_at[at + 1])
+            oids = (self._oids[OID_SIZE * number : OID_SIZE * (number + 1)] for number in numbers)
+            recipe = Recipe("concat", tuple(Oid(bytes(oid)) for oid in oids))
+        return Entry(self._path(at).decode(), one, promise, recipe, self._types[self._media[at]])
+
+
+def _of_format_1(data: bytes) -> Iterator[Entry]:
+    for path, measured, promised, kind, objects, media_type in listing1.decode(data):
+        yield Entry(path, measured, promised, Recipe(kind, objects), media_type)
 
 
 def _way(row: Entry) -> int:
@@ -188,9 +319,27 @@ def _recipe(value: Any) -> Recipe:
     return Recipe(canonical.text(row["kind"]), (), steps)
 
 
-def _numbers(code: str, values: Sequence[int]) -> bytes:
-    return struct.pack(f">{len(values)}{code}", *values)
+def _recipe_json(recipe: Recipe) -> dict[str, Any]:
+    return {"kind": recipe.kind, "steps": [[oid.hex() for oid in step] for step in recipe.steps]}
 
 
-def _read(code: str, data: bytes) -> tuple[int, ...]:
-    return struct.unpack(f">{len(data) // struct.calcsize(code)}{code}", data)
+def _gathered(data: bytearray, parts: Iterable[tuple[int, int]]) -> bytes:
+    found = bytearray()
+    for begin, end in parts:
+        found += data[begin:end]
+    return bytes(found)
+
+
+def _numbers(code: Code, values: Iterable[int]) -> bytes:
+    column = array(code, values)
+    if sys.byteorder == "little":
+        column.byteswap()
+    return column.tobytes()
+
+
+def _read(code: Code, data: memoryview) -> array[int]:
+    column = array(code)
+    column.frombytes(data)
+    if sys.byteorder == "little":
+        column.byteswap()
+    return column

@@ -12,7 +12,7 @@ from storage.aside import one_behind
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.index import Index
 from storage.inflate import DEFLATED, STORED, inflated
-from storage.listing import Entry, Steps
+from storage.listing import Entry, Listing, Steps
 from storage.objects import OID_SIZE, Oid
 from storage.snapshot import Snapshot
 from storage.verify import Meter
@@ -42,8 +42,8 @@ class Reader:
         # from these.
         self._recent: list[tuple[Steps, bytes, int]] = []
 
-    def entries(self, found: Snapshot) -> tuple[Entry, ...]:
-        """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt, FormatUnknown."""
+    def entries(self, found: Snapshot) -> Listing:
+        """The files of a snapshot. Raises ObjectMissing, ObjectCorrupt, FormatUnknown. Memory: its listing."""
         named = tuple(tuple(Oid(bytes.fromhex(oid)) for oid in step) for step in found.manifest.listing)
         data = self._frame(named[0]) if found.manifest.format == 1 else self.text(named)
         if hashlib.sha256(data).hexdigest() != found.manifest.listing_sha256:

@@ -11,7 +11,8 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import xor
 from typing import BinaryIO
 
 from storage import listing, secondlook, snapshot
@@ -19,7 +20,7 @@ from storage.about import describe
 from storage.archive import Archive, Damaged
 from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import Index, pack_name
-from storage.listing import Entry, Steps
+from storage.listing import Entry, Listing, ListingBuilder, Steps
 from storage.objects import Oid
 from storage.packing import Packing
 from storage.packs import SALT_SIZE
@@ -32,10 +33,10 @@ READ = 1 << 20  # bytes of a file read at a time, where it has to be measured
 _CLAIMS = 1000  # more writers than this on one scope at once is a loop, not a race
 
 
-Complete = Callable[[Draft, Reader, tuple[Entry, ...]], Draft]
+Complete = Callable[[Draft, Reader, Listing], Draft]
 
 
-def _as_it_is(draft: Draft, _reader: Reader, _files: tuple[Entry, ...]) -> Draft:
+def _as_it_is(draft: Draft, _reader: Reader, _files: Listing) -> Draft:
     return draft
 
 
@@ -46,7 +47,8 @@ def _new_salt() -> bytes:
 class Writer:
     """One snapshot in the making. Use once: `add` or `keep` each file, then `commit`.
 
-    Memory: two packs, the index of the packs that may be reused, and the plan of the file that is added, twice.
+    Memory: two packs, the index of the packs that may be reused, the plan of the file that is added, twice, and
+    the listing, a few times; of last night's files those that were cut.
     """
 
     def __init__(
@@ -59,12 +61,13 @@ class Writer:
         self._index = Index(archive.backend, archive.scheme)
         self._reader = Reader(self._index)
         self._newest: Snapshot | None = None
-        self._before: dict[str, Entry] = {}  # files of the scope's newest snapshot
-        self._unmatched: list[str] = []  # those of them that were cut, the first one last, for files of new names
+        self._cut: dict[str, Steps] = {}  # plans of the scope's newest snapshot, by file
+        self._unmatched: list[str] = []  # those files, the first one last, for files of new names
         self._load_newest()
         self._packing = Packing(archive.backend, archive.scheme, self._index, salt, proven=proven)
-        self._entries: dict[str, Entry] = {}
-        self._fresh: list[Entry] = []
+        self._files = ListingBuilder()
+        self._hash = 0  # of all files
+        self._fresh: list[str] = []  # paths
         self._members = 0
 
     def add(
@@ -86,8 +89,8 @@ class Writer:
             measured = measure(iter(lambda: content.read(READ), b""))
         recipe, members = keep(self._packing, content, partial(self._base, path))
         entry = Entry(path, measured, promised, recipe, media_type)
-        self._entries[path] = entry
-        self._fresh.append(entry)
+        self._take(entry)
+        self._fresh.append(path)
         self._members += members
         return entry
 
@@ -100,7 +103,7 @@ class Writer:
             self._packing.reused += 1
         if entry.recipe.kind == "zip":
             self._members += self._reader.plan(entry).count
-        self._entries[entry.path] = entry
+        self._take(entry)
 
     def commit(
         self,
@@ -120,16 +123,19 @@ class Writer:
         """
         if draft.key != self._key:
             raise ValueError(f"a draft of {draft.key}, this writer is for {self._key}")
-        text = listing.encode(self._entries.values())
+        text = self._files.encode()
+        self._files = ListingBuilder()  # what it held is in the text
         steps = keep_text(self._packing, text, self._listing_base())
         self._packing.flush()
-        if self._reader.text(steps) != text:
+        read = self._reader.text(steps)
+        if read != text:
             raise ObjectCorrupt(f"{draft.key}: the listing that was read back is not the one that was written")
-        if listing.decode(text) != tuple(sorted(self._entries.values(), key=lambda entry: entry.path)):
+        files = listing.decode(text := read)  # one of the two is enough
+        if reduce(xor, map(hash, files), 0) != self._hash:
             raise ValueError(f"{draft.key}: its listing does not read as what was kept")
-        for entry in self._fresh if prove else ():
-            self._reader.prove(entry)
-        draft = complete(draft, self._reader, tuple(self._entries.values()))
+        for path in self._fresh if prove else ():
+            self._reader.prove(files.of(path))
+        draft = complete(draft, self._reader, files)
         describe(self._archive.backend)
         for _ in range(_CLAIMS):
             number, previous = self._archive.head(draft.key)
@@ -139,9 +145,9 @@ class Writer:
                 number=number + 1,
                 previous=previous,
                 committed_at=clock(),
-                files=len(self._entries),
+                files=len(files),
                 members=self._members,
-                size=sum(entry.measured.size for entry in self._entries.values()),
+                size=files.size,
                 listing=tuple(tuple(oid.hex() for oid in step) for step in steps),
                 listing_sha256=hashlib.sha256(text).hexdigest(),
                 packs=tuple(sorted(self._packing.used)),
@@ -182,8 +188,12 @@ class Writer:
         except ObjectMissing:
             return False
 
+    def _take(self, entry: Entry) -> None:
+        self._files.add(entry)
+        self._hash ^= hash(entry)
+
     def _check_path(self, path: str) -> None:
-        if path in self._entries:
+        if path in self._files:
             raise ValueError(f"{path}: named twice in one snapshot")
         path.encode()  # UnicodeEncodeError is a ValueError: a listing is UTF-8
 
@@ -199,22 +209,20 @@ class Writer:
                 self._newest = live if key == self._key else self._newest
         if self._newest is not None:
             try:
-                self._before = {entry.path: entry for entry in self._reader.entries(self._newest)}
-                cut = [path for path, entry in self._before.items() if entry.recipe.kind == "zip"]
-                self._unmatched = cut[::-1]
+                cut = self._reader.entries(self._newest).cut()
+                self._cut = {entry.path: entry.recipe.steps for entry in cut}
+                self._unmatched = list(self._cut)[::-1]
             except StorageError:
                 self._newest = None
 
     def _base(self, path: str) -> Base | None:
         """The plan that tonight's plan of `path` may follow: that of the same file, last night."""
-        entry = self._before.get(path)
+        steps = self._cut.get(path)
         # Most systems name an export by date or at random: then the file at the same place is the same.
-        while entry is None and self._unmatched:
+        while steps is None and self._unmatched:
             name = self._unmatched.pop()
-            entry = None if name in self._entries else self._before[name]
-        if entry is None or entry.recipe.kind != "zip":
-            return None
-        return self._base_of(entry.recipe.steps)
+            steps = None if name in self._files else self._cut[name]
+        return None if steps is None else self._base_of(steps)
 
     def _listing_base(self) -> Base | None:
         if self._newest is None or self._newest.manifest.format == 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from itertools import chain, islice
@@ -295,7 +295,7 @@ def _read_again(store: Archive, found: Snapshot) -> tuple[list[Reread], str]:
     return files, ""
 
 
-def _entries(store: Archive, found: Snapshot, hits: set[str]) -> tuple[Entry, ...]:
+def _entries(store: Archive, found: Snapshot, hits: set[str]) -> Sequence[Entry]:
     """The files of a snapshot; none where a repair found that its listing is lost. Raises StorageError."""
     try:
         return store.entries(found)
