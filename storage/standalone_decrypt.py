@@ -1,4 +1,4 @@
-"""Decrypts an encrypted archive with nothing but Python 3.11 and cryptography, when what wrote it is gone.
+"""Decrypts an encrypted archive with nothing but Python 3.11 and cryptography 44, when its writer is gone.
 
     python standalone_decrypt.py ARCHIVE PLAIN
 
@@ -93,12 +93,14 @@ class Keys:
     def stored_name(self, name: str) -> str:
         """Names: where the file of this name lies."""
         first, *parts = name.split("/")
+        if first not in HIDDEN:
+            return name
         stored = [first]
-        for place, part in enumerate(parts if first in HIDDEN else ()):
-            sealed_part = self._names.encrypt(part.encode(), [self._before([first, *parts[:place]])])
-            text = base64.b32hexencode(sealed_part).decode().rstrip("=").lower()
+        for place, part in enumerate(parts):
+            hidden = self._names.encrypt(part.encode(), [self._bound([first, *parts[:place]])])
+            text = base64.b32hexencode(hidden).decode().rstrip("=").lower()
             stored.append("-/".join(text[at : at + CUT] for at in range(0, len(text), CUT)))
-        return "/".join(stored) if first in HIDDEN else name
+        return "/".join(stored)
 
     def plain_name(self, stored: str) -> str:
         """Names: the name of the file that lies here. Raises ValueError or InvalidTag."""
@@ -107,13 +109,14 @@ class Keys:
             return stored
         plain = [first]
         for part in parts:
-            sealed_part = base64.b32hexdecode(part.upper() + "=" * (-len(part) % 8))
-            plain.append(self._names.decrypt(sealed_part, [self._before(plain)]).decode())
+            hidden = base64.b32hexdecode(part.upper() + "=" * (-len(part) % 8))
+            plain.append(self._names.decrypt(hidden, [self._bound(plain)]).decode())
         name = "/".join(plain)
         check(self.stored_name(name) == stored, "a name that is written in another way")
         return name
 
-    def _before(self, parts: list[str]) -> bytes:
+    def _bound(self, parts: list[str]) -> bytes:
+        """What a file or a name is bound to: its associated data."""
         return "/".join([self.archive, *parts]).encode()
 
     def plain(self, stream: BinaryIO, name: str) -> Iterator[bytes]:
@@ -123,7 +126,7 @@ class Keys:
         key_id, length, salt, prefix = head[8:HEAD], head[HEAD], head[HEAD + 1 : HEAD + 33], head[HEAD + 33 :]
         check(length == SALT, "an encrypted file of another kind")
         check(key_id in self.content, f"needs the key {key_id.hex()} of the archive, which your key does not give")
-        segments = AESGCM(hkdf(self.content[key_id], self._before([name]), salt=salt))
+        segments = AESGCM(hkdf(self.content[key_id], self._bound([name]), salt=salt))
         segment, number = stream.read(SEGMENT - SALT), 0
         while segment:
             after = stream.read(SEGMENT)
@@ -251,8 +254,8 @@ def given_key() -> str:
         return Path(path).read_text(encoding="utf-8")
     if not sys.stdin.isatty():
         return sys.stdin.read()
-    text = getpass.getpass(f"Passphrase, or key; or {PAPER}, its lines, and an empty one: ")
-    while text.strip().upper().startswith(PAPER) and (line := input()):
+    text = getpass.getpass(f"Passphrase, key, or {PAPER} (its lines are asked for): ")
+    while text.strip().upper().startswith(PAPER) and (line := input("The next line, or an empty one: ")):
         text += "\n" + line
     return text
 
@@ -314,7 +317,7 @@ def give(root: Path, stored: str, keys: Keys, target: Path) -> None:
     name = keys.plain_name(stored)
     check(lawful(name), f"{name!r} is no name of an archive")
     path = target / name
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     check(not path.exists(), f"{name} is there already")
     unproven = path.with_name(f"{path.name}.unproven")  # so called until it is proven to its end
     try:
@@ -339,7 +342,7 @@ def main() -> None:
         archive = mark_of(root)
         keys = opened(root, archive, given_key())
         asked.plain.mkdir(mode=0o700, parents=True)
-    except (OSError, ValueError) as exc:
+    except (OSError, ValueError, EOFError) as exc:
         sys.exit(str(exc) or repr(exc))
     done = 0
     for stored in names_below(root):
