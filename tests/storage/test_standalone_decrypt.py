@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 
 import pytest
@@ -159,14 +158,22 @@ def test_what_is_not_the_archives_is_passed_over(root: Path, tmp_path: Path) -> 
     assert names(tmp_path / "plain") == before
 
 
-def test_a_folder_that_cannot_be_listed_is_told(root: Path, tmp_path: Path) -> None:
-    """A link that leads to itself stands for it: root may list everything."""
-    shutil.rmtree(root / "about")
-    (root / "about").symlink_to("about")
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that vanished stands for it, for root may list everything."""
+    lost: list[str] = []
+    monkeypatch.setattr(decrypter(), "LOST", lost)
+
+    assert decrypter().names_below(tmp_path / "gone") == []
+    assert "gone" in lost[0]
+
+
+def test_a_file_that_cannot_be_opened_is_told(root: Path, tmp_path: Path) -> None:
+    """A link that leads to itself."""
+    (root / "records").symlink_to("records")
     done = run(DECRYPTER, root, tmp_path / "plain", key=KEY)
 
     assert done.returncode == 1
-    assert "about" in done.stderr
+    assert "records: " in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -199,6 +206,16 @@ def test_damaged_holders_are_told_where_no_other_opens(root: Path, tmp_path: Pat
     done = run(DECRYPTER, root, tmp_path / "plain", key=KEY)
 
     assert holder.name in done.stderr and "the paper copy needs none" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "number"), [("memory_kib", 1 << 30), ("passes", 10_000), ("lanes", 0)])
+def test_a_holder_may_not_ask_for_the_whole_machine(name: str, number: int) -> None:
+    """Refused before anything is derived."""
+    kdf = {"name": "argon2id", "salt": "00" * 16, "memory_kib": 8, "passes": 1, "lanes": 1}
+
+    assert len(decrypter().holder_key(kdf, b"x")) == 32
+    with pytest.raises(ValueError, match="more memory or time"):
+        decrypter().holder_key({**kdf, name: number}, b"x")
 
 
 def test_a_key_of_before_a_newer_one_gives_the_older_files(root: Path, tmp_path: Path) -> None:
