@@ -1,6 +1,6 @@
-"""What an archive says of itself: its format's description and a reader that needs nothing of ours.
+"""What an archive says of itself: its format's description, a reader that needs nothing of ours, and a decrypter.
 
-Both lie in every archive, named by their SHA-256, for whoever finds it when this program is gone. A newer version
+They lie in every archive, named by their SHA-256, for whoever finds it when this program is gone. A newer version
 adds its own beside those that are there.
 """
 
@@ -13,13 +13,13 @@ from importlib import resources
 
 from storage.backend import Backend
 
-_TEXTS = ("FORMAT.md", "standalone.py")
+_TEXTS = ("FORMAT.md", "standalone.py", "standalone_decrypt.py")
 _NAME = re.compile(r"about/([0-9a-f]{64})\.(md|py)")
 
 
 @cache
 def texts() -> dict[str, bytes]:
-    """This version's description and reader, by their names in an archive."""
+    """This version's description and programs, by their names in an archive."""
     found = {}
     for text in _TEXTS:
         data = resources.files("storage").joinpath(text).read_bytes()
@@ -28,7 +28,7 @@ def texts() -> dict[str, bytes]:
 
 
 def describe(backend: Backend) -> None:
-    """Put both into an archive that lacks them. Raises BackendFailed; retry: yes."""
+    """Put them into an archive that lacks them. Raises BackendFailed; retry: yes."""
     for name, data in texts().items():
         if backend.size(name) is None:
             backend.put_new(name, [data])

@@ -26,9 +26,8 @@ from typing import Any
 
 import zstandard
 
-MAX_BLOCK, MAX_FOOTER, MAX_TEXT = 33554432, 268435456, 1073741824
+MAX_BLOCK, MAX_FOOTER, MAX_TEXT, FULL = 33554432, 268435456, 1073741824, 0xFFFFFFFF
 SMALL, PIECE = 32, 4194304  # bytes of a payload that stands in the plan; of an object of a larger one
-FULL = 0xFFFFFFFF
 LOST: list[str] = []  # what cannot be read; told at the end
 
 
@@ -349,7 +348,7 @@ def files(manifest: dict[str, Any], root: Path) -> Iterator[tuple[dict[str, Any]
 
 def prove_others(root: Path) -> None:
     """Prove what no snapshot needs: records, notes, decisions, descriptions, evidence, packs not named."""
-    small = ("records/*/*.json", "unnamed/*.json", "decisions/*/*/*.json", "evidence/*.json")
+    small = ("records/*/*.json", "unnamed/*.json", "decisions/*/*/*.json", "evidence/*.json", "keys/*.json")
     proofs: dict[str, Callable[[Path], object]] = dict.fromkeys(small, sealed)
     proofs |= {"about/*.??": check_name, "evidence/*.bin": check_name}
     proofs |= {"packs/*/*.pack": lambda path: path.stem in replaced(root) or pack_of(root, path.stem)}
@@ -370,6 +369,8 @@ def main() -> None:
     with surviving("strongroom.json"):
         mark = sealed(asked.archive / "strongroom.json", "archive")
         check(mark["objects"] == "sha256", "objects are named in a way not known")
+        if "encryption" in mark and any(read(one, 0, 7) == b"SRCRYPT" for one in asked.archive.glob("packs/*/*")):
+            sys.exit("encrypted: first comes the other program of about/, which decrypts (FORMAT.md, section 13)")
     folders = sorted(asked.archive.glob("snapshots/*/*/"))
     chosen = [one for folder in folders for one in chain(folder, mark) if one[0].startswith(asked.snapshot)]
     if asked.snapshot and not chosen:
@@ -392,8 +393,7 @@ def main() -> None:
                     print(path, manifest["taken_at"], repr(file["path"]), file["sha256"], sep="\t")
     if not asked.snapshot:
         prove_others(asked.archive)
-    if LOST:
-        sys.exit("\n".join(["lost:", *LOST]))
+    sys.exit("\n".join(["lost:", *LOST]) if LOST else 0)
 
 
 if __name__ == "__main__":

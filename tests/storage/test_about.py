@@ -12,17 +12,16 @@ from storage.archive import Archive
 from storage.scrub import scrub
 from tests.doubles import contents, new_archive, overwrite, write
 
-STANDALONE = Path(storage.__file__).parent / "standalone.py"
-FORMAT = (Path(storage.__file__).parent / "FORMAT.md").read_text()
+TEXTS = [Path(storage.__file__).parent / name for name in ("FORMAT.md", "standalone.py", "standalone_decrypt.py")]
 
 
 def test_an_archive_describes_itself() -> None:
-    """The text and the reader lie in it from the beginning, named by what they hold; again changes nothing."""
+    """The text and both programs lie in it from the beginning, named by what they hold; again changes nothing."""
     archive = new_archive()
     about = {name: data for name, data in contents(archive.backend).items() if name.startswith("about/")}
 
     assert about == texts()
-    assert sorted(about.values()) == sorted([FORMAT.encode(), STANDALONE.read_bytes()])
+    assert sorted(about.values()) == sorted(path.read_bytes() for path in TEXTS)
     assert all(hashlib.sha256(data).hexdigest() == Path(name).stem for name, data in about.items())
     before = contents(archive.backend)
     Archive.create(archive.backend, now=snapshot.from_text("2026-04-01T00:00:00.000000Z"))

@@ -12,8 +12,12 @@ from typing import Any, get_args
 import storage
 from storage import (
     canonical,
+    cipher,
     columns,
     decisions,
+    encrypted,
+    keys,
+    keytext,
     listing,
     mark,
     objects,
@@ -206,3 +210,22 @@ def test_the_specification_names_every_member_of_what_format_3_brought() -> None
     ] == []
     assert f"`{snapshot.TAG.pattern}`" in FORMAT
     assert replaced.RETIRED == GRACE
+
+
+def test_the_specification_states_how_the_code_encrypts() -> None:
+    """Magic, sizes of segments, padding, derivations, bounds of a holder's file, how keys are written."""
+    _, _, text = FORMAT.partition("## 13. Encrypted archives")
+    text = " ".join(text.split())
+
+    assert f"its `encryption` is `{mark.SCHEME}`" in text
+    assert f"magic `{cipher.MAGIC.hex(' ')}`" in text
+    assert f"`{cipher.STREAM_HEADER:02x}`: of this and the next two" in text
+    assert f"the first has {cipher.SEGMENT - cipher.STREAM_HEADER} bytes, those behind it {cipher.SEGMENT}" in text
+    assert f"head of {cipher.STREAM_AT} bytes" in text
+    assert [cipher.padding(size) for size in (0, 9, 1000)] == [8, 18, 1024]
+    assert "files of 0, 9 and 1000 bytes make 8, 18 and 1024." in text
+    assert "In `snapshots/`, `decisions/` and `evidence/` every part" in text
+    assert encrypted.HIDDEN == ("snapshots", "decisions", "evidence")
+    assert "at most {memory_kib}, {passes} and {lanes} |".format(**keys._MOST) in text
+    assert f"`{keytext.HOLDER}`, a space" in text and f"`{keytext.PAPER}` and the lines" in text
+    assert f"`kind` is `holder`, `format` {keys.FORMAT}" in text
