@@ -116,6 +116,8 @@ def decode(data: bytes, name: str) -> Holder:
         value = canonical.unseal(data)
         if (value["kind"], value["format"]) != ("holder", FORMAT):
             raise FormatUnknown(f"{name}: a {value['kind']} of format {value['format']!r}, a holder was expected")
+        if value.keys() != {"format", "kind", "id", "archive", "name", "made_at", "kdf", "wrapped"}:
+            raise ValueError(f"members {sorted(value)}")
         holder = Holder(
             canonical.text(value["id"]),
             canonical.text(value["archive"]),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -97,8 +98,10 @@ def _body(text: str, first: str) -> list[str] | None:
     _, found, rest = text.strip().upper().partition(first)
     if not found:
         return None
-    lines = [line.partition(":")[2] or line for line in rest.splitlines()]
-    parts = rest.split("-") if len(lines) == 1 else lines
+    if ":" in rest:  # the numbers of lines, which may have become one
+        parts = re.split(r"\b[0-9]{1,3}:", rest)
+    else:
+        parts = rest.split("-") if "-" in rest else rest.splitlines()
     clean = ("".join(part.split()).translate(_ALIKE) for part in parts)
     return [part for part in clean if part]
 

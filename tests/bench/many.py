@@ -68,7 +68,8 @@ class Shelf:
 
 def by_writer(folder: Path, shelf: Shelf) -> dict[str, Any]:
     """The first night."""
-    from storage.archive import Archive, open_url
+    from storage.archive import Archive
+    from storage.backend import open_url
     from storage.snapshot import Draft, ScopeKey
     from storage.verify import Promise, Quality
     from storage.writer import Writer
@@ -99,7 +100,8 @@ def by_engine(folder: Path, shelf: Shelf) -> dict[str, Any]:
     from flows.export import Pace, Scope
     from flows.lifecycle import Engine
     from flows.plan import Places, Plan
-    from storage.archive import Archive, open_url
+    from storage.archive import Archive
+    from storage.backend import open_url
     from storage.catalog import Catalog
     from storage.policy import Policy
     from tests.bench.made_up import MadeUp

@@ -149,7 +149,7 @@ def vectors(holders: dict[str, keys.Holder]) -> dict[str, Any]:
 def copy(folder: Path, holders: dict[str, keys.Holder]) -> Encrypted:
     """The third stored archive, encrypted; the first half of it before a second key was added."""
     below = LocalDisk(folder)
-    below.put_new(MARK, [mark.encode(Mark(ID, "sha256", True), now=START)])
+    below.put_new(MARK, [mark.encode(Mark(ID, "sha256", True, START))])
     for one in holders.values():
         below.put_new(one.file, [keys.encode(one)])
     before, after = Encrypted(below, ID, KEYS[:1]), Encrypted(below, ID, KEYS)

@@ -135,6 +135,8 @@ def test_a_holder_may_not_ask_for_the_whole_machine() -> None:
             keys.decode(data, name)
     with pytest.raises(FormatUnknown):
         keys.decode(canonical.seal({**value, "format": 2}), name)
+    with pytest.raises(ObjectCorrupt, match="members"):
+        keys.decode(canonical.seal({**value, "note": "unbound"}), name)
 
 
 def test_a_damaged_holder_hinders_no_other() -> None:
@@ -160,6 +162,7 @@ def test_the_paper_copy_opens_what_has_lost_all_its_holders() -> None:
     assert Archive.open(memory, paper).id == archive.id
     assert Archive.open(memory, keytext.paper_compact(paper)).id == archive.id
     assert keytext.paper_keys(typed) == keytext.paper_keys(paper)
+    assert keytext.paper_keys(" ".join(paper.split())) == keytext.paper_keys(paper)  # as a variable may hold it
     with pytest.raises(KeyWrong, match="holders': nobody"):
         Archive.open(memory, MACHINE)
     with pytest.raises(KeyWrong, match="the paper copy is of archive"):
@@ -193,6 +196,7 @@ def test_a_key_file_is_one_line_that_proves_itself(secret: bytes) -> None:
     text = keytext.holder_text(secret)
 
     assert keytext.holder_secret(f"  {text}\n") == secret
+    assert keytext.holder_secret(f"{text[:30]}\n{text[30:]}") == secret  # wrapped by a mail program
     assert keytext.holder_secret("a passphrase") is None
     assert "\n" not in text
     with pytest.raises(NotAKey):
