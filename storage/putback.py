@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from storage import canonical, decisions, snapshot, tombstone
 from storage.archive import Archive
 from storage.backend import Backend
-from storage.encrypted import Encrypted
+from storage.encrypted import Encrypted, as_it_lies
 from storage.errors import ArchiveMissing, ObjectCorrupt, ObjectMissing, StorageError
 from storage.halves import Half, halves
 from storage.index import pack_name
@@ -38,7 +38,7 @@ class PutBack:
 def put_back(backend: Backend, name: str, problem: str, whole: bytes | None) -> PutBack:
     """What to do about a small file that is damaged or missing. Raises BackendFailed."""
     try:
-        return PutBack(name, problem, hashlib.sha256(backend.get(name)).hexdigest(), whole)
+        return PutBack(name, problem, hashlib.sha256(as_it_lies(backend, name)).hexdigest(), whole)
     except ObjectMissing:
         return PutBack(name, MISSING, "", whole)
 
@@ -179,6 +179,6 @@ def _record(copy: Archive, name: str) -> bytes | None:
         data = copy.backend.get(name)
         value = canonical.unseal(data)
         fits = value["kind"] not in _ELSEWHERE and snapshot.record_name(canonical.text(value["id"])) == name
-    except (ObjectMissing, KeyError, ValueError):
+    except (StorageError, KeyError, ValueError):
         return None
     return data if fits else None

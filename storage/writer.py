@@ -179,7 +179,7 @@ class Writer:
         backend = self._archive.backend
         try:
             return backend.put_new(name, [encoded]) or backend.get(name) == encoded
-        except ObjectMissing:
+        except (ObjectMissing, ObjectCorrupt):
             return False
 
     def _check_path(self, path: str) -> None:
