@@ -154,7 +154,7 @@ def decided(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator
 
 
 def holders(archive: Archive, damaged: Mapping[str, str], copy: Archive) -> Iterator[PutBack]:
-    """Files of holders that are damaged here and whole in the copy. One that is missing was removed: it stays so."""
+    """Files of holders that are damaged here and whole in the copy. A missing one was removed: so it stays."""
     for name in filter(keys.is_holder, damaged):
         try:
             data = copy.backend.get(name)

@@ -305,9 +305,9 @@ def located(index: Index, oid: Oid) -> Location:
     return index.locate(place)
 
 
-def drop(archive: Archive, found: Snapshot, *, now: datetime) -> None:
+def drop(archive: Archive, found: Snapshot, *, now: datetime, why: str = "told to") -> None:
     """Forget this snapshot, whatever a policy says."""
-    told = Verdict(Candidate(found.id, found.number, found.manifest.draft.taken_at, True), False, ("told to",))
+    told = Verdict(Candidate(found.id, found.number, found.manifest.draft.taken_at, True), False, (why,))
     made = tuple(archive.decisions(found.key))
     forget(archive, ScopePlan(found.key, Policy(), {found.id: found}, {}, (told,), {}, "", made), now=now)
 
