@@ -96,6 +96,25 @@ def test_segments_of_a_pack_that_changed_are_told_and_never_given(tmp_path: Path
     assert tried > 30
 
 
+def test_a_byte_of_the_padding_is_told(tmp_path: Path) -> None:
+    """Whatever segment it lies in, also where nothing of the file does: the file is given back all the same."""
+    memory = Memory()
+    archive = new_archive(memory, SECRET)
+    files = {"big": noise(1 << 24, 1)}
+    found = write(archive, files)
+    name = pack_name(pack_of(archive, found, "big"))
+    size, stored = archive.backend.size(name), memory.get(name)
+    assert size is not None
+    assert len(stored) - size > 6 * SEGMENT
+    for at in range(len(stored) - 4 * SEGMENT, len(stored) - SEGMENT, SEGMENT):
+        broken = copy(memory)
+        overwrite(broken, name, stored[:at] + bytes([stored[at] ^ 1]) + stored[at + 1 :])
+        finding = told(broken, name)
+        assert NOT_OURS in finding.problem
+        assert finding.snapshots == (found.id,)
+        assert given(opened(broken), found, tmp_path / str(at)) == files
+
+
 def told(memory: Memory, name: str) -> Finding:
     """What a scrub says about the file of that name."""
     findings = [one for one in scrub(opened(memory)).findings if one.name == name]
