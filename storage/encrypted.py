@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 
 from storage import cipher
 from storage.backend import Backend, check_name
@@ -20,6 +21,7 @@ HIDDEN = ("snapshots", "decisions", "evidence")  # folders whose names below tel
 _PLAIN = ("about", "keys")  # folders that are read without a key, as the mark is
 STRAYS = "strays"  # the folder that files seem to lie in whose names are none of ours
 _OPENED = 4096  # files whose key and length are remembered
+_NAMES = 1 << 16  # parts of names that are remembered: some 20 MB, for whoever has so many
 
 
 class Encrypted:
@@ -34,6 +36,8 @@ class Encrypted:
         self.stored = stored
         self._id = archive_id
         self._keys = tuple(keys)
+        self._hide = lru_cache(_NAMES)(partial(cipher.hide, self._keys[0], archive_id))
+        self._show = lru_cache(_NAMES)(partial(cipher.show, self._keys[0], archive_id))
         self._opened: OrderedDict[str, tuple[Stream, int]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -165,7 +169,7 @@ class Encrypted:
             return name
         hidden = [top]
         for at, part in enumerate(parts):
-            hidden.append(cipher.hide(self._keys[0], self._id, "/".join([top, *parts[:at]]), part))
+            hidden.append(self._hide("/".join([top, *parts[:at]]), part))
         return "/".join(hidden)
 
     def _shown(self, name: str) -> str:
@@ -175,7 +179,7 @@ class Encrypted:
             return name
         shown = top
         for stored in rest.replace("-/", "-").split("/"):
-            part = cipher.show(self._keys[0], self._id, shown, stored.replace("-", "-/"))
+            part = self._show(shown, stored.replace("-", "-/"))
             if part is None:
                 return f"{STRAYS}/{name}"
             shown = f"{shown}/{part}"
