@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from storage import cipher
 from storage.backend import Backend, check_name
 from storage.cipher import HEADER, Key, Stream
-from storage.errors import ObjectCorrupt, ObjectMissing
+from storage.errors import BackendFailed, ObjectCorrupt, ObjectMissing
 from storage.mark import MARK
 
 HIDDEN = ("snapshots", "decisions", "evidence")  # folders whose names below tell of sources, scopes or content
@@ -85,7 +85,7 @@ class Encrypted:
             return self._open(name)[1]
         except ObjectMissing:
             return None
-        except ObjectCorrupt:
+        except (ObjectCorrupt, BackendFailed):
             return stored  # it is there, and whoever reads it is told
 
     def list(self, prefix: str) -> Iterator[str]:
