@@ -208,10 +208,11 @@ def test_where_its_tombstone_is_damaged_too_nothing_of_it_is_kept(files: str, se
     free(archive, clock=tick())
     assert {view.get(link.name) for half in halves(archive) for link in half.links} == below
     given_up(archive)
-    for now in (later(NOW, 2), later(NOW, 3) + GRACE) if secret else ():  # its bytes name nothing that can be told
-        free(archive, clock=tick(now))
+    named = {pack_name(pack) for one in archive.snapshots() for pack in archive.packs_of(one.manifest)}
+    for now in (later(NOW, 2), later(NOW, 3) + GRACE) if secret else ():
+        free(archive, clock=tick(now))  # its bytes name no pack any more: what nobody else names goes
 
-    assert has_word(memory) == []
+    assert set(has_word(memory)) <= (named if secret else set())
     assert not {archive.backend.get(name) for name in archive.backend.list("evidence/")} & below
     assert [link.name for link in archive.links(LAB) if link.number == GONE] == [tomb]
     assert {one.id for one in archive.snapshots()} == rest
