@@ -18,6 +18,7 @@ from storage.erase import erase, plan_erase
 from storage.errors import StorageError
 from storage.facts import facts
 from storage.giveup import give_up, plan_give_up
+from storage.index import pack_name
 from storage.planning import plan_scope
 from storage.policy import Policy
 from storage.prune import forget, free, undelete
@@ -120,9 +121,10 @@ def outcomes(secret: str | None, deed: Callable[[Archive, Path], None], scratch:
     """For each class of files how often, one being damaged, the deed was done, or what it was refused with."""
     memory, _ = healthy(secret)
     told: dict[str, Counter[str]] = {}
+    newest = opened(memory).snapshots(LAB)[-1]
+    packs = {pack_name(pack) for pack in newest.manifest.packs}  # the matrix of damage has the others
     names = [name for name in Below(opened(memory)).list("") if name.partition("/")[0] not in PLAIN]
-    packs = [name for name in names if name.startswith("packs/")]
-    names = [name for name in names if name not in packs[3:]]  # the matrix of damage has them all
+    names = [name for name in names if name in packs or not name.startswith("packs/")]
     for number, name in enumerate(names):
         broken = copy(memory)
         overwrite(Below(opened(broken)), name, b"rot")
