@@ -17,7 +17,7 @@ from storage import decisions, keys, mark, replaced, snapshot, tombstone
 from storage.about import describe
 from storage.backend import Backend
 from storage.decisions import Decision
-from storage.encrypted import Encrypted
+from storage.encrypted import Encrypted, as_it_lies
 from storage.errors import (
     FormatUnknown,
     NotEncrypted,
@@ -240,7 +240,7 @@ class Archive:
 
     def _digest(self, link: Link) -> str:
         try:
-            return hashlib.sha256(self.backend.get(link.name)).hexdigest()
+            return hashlib.sha256(as_it_lies(self.backend, link.name)).hexdigest()
         except ObjectMissing:
             return ""  # forgotten since the names were listed
 
@@ -324,7 +324,7 @@ class Archive:
         for n in count(last + 1):  # a number that somebody else took meanwhile is passed over
             made = decisions.numbered(decision, n)
             name, data = decisions.decision_name(made.key, made.number, n), decisions.encode(made)
-            if self.backend.put_new(name, [data]) or self.backend.get(name) == data:
+            if self.backend.put_new(name, [data]) or as_it_lies(self.backend, name) == data:
                 return made
         raise AssertionError("numbers do not end")
 
@@ -336,7 +336,7 @@ class Archive:
         """Every record by name, oldest first; those of the runs `but` are not read."""
         for name in self.backend.list("records/"):
             if name.rpartition("/")[2].removesuffix(".json") not in but:
-                yield name, self.backend.get(name)
+                yield name, as_it_lies(self.backend, name)
 
     def _snapshot(self, link: Link) -> Snapshot:
         found = snapshot.decode(self.backend.get(link.name), link.name)

@@ -9,17 +9,19 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 
 from storage import cipher
 from storage.backend import Backend, check_name
 from storage.cipher import HEADER, Key, Stream
-from storage.errors import ObjectCorrupt, ObjectMissing
+from storage.errors import BackendFailed, ObjectCorrupt, ObjectMissing
 from storage.mark import MARK
 
 HIDDEN = ("snapshots", "decisions", "evidence")  # folders whose names below tell of sources, scopes or content
 _PLAIN = ("about", "keys")  # folders that are read without a key, as the mark is
 STRAYS = "strays"  # the folder that files seem to lie in whose names are none of ours
 _OPENED = 4096  # files whose key and length are remembered
+_NAMES = 1 << 16  # parts of names that are remembered: some 20 MB, for whoever has so many
 
 
 class Encrypted:
@@ -34,6 +36,8 @@ class Encrypted:
         self.stored = stored
         self._id = archive_id
         self._keys = tuple(keys)
+        self._hide = lru_cache(_NAMES)(partial(cipher.hide, self._keys[0], archive_id))
+        self._show = lru_cache(_NAMES)(partial(cipher.show, self._keys[0], archive_id))
         self._opened: OrderedDict[str, tuple[Stream, int]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -81,6 +85,8 @@ class Encrypted:
             return self._open(name)[1]
         except ObjectMissing:
             return None
+        except (ObjectCorrupt, BackendFailed):
+            return stored  # it is there, and whoever reads it is told
 
     def list(self, prefix: str) -> Iterator[str]:
         below = prefix
@@ -114,6 +120,8 @@ class Encrypted:
             found, size = self._open(name)
         end = size if length is None else min(size, offset + length)
         if offset >= end:
+            if offset == size:  # whoever reads to the end has the padding proven as well
+                self._segments(found, cipher.segment_of(size), found.segments - 1)
             return b""
         first, last = cipher.segment_of(offset), cipher.segment_of(end - 1)
         plain = self._segments(found, first, last)
@@ -161,7 +169,7 @@ class Encrypted:
             return name
         hidden = [top]
         for at, part in enumerate(parts):
-            hidden.append(cipher.hide(self._keys[0], self._id, "/".join([top, *parts[:at]]), part))
+            hidden.append(self._hide("/".join([top, *parts[:at]]), part))
         return "/".join(hidden)
 
     def _shown(self, name: str) -> str:
@@ -171,11 +179,22 @@ class Encrypted:
             return name
         shown = top
         for stored in rest.replace("-/", "-").split("/"):
-            part = cipher.show(self._keys[0], self._id, shown, stored.replace("-", "-/"))
+            part = self._show(shown, stored.replace("-", "-/"))
             if part is None:
                 return f"{STRAYS}/{name}"
             shown = f"{shown}/{part}"
         return shown
+
+
+def as_it_lies(backend: Backend, name: str) -> bytes:
+    """All of a file, for whoever keeps or compares what is there, whole or not: of one that cannot be decrypted
+    the stored bytes. Raises ObjectMissing."""
+    try:
+        return backend.get(name)
+    except ObjectCorrupt:
+        if not isinstance(backend, Encrypted):
+            raise
+        return backend.stored.get(backend.stored_name(name))
 
 
 def _is_plain(name: str) -> bool:

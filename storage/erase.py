@@ -288,7 +288,7 @@ def _drop_evidence(archive: Archive, is_theirs: Callable[[str], bool]) -> None:
         if name.endswith(".json") and evidence.is_evidence(name):
             try:
                 found = evidence.decode(archive.backend.get(name), name)
-            except (ValueError, ObjectMissing):
+            except (ValueError, ObjectMissing, ObjectCorrupt):
                 continue
             notes.setdefault(found.sha256, []).append((name, is_theirs(found.file)))
     for digest, files in notes.items():

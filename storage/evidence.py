@@ -15,7 +15,8 @@ from itertools import count
 
 from storage import canonical
 from storage.backend import Backend
-from storage.errors import ObjectMissing
+from storage.encrypted import as_it_lies
+from storage.errors import ObjectCorrupt, ObjectMissing
 from storage.snapshot import from_text, to_text
 
 FOLDER = "evidence/"
@@ -53,7 +54,7 @@ def keep(backend: Backend, file: str, data: bytes, *, now: datetime, reason: str
     )
     for number in count(1):  # two files that were emptied have the same bytes
         name = f"{FOLDER}{digest}.{number}.json"
-        if backend.put_new(name, [note]) or _names(backend.get(name), name, file):
+        if backend.put_new(name, [note]) or _names(as_it_lies(backend, name), name, file):
             break
 
 
@@ -76,14 +77,14 @@ def swap(backend: Backend, file: str, damaged: str, whole: bytes | None, *, now:
     `whole` goes to the evidence.
     """
     try:
-        data = backend.get(file) if damaged else b""
+        data = as_it_lies(backend, file) if damaged else b""
     except ObjectMissing:
         data = b""
     kept = bool(damaged) and hashlib.sha256(data).hexdigest() == damaged and data != whole
     if kept:
         keep(backend, file, data, now=now, reason=reason)
         backend.delete(file)
-    if whole is None or backend.put_new(file, [whole]) or backend.get(file) == whole:
+    if whole is None or backend.put_new(file, [whole]) or as_it_lies(backend, file) == whole:
         return Swapped(kept)
     keep(backend, file, whole, now=now, reason=f"whole, and its name was taken meanwhile: {reason}")
     return Swapped(kept, hashlib.sha256(whole).hexdigest())
@@ -108,13 +109,17 @@ def problems(backend: Backend) -> Iterator[tuple[str, str]]:
     for name in backend.list(FOLDER):
         if not is_evidence(name):
             continue  # told as a stray
-        data = backend.get(name)
-        if name.endswith(".json"):
-            try:
+        try:
+            data = backend.get(name)
+            if name.endswith(".json"):
                 decode(data, name)
-            except ValueError as exc:
-                yield name, f"cannot be read: {exc}"
-        elif hashlib.sha256(data).hexdigest() != name.removeprefix(FOLDER).removesuffix(".bin"):
+                continue
+        except ObjectMissing:
+            continue  # erased since the names were listed
+        except (ValueError, ObjectCorrupt) as exc:
+            yield name, f"cannot be read: {exc}"
+            continue
+        if hashlib.sha256(data).hexdigest() != name.removeprefix(FOLDER).removesuffix(".bin"):
             yield name, "its sha256 is not the one that its name promises"
 
 

@@ -17,6 +17,7 @@ from typing import Literal
 
 from storage import decisions, erase, evidence, lease, replaced, snapshot, tombstone
 from storage.archive import Archive
+from storage.encrypted import as_it_lies
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, SnapshotUnknown, StorageError
 from storage.halves import halves
 from storage.snapshot import Link, ScopeKey, Snapshot
@@ -92,7 +93,7 @@ def give_up(archive: Archive, plan: GivingUp) -> None:
     data = None if plan.tomb is None else tombstone.encode(plan.tomb)
     if tomb in damaged:
         if data is not None and backend.size(manifest) is None:  # something that cannot be read holds the number
-            held = backend.get(tomb)
+            held = as_it_lies(backend, tomb)
             backend.put_new(manifest, [held])
             damaged[manifest] = hashlib.sha256(held).hexdigest()
         evidence.swap(backend, tomb, damaged[tomb], data, now=plan.at, reason=plan.problem)
@@ -147,4 +148,4 @@ def _named_by_the_next(archive: Archive, key: ScopeKey, number: int) -> str:
 
 
 def _sha256(archive: Archive, name: str) -> str:
-    return hashlib.sha256(archive.backend.get(name)).hexdigest()
+    return hashlib.sha256(as_it_lies(archive.backend, name)).hexdigest()

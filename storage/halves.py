@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from storage.archive import Archive
+from storage.encrypted import as_it_lies
 from storage.errors import FormatUnknown, ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import pack_name
 from storage.snapshot import Link, ScopeKey, Snapshot
@@ -71,6 +72,6 @@ def _half(archive: Archive, links: tuple[Link, ...]) -> Half:
 
 def _bytes(archive: Archive, link: Link) -> bytes:
     try:
-        return archive.backend.get(link.name)
+        return as_it_lies(archive.backend, link.name)
     except ObjectMissing:
         return b""

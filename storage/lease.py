@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from storage import canonical
 from storage.backend import Backend
-from storage.errors import Busy, ObjectMissing
+from storage.errors import Busy, ObjectCorrupt, ObjectMissing
 from storage.holder import Holder, this_process
 from storage.snapshot import from_text, to_text
 
@@ -138,7 +138,7 @@ def _read(backend: Backend, number: int) -> Held | None:
     """None where it cannot be read: damaged, nobody can hold by it, and the next number is free."""
     try:
         return decode(backend.get(name_of(number)), name_of(number))
-    except (ValueError, ObjectMissing):
+    except (ValueError, ObjectMissing, ObjectCorrupt):
         return None
 
 

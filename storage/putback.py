@@ -9,14 +9,15 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from storage import canonical, decisions, snapshot, tombstone
+from storage import canonical, decisions, keys, snapshot, tombstone
 from storage.archive import Archive
 from storage.backend import Backend
-from storage.encrypted import Encrypted
-from storage.errors import ArchiveMissing, ObjectCorrupt, ObjectMissing, StorageError
+from storage.encrypted import Encrypted, as_it_lies
+from storage.errors import ArchiveMissing, KeyWrong, ObjectCorrupt, ObjectMissing, StorageError
 from storage.halves import Half, halves
 from storage.index import pack_name
 from storage.mark import MARK
+from storage.mark import read as read_mark
 from storage.snapshot import Link, ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
@@ -38,7 +39,7 @@ class PutBack:
 def put_back(backend: Backend, name: str, problem: str, whole: bytes | None) -> PutBack:
     """What to do about a small file that is damaged or missing. Raises BackendFailed."""
     try:
-        return PutBack(name, problem, hashlib.sha256(backend.get(name)).hexdigest(), whole)
+        return PutBack(name, problem, hashlib.sha256(as_it_lies(backend, name)).hexdigest(), whole)
     except ObjectMissing:
         return PutBack(name, MISSING, "", whole)
 
@@ -55,12 +56,17 @@ def whole_pack(copy: Archive, pack: str) -> bytes | None:
 def open_with_copy(
     backend: Backend, copy: Archive | None, secret: str | None = None
 ) -> tuple[Archive, PutBack | None]:
-    """The archive, by the mark of its copy where its own is damaged or missing, and then that to be put back.
+    """The archive, by the mark of its copy where its own is damaged or missing, and then that to be put back; by
+    the keys of its copy where the files of its own holders are damaged.
 
     Raises what `Archive.open` raises where no copy can help, and ObjectCorrupt for a copy of another archive.
     """
     try:
         archive, mark = Archive.open(backend, secret), None
+    except KeyWrong:
+        if copy is None or not isinstance(copy.backend, Encrypted) or not _holders_are_damaged(backend, copy):
+            raise
+        archive, mark = Archive(copy.backend.like(backend), copy.id, copy.scheme), None
     except (ArchiveMissing, ObjectCorrupt) as exc:
         if copy is None:
             raise
@@ -147,6 +153,18 @@ def decided(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator
             yield put_back(archive.backend, name, "damaged", data)
 
 
+def holders(archive: Archive, damaged: Mapping[str, str], copy: Archive) -> Iterator[PutBack]:
+    """Files of holders that are damaged here and whole in the copy. A missing one was removed: so it stays."""
+    for name in filter(keys.is_holder, damaged):
+        try:
+            data = copy.backend.get(name)
+            mine = keys.decode(data, name).archive == archive.id
+        except StorageError:
+            continue
+        if mine:
+            yield put_back(archive.backend, name, damaged[name], data)
+
+
 def records(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator[PutBack]:
     """Records that are damaged or missing here and whole in the copy."""
     spoiled, here = set(damaged), set(archive.backend.list("records/"))
@@ -155,6 +173,12 @@ def records(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator
             data = _record(copy, name)
             if data is not None:
                 yield put_back(archive.backend, name, "damaged", data)
+
+
+def _holders_are_damaged(backend: Backend, copy: Archive) -> bool:
+    problems: list[str] = []
+    keys.holders(backend, copy.id, problems=problems)
+    return bool(problems) and read_mark(backend).id == copy.id
 
 
 def _link(archive: Archive, copy: Archive, link: Link) -> tuple[bytes, Snapshot | Tombstone] | None:
@@ -179,6 +203,6 @@ def _record(copy: Archive, name: str) -> bytes | None:
         data = copy.backend.get(name)
         value = canonical.unseal(data)
         fits = value["kind"] not in _ELSEWHERE and snapshot.record_name(canonical.text(value["id"])) == name
-    except (ObjectMissing, KeyError, ValueError):
+    except (StorageError, KeyError, ValueError):
         return None
     return data if fits else None

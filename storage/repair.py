@@ -99,6 +99,7 @@ def plan_repair(
         served = {link.name for half, _ in below for link in half.links}
         findings = [finding for finding in findings if finding.name not in served]
         small += putback.decided(archive, problems, copy)
+        small += putback.holders(archive, problems, copy)
         small += putback.records(archive, (name for name in problems if name.startswith("records/")), copy)
     small += [putback.put_back(archive.backend, bad.name, bad.problem, None) for bad in bad_notes]
     here = Anywhere(archive, copy)

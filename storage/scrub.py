@@ -168,10 +168,7 @@ def _read_pack(archive: Archive, pack: str, on_bytes: Callable[[int], None]) -> 
     digest = hashlib.sha256()
     done = 0
     try:
-        while done < size:
-            piece = archive.backend.get(name, done, PIECE)
-            if not piece:
-                break
+        while piece := archive.backend.get(name, done, PIECE):  # up to the empty one behind the end
             digest.update(piece)
             done += len(piece)
             on_bytes(len(piece))

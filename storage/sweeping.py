@@ -17,7 +17,7 @@ from functools import partial
 
 from storage import decisions, lease, replaced, snapshot
 from storage.archive import Archive
-from storage.errors import ObjectMissing, StorageError
+from storage.errors import ObjectCorrupt, ObjectMissing, StorageError
 from storage.index import Index, pack_digest, pack_name
 from storage.lease import Lease
 from storage.losses import needed
@@ -249,7 +249,7 @@ def sightings(archive: Archive, *, delete: bool = True) -> dict[str, datetime]:
             found[pack] = read_sighting(archive.backend.get(name), name)
         except ObjectMissing:
             continue  # settled since the names were listed
-        except ValueError:
+        except (ValueError, ObjectCorrupt):
             if delete:
                 archive.backend.delete(name)
     return found

@@ -185,7 +185,7 @@ class Writer:
         backend = self._archive.backend
         try:
             return backend.put_new(name, [encoded]) or backend.get(name) == encoded
-        except ObjectMissing:
+        except (ObjectMissing, ObjectCorrupt):
             return False
 
     def _take(self, entry: Entry) -> None:

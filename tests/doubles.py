@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any, TypeVar
 
+from storage import keys, keytext
 from storage.archive import Archive
 from storage.backend import Backend, Memory
+from storage.encrypted import Encrypted
 from storage.index import Index, Location
 from storage.listing import Entry, Recipe
 from storage.objects import Oid
@@ -32,8 +34,33 @@ NIGHT = timedelta(days=1)
 LAB = ScopeKey("lab", "group 1234")
 OFFICE = ScopeKey("office", "all")
 
+SECRET = keytext.holder_text(bytes(range(32)))  # opens every encrypted archive of the tests; costs no Argon2
+
 T = TypeVar("T")
+B = TypeVar("B", bound=Backend)
 Files = Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Archives of one kind, and how many of a matrix's cases are tried with them."""
+
+    name: str
+    secret: str | None = None
+    share: int = 1  # one in so many
+
+    def some(self, cases: Iterable[T]) -> list[T]:
+        """Those that are tried, in their order: the same each time."""
+        found = list(cases)
+        chosen = random.Random(len(found)).sample(range(len(found)), -(-len(found) // self.share))
+        return [found[at] for at in sorted(chosen)]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+PLAIN = Cases("plain")
+SOME_ENCRYPTED, ALL_ENCRYPTED = Cases("encrypted", SECRET, 8), Cases("all-encrypted", SECRET)
 
 
 class Died(BaseException):
@@ -134,6 +161,46 @@ class ReadOnly:
         raise AssertionError(f"{name}: deleted from a read-only archive")
 
 
+class Below:
+    """What is stored of an archive, under the names that it stands for: where damage is done."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._names = archive.backend
+        self._stored = stored_in(archive)
+        self.url = self._stored.url
+
+    def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
+        return self._stored.put_new(self.name(name), chunks)
+
+    def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        return self._stored.get(self.name(name), offset, length)
+
+    def size(self, name: str) -> int | None:
+        return self._stored.size(self.name(name))
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return self._names.list(prefix)
+
+    def delete(self, name: str) -> None:
+        self._stored.delete(self.name(name))
+
+    def name(self, name: str) -> str:
+        """What it is called there."""
+        return self._names.stored_name(name) if isinstance(self._names, Encrypted) else name
+
+
+def stored_in(archive: Archive) -> Backend:
+    """The place where the archive's bytes lie, below their encryption."""
+    return archive.backend.stored if isinstance(archive.backend, Encrypted) else archive.backend
+
+
+def put_around(archive: Archive, double: Callable[[Backend], B]) -> B:
+    """Put a double around the place where the archive's bytes lie, below their encryption; it."""
+    made = double(stored_in(archive))
+    archive.backend = archive.backend.like(made) if isinstance(archive.backend, Encrypted) else made
+    return made
+
+
 def copy(backend: Backend) -> Memory:
     """The same files in memory."""
     twin = Memory()
@@ -202,9 +269,19 @@ def backup(
     return writer.commit(made, clock=Clock(kept or at + timedelta(minutes=5)))
 
 
-def new_archive(backend: Backend | None = None) -> Archive:
-    """An empty archive."""
-    return Archive.create(Memory() if backend is None else backend, now=START)
+def new_archive(backend: Backend | None = None, secret: str | None = None) -> Archive:
+    """An empty archive, encrypted where there is a secret."""
+    return Archive.create(Memory() if backend is None else backend, now=START, secret=secret, holder="night")
+
+
+def secret_of(backend: Backend) -> str | None:
+    """What opens the archive that lies there."""
+    return SECRET if any(backend.list(keys.FOLDER)) else None
+
+
+def opened(backend: Backend) -> Archive:
+    """The archive that lies there, plain or encrypted with SECRET."""
+    return Archive.open(backend, secret_of(backend))
 
 
 def read(archive: Archive, found: Snapshot) -> dict[str, bytes]:
@@ -228,9 +305,9 @@ def located(index: Index, oid: Oid) -> Location:
     return index.locate(place)
 
 
-def drop(archive: Archive, found: Snapshot, *, now: datetime) -> None:
+def drop(archive: Archive, found: Snapshot, *, now: datetime, why: str = "told to") -> None:
     """Forget this snapshot, whatever a policy says."""
-    told = Verdict(Candidate(found.id, found.number, found.manifest.draft.taken_at, True), False, ("told to",))
+    told = Verdict(Candidate(found.id, found.number, found.manifest.draft.taken_at, True), False, (why,))
     made = tuple(archive.decisions(found.key))
     forget(archive, ScopePlan(found.key, Policy(), {found.id: found}, {}, (told,), {}, "", made), now=now)
 

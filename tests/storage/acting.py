@@ -17,7 +17,7 @@ from storage.objects import Oid
 from storage.snapshot import ScopeKey, Snapshot
 from storage.verify import Promise
 from storage.writer import Writer
-from tests.doubles import Clock, Died, Files, draft
+from tests.doubles import Clock, Died, Files, draft, opened, put_around
 
 T = TypeVar("T")
 
@@ -90,8 +90,8 @@ def deaths(base: Memory, operation: Callable[[Archive], object], fresh: Callable
     """
     for changes in count():
         backend = fresh(base)
-        archive = Archive.open(backend)
-        archive.backend = Mortal(backend, changes)
+        archive = opened(backend)
+        put_around(archive, lambda below: Mortal(below, changes))  # noqa: B023 - called at once
         try:
             operation(archive)
         except Died:
@@ -105,7 +105,7 @@ class Runner:
     night does, when what it reused is gone."""
 
     def __init__(self, backend: Backend, key: ScopeKey, files: Files, night: datetime) -> None:
-        self._archive = Archive.open(backend)
+        self._archive = opened(backend)
         self._key, self._files, self._night = key, files, night
         self.found: Snapshot | None = None
         self.again = 0

@@ -1,8 +1,24 @@
-"""Whole sweeps run when they are asked for by their marker: `pytest -m full`."""
+"""Archives plain and encrypted; and whole sweeps, which run when asked for by their marker: `pytest -m full`."""
 
 from __future__ import annotations
 
 import pytest
+
+from tests.doubles import ALL_ENCRYPTED, PLAIN, SECRET, SOME_ENCRYPTED, Cases
+
+
+@pytest.fixture(params=[None, SECRET], ids=["plain", "encrypted"])
+def secret(request: pytest.FixtureRequest) -> str | None:
+    """What the archives of a test are made with: it holds for both kinds."""
+    found: str | None = request.param
+    return found
+
+
+@pytest.fixture(params=[PLAIN, SOME_ENCRYPTED, pytest.param(ALL_ENCRYPTED, marks=pytest.mark.full)], ids=str)
+def cases(request: pytest.FixtureRequest) -> Cases:
+    """The same for a matrix of many cases."""
+    found: Cases = request.param
+    return found
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ well, and what the death left behind is gone after a sweep and a grace period.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from itertools import count
 
@@ -27,12 +28,15 @@ from tests.doubles import (
     NIGHT,
     OFFICE,
     START,
+    Cases,
     Died,
     FaultyBackend,
     copy,
     drop,
     new_archive,
     noise,
+    opened,
+    put_around,
     read,
     write,
 )
@@ -56,10 +60,10 @@ def small_zips_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "CUT_FROM", 0)
 
 
-def history() -> Memory:
+def history(secret: str | None) -> Memory:
     """Two scopes, five snapshots, one of them forgotten long ago."""
     memory = Memory()
-    archive = new_archive(memory)
+    archive = new_archive(memory, secret)
     for night in range(4):
         write(
             archive, {"a": noise(300, night // 2), "b": noise(200, night), "lab.zip": export(night)}, night=night
@@ -90,10 +94,8 @@ def states(base: Memory, operation: Operation, when: str) -> list[Memory]:
     left = []
     for call in count(1):
         memory = copy(base)
-        archive = Archive.open(FaultyBackend(memory))
-        assert isinstance(archive.backend, FaultyBackend)
-        archive.backend.die(archive.backend.calls + call, when)
-        archive.backend.calls = 0
+        archive = opened(memory)
+        put_around(archive, FaultyBackend).die(call, when)
         try:
             operation(archive)
         except Died:
@@ -114,20 +116,20 @@ def abandoned(archive: Archive) -> set[str]:
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("operation", [back_up, forget_some, free])
 def test_a_death_at_any_call_loses_nothing_and_needs_no_hand(
-    operation: Operation, when: str, monkeypatch: pytest.MonkeyPatch
+    operation: Operation, when: str, cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call, one after another, of a backup of several packs, a forgetting and a sweep."""
     monkeypatch.setattr("storage.packing.PACK_SIZE", 800)
-    base = history()
-    before = everything(Archive.open(base))
-    plain = Archive.open(copy(base))
-    operation(plain)
-    goal = {tuple(sorted(files.items())) for files in everything(plain).values()}
+    base = history(cases.secret)
+    before = everything(opened(base))
+    undisturbed = opened(copy(base))
+    operation(undisturbed)
+    goal = {tuple(sorted(files.items())) for files in everything(undisturbed).values()}
     deaths = states(base, operation, when)
 
     assert len(deaths) >= 5
-    for memory in deaths:
-        archive = Archive.open(memory)
+    for memory in cases.some(deaths):
+        archive = opened(memory)
         found = everything(archive)
         assert scrub(archive).findings == ()
         assert all(found[one] == files for one, files in before.items() if one in found)
@@ -143,27 +145,35 @@ def test_a_death_at_any_call_loses_nothing_and_needs_no_hand(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_making_an_archive_may_die_at_any_call(when: str) -> None:
-    """Whatever is left, making it again ends with an archive."""
-    for memory in states(history(), lambda archive: Archive.create(archive.backend, now=START), when):
-        assert len(everything(Archive.create(memory, now=START))) == 4
+def test_making_an_archive_may_die_at_any_call(when: str, secret: str | None) -> None:
+    """In an empty place and where one is: whatever is left, making it again ends with one that the key opens."""
+    for base, snapshots in ((Memory(), 0), (history(secret), 4)):
+        for call in count(1):
+            memory = copy(base)
+            with suppress(Died):
+                new_archive(FaultyBackend(memory).die(call, when), secret)
+                break
+            archive = new_archive(memory, secret)
+            assert len(everything(archive)) == snapshots
+            assert scrub(archive).findings == ()
+        assert call > 2
 
 
-def test_a_death_in_a_sweep_after_a_death_in_a_backup_loses_nothing() -> None:
+def test_a_death_in_a_sweep_after_a_death_in_a_backup_loses_nothing(cases: Cases) -> None:
     """Two deaths one after the other, at every pair of calls of a small backup and of the sweep behind it."""
 
     def small(archive: Archive) -> object:
         return write(archive, {"a": noise(300, 0), "n": b"n"}, night=5)
 
-    base = history()
-    before = everything(Archive.open(base))
+    base = history(cases.secret)
+    before = everything(opened(base))
     pairs = 0
-    for first in states(base, small, "after"):
-        for second in states(first, free, "after"):
+    for first in cases.some(states(base, small, "after")):
+        for second in cases.some(states(first, free, "after")):
             pairs += 1
-            archive = Archive.open(second)
+            archive = opened(second)
             found = everything(archive)
             assert {one: found[one] for one in before} == before
             assert scrub(archive).findings == ()
 
-    assert pairs > 100
+    assert pairs > 100 // cases.share**2

@@ -35,6 +35,7 @@ from tests.doubles import (
     drop,
     new_archive,
     noise,
+    opened,
     read,
     write,
 )
@@ -60,10 +61,10 @@ class Ticks:
         return self.now
 
 
-def history() -> tuple[Memory, Snapshot]:
+def history(secret: str | None = None) -> tuple[Memory, Snapshot]:
     """Three nights and another scope, of which the second night alone holds the word; it."""
     memory = Memory()
-    archive = new_archive(memory)
+    archive = new_archive(memory, secret)
     write(archive, {"a": SHARED, "b": noise(200, 2)})
     second = write(archive, {"a": SHARED, "secret": SECRET, "c": noise(400, 3)}, night=1)
     write(archive, {"a": SHARED, "c": noise(400, 3)}, night=2)
@@ -81,6 +82,8 @@ def go(archive: Archive, target: Snapshot | ScopeKey, now: datetime = NOW) -> ob
 
 
 def has_word(backend: Backend) -> list[str]:
+    """Files that hold the word, for whoever has the key."""
+    backend = opened(backend).backend
     return [name for name in backend.list("") if WORD in backend.get(name)]
 
 

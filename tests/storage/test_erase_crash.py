@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from storage.archive import Archive
 from storage.backend import LocalDisk, Memory
 from storage.catalog import Catalog
 from storage.errors import StorageError
 from storage.prune import free
 from storage.scrub import scrub
 from storage.sweeping import GRACE
-from tests.doubles import LAB, NIGHT, OFFICE, START, copy, new_archive, noise, write
+from tests.doubles import LAB, NIGHT, OFFICE, PLAIN, START, Cases, copy, new_archive, noise, opened, write
 from tests.storage.acting import deaths, later
 from tests.storage.powerloss import Event, leave, recorded
 from tests.storage.test_erase import SECRET, everything, go, has_word, history, tick
@@ -35,10 +34,12 @@ def on_disk(memory: Memory, root: Path) -> LocalDisk:
     return LocalDisk(root)
 
 
-def test_killed_between_any_two_changes_of_a_folder_the_next_freeing_ends_it(tmp_path: Path) -> None:
+def test_killed_between_any_two_changes_of_a_folder_the_next_freeing_ends_it(
+    tmp_path: Path, secret: str | None
+) -> None:
     """Each other snapshot is whole at once and at the end; once begun, the word goes with the next freeing."""
-    base, second = history()
-    rest = {one: files for one, files in everything(Archive.open(base)).items() if one != second.id}
+    base, second = history(secret)
+    rest = {one: files for one, files in everything(opened(base)).items() if one != second.id}
     numbers, died = count(), 0
 
     def fresh(memory: Memory) -> LocalDisk:
@@ -46,14 +47,14 @@ def test_killed_between_any_two_changes_of_a_folder_the_next_freeing_ends_it(tmp
 
     for disk in deaths(base, lambda archive: go(archive, second), fresh):
         died += 1
-        archive = Archive.open(LocalDisk(disk.root))
+        archive = opened(LocalDisk(disk.root))
         found = everything(archive)
         begun = second.id not in found
         assert {one: files for one, files in found.items() if one != second.id} == rest
         assert scrub(archive).findings == ()
         free(archive, clock=tick(later(NOW)))
         assert everything(archive) == (rest if begun else found)
-        assert (has_word(archive.backend) == []) == begun
+        assert (has_word(disk) == []) == begun
         free(archive, clock=tick(later(NOW, 2) + GRACE))
         named = {pack for one in archive.snapshots() for pack in archive.packs_of(one.manifest)}
         assert {name[-69:-5] for name in archive.backend.list("packs/")} == named
@@ -62,22 +63,24 @@ def test_killed_between_any_two_changes_of_a_folder_the_next_freeing_ends_it(tmp
     assert died > 7
 
 
-def erasing(root: Path, patch: pytest.MonkeyPatch) -> tuple[list[Event], int, str]:
+def erasing(root: Path, patch: pytest.MonkeyPatch, secret: str | None) -> tuple[list[Event], int, str]:
     """The events of an archive's life that ends with an erasing, behind how many that began, and of whom."""
     with recorded(patch) as events:
-        archive = new_archive(LocalDisk(root))
+        archive = new_archive(LocalDisk(root), secret)
         second = write(archive, {**OTHER, "secret": SECRET})
         write(archive, OTHER, key=OFFICE, night=1)
         begins = len(events)
-        go(Archive.open(LocalDisk(root)), second)
+        go(opened(LocalDisk(root)), second)
     return events, begins, second.id
 
 
-def faults(events: list[Event], begins: int, gone: str, root: Path, scratch: Path) -> Iterator[str]:
+def faults(
+    events: list[Event], begins: int, gone: str, root: Path, scratch: Path, cases: Cases = PLAIN
+) -> Iterator[str]:
     """What is wrong when the power goes at any instant of the erasing, in three variants of luck, and after it."""
     rng = random.Random(7)
     numbers = count()
-    for done in range(begins, len(events) + 1):
+    for done in cases.some(range(begins, len(events) + 1)):
         for chance in (0.0, 0.5, 1.0):
             left = scratch / str(next(numbers))
             leave(events[:done], root, left, chance, rng)
@@ -90,7 +93,7 @@ def faults(events: list[Event], begins: int, gone: str, root: Path, scratch: Pat
 
 def problems(left: Memory, gone: str, *, ended: bool) -> Iterator[str]:
     """What is wrong with what is left of an erasing, and with the freeing that comes next."""
-    archive = Archive.open(left)
+    archive = opened(left)
     yield from (f"{one.name}: {one.problem}" for one in scrub(archive).findings)
     found = everything(archive)
     if [files for one, files in found.items() if one != gone] != [OTHER]:
@@ -104,22 +107,24 @@ def problems(left: Memory, gone: str, *, ended: bool) -> Iterator[str]:
         yield "the next freeing changed what is live"
 
 
-def test_the_power_may_go_at_any_instant_of_an_erasing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_power_may_go_at_any_instant_of_an_erasing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cases: Cases
+) -> None:
     """What others need is never lost; what was begun ends with the next freeing; what was reported as done is."""
     root = tmp_path / "disk" / "archive"
-    events, begins, gone = erasing(root, monkeypatch)
+    events, begins, gone = erasing(root, monkeypatch, cases.secret)
 
     assert len(events) - begins > 20
-    assert list(faults(events, begins, gone, root, tmp_path / "left")) == []
+    assert list(faults(events, begins, gone, root, tmp_path / "left", cases)) == []
 
 
 @pytest.mark.parametrize("what", ["sync", "order"])
 def test_an_erasing_that_is_careless_would_be_seen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, secret: str | None
 ) -> None:
     """Folders that are not synced bring the word back; packs that go before the new ones are there lose bytes."""
     root = tmp_path / "disk" / "archive"
-    events, begins, gone = erasing(root, monkeypatch)
+    events, begins, gone = erasing(root, monkeypatch, secret)
     if what == "sync":
         careless = [one for at, one in enumerate(events) if at < begins or one.what != "sync"]
     else:

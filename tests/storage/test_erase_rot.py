@@ -28,11 +28,13 @@ from tests.doubles import (
     NIGHT,
     OFFICE,
     START,
+    Below,
     copy,
     drop,
     located,
     new_archive,
     noise,
+    opened,
     overwrite,
     pack_of,
     write,
@@ -47,23 +49,25 @@ Rot = Callable[[Memory, str], None]
 
 def one_byte(memory: Memory, name: str) -> None:
     """Most of it can still be made out by eye."""
-    data = memory.get(name)
-    overwrite(memory, name, data[:30] + bytes([data[30] ^ 1]) + data[31:])
+    view = Below(opened(memory))
+    data = view.get(name)
+    overwrite(view, name, data[:30] + bytes([data[30] ^ 1]) + data[31:])
 
 
 def all_of_it(memory: Memory, name: str) -> None:
     """Nothing can."""
-    overwrite(memory, name, b"rot")
+    overwrite(Below(opened(memory)), name, b"rot")
 
 
-def half_done(files: str) -> tuple[Memory, Snapshot]:
+def half_done(files: str, secret: str | None = None) -> tuple[Memory, Snapshot]:
     """A history in which an erasing was killed behind its first tombstone; what lies below: `files`."""
-    memory, second = history()
-    manifest = memory.get(second.name)
+    memory, second = history(secret)
+    view = Below(opened(memory))
+    manifest = view.get(second.name)
     if files != "manifest":
-        drop(Archive.open(memory), second, now=NOW)
+        drop(opened(memory), second, now=NOW)
     if files == "both":  # a forgetting was killed before it
-        memory.put_new(second.name, [manifest])
+        view.put_new(second.name, [manifest])
     begun(memory, second)
     return memory, second
 
@@ -71,14 +75,14 @@ def half_done(files: str) -> tuple[Memory, Snapshot]:
 def begun(memory: Memory, found: Snapshot) -> None:
     """The first step of an erasing."""
     tomb = tombstone.erased(found, at=NOW, reason="law")
-    memory.put_new(tomb.name, [tombstone.encode(tomb)])
+    opened(memory).backend.put_new(tomb.name, [tombstone.encode(tomb)])
 
 
-def rotten(files: str, rot: Rot) -> tuple[Memory, Memory]:
+def rotten(files: str, rot: Rot, secret: str | None = None) -> tuple[Memory, Memory]:
     """The same with all of these damaged; and a copy from before that."""
-    memory, _ = half_done(files)
+    memory, _ = half_done(files, secret)
     twin = copy(memory)
-    for half in halves(Archive.open(memory)):
+    for half in halves(opened(memory)):
         for link in half.links:
             rot(memory, link.name)
     return memory, twin
@@ -96,12 +100,12 @@ def given_up(archive: Archive, key: ScopeKey = LAB, number: int = GONE, now: dat
 
 def no_trace(memory: Memory) -> None:
     """Nothing of the number is left but that it was erased."""
-    archive = Archive.open(memory)
+    archive = opened(memory)
     assert has_word(memory) == []
     assert [link.name for link in archive.links(LAB) if link.number == GONE] == [
         tomb.name for tomb in archive.tombstones(LAB)
     ]
-    assert list(memory.list("evidence/")) == []
+    assert list(archive.backend.list("evidence/")) == []
     assert scrub(archive).findings == ()
 
 
@@ -111,10 +115,10 @@ ROTS = pytest.mark.parametrize("rot", [one_byte, all_of_it])
 
 @FILES
 @ROTS
-def test_one_that_cannot_be_read_stops_nobody_else_and_is_told(files: str, rot: Rot) -> None:
+def test_one_that_cannot_be_read_stops_nobody_else_and_is_told(files: str, rot: Rot, secret: str | None) -> None:
     """Space is freed, others are erased; scrub and the plan name the file and both ways out; it stays so long."""
-    memory, _ = rotten(files, rot)
-    archive = Archive.open(memory)
+    memory, _ = rotten(files, rot, secret)
+    archive = opened(memory)
     before = everything(archive)
     (half,) = halves(archive)
     free(archive, clock=tick())
@@ -132,16 +136,18 @@ def test_one_that_cannot_be_read_stops_nobody_else_and_is_told(files: str, rot: 
 
 @FILES
 @ROTS
-def test_a_copy_lets_its_erasing_go_on_wherever_the_repair_is_killed(files: str, rot: Rot) -> None:
+def test_a_copy_lets_its_erasing_go_on_wherever_the_repair_is_killed(
+    files: str, rot: Rot, secret: str | None
+) -> None:
     """It comes back below its tombstone, no pack with it; the next freeing ends it, and no evidence is kept."""
-    base, twin = rotten(files, rot)
+    base, twin = rotten(files, rot, secret)
     died = 0
-    rest = everything(Archive.open(twin))
-    for memory in [*deaths(base, lambda archive: mended(archive, Archive.open(twin)), copy), copy(base)]:
+    rest = everything(opened(twin))
+    for memory in [*deaths(base, lambda archive: mended(archive, opened(twin)), copy), copy(base)]:
         died += 1
-        archive = Archive.open(memory)
+        archive = opened(memory)
         packs = set(memory.list("packs/"))
-        mended(archive, Archive.open(twin))
+        mended(archive, opened(twin))
         assert scrub(archive).findings == ()
         assert set(memory.list("packs/")) == packs
         assert everything(archive) == rest
@@ -156,10 +162,10 @@ def test_given_up_it_goes_with_all_that_its_bytes_still_name(files: str) -> None
     """At once, and killed at any call: the next one ends it. Nobody else loses a byte."""
     base, twin = rotten(files, one_byte)
     died = 0
-    rest = everything(Archive.open(twin))
+    rest = everything(opened(twin))
     for memory in [*deaths(base, given_up, copy), copy(base)]:
         died += 1
-        archive = Archive.open(memory)
+        archive = opened(memory)
         assert everything(archive) == rest
         if halves(archive):
             given_up(archive, now=later(NOW))
@@ -168,10 +174,10 @@ def test_given_up_it_goes_with_all_that_its_bytes_still_name(files: str) -> None
     assert died > 7
 
 
-def test_given_up_without_a_word_left_its_own_packs_go_like_unnamed_ones() -> None:
+def test_given_up_without_a_word_left_its_own_packs_go_like_unnamed_ones(secret: str | None) -> None:
     """Seven days after they were first met; a pack that others need stays, and is all that stays."""
     memory = Memory()
-    archive = new_archive(memory)
+    archive = new_archive(memory, secret)
     target = write(archive, {"secret": SECRET}, key=OFFICE)
     write(archive, {"a": SHARED})
     begun(memory, target)
@@ -190,35 +196,39 @@ def test_given_up_without_a_word_left_its_own_packs_go_like_unnamed_ones() -> No
 
 
 @pytest.mark.parametrize("files", ["manifest", "tombstone"])
-def test_where_its_tombstone_is_damaged_too_nothing_of_it_is_kept(files: str) -> None:
+def test_where_its_tombstone_is_damaged_too_nothing_of_it_is_kept(files: str, secret: str | None) -> None:
     """What was to be erased goes, though a number that is given up keeps its damaged bytes else."""
-    memory, _ = rotten(files, one_byte)
-    tomb = next(name for name in memory.list("snapshots/") if name.endswith(".erased.json"))
-    below = {memory.get(link.name) for half in halves(Archive.open(memory)) for link in half.links}
-    overwrite(memory, tomb, b"rotten tomb")
-    archive = Archive.open(memory)
+    memory, _ = rotten(files, one_byte, secret)
+    view = Below(opened(memory))
+    tomb = next(name for name in view.list("snapshots/") if name.endswith(".erased.json"))
+    below = {view.get(link.name) for half in halves(opened(memory)) for link in half.links}
+    overwrite(view, tomb, b"rotten tomb")
+    archive = opened(memory)
     rest = {one.id for one in archive.snapshots()}
     free(archive, clock=tick())
-    assert {memory.get(link.name) for half in halves(archive) for link in half.links} == below
+    assert {view.get(link.name) for half in halves(archive) for link in half.links} == below
     given_up(archive)
+    named = {pack_name(pack) for one in archive.snapshots() for pack in archive.packs_of(one.manifest)}
+    for now in (later(NOW, 2), later(NOW, 3) + GRACE) if secret else ():
+        free(archive, clock=tick(now))  # its bytes name no pack any more: what nobody else names goes
 
-    assert has_word(memory) == []
-    assert not {memory.get(name) for name in memory.list("evidence/")} & below
+    assert set(has_word(memory)) <= (named if secret else set())
+    assert not {archive.backend.get(name) for name in archive.backend.list("evidence/")} & below
     assert [link.name for link in archive.links(LAB) if link.number == GONE] == [tomb]
     assert {one.id for one in archive.snapshots()} == rest
     assert scrub(archive).findings == ()
-    free(archive, clock=tick(later(NOW, 2)))
+    free(archive, clock=tick(later(NOW, 4) + GRACE))
 
 
 def test_a_damaged_pack_that_nobody_else_names_stops_nothing() -> None:
     """It goes whole."""
     memory, _ = history()
-    archive = Archive.open(memory)
+    archive = opened(memory)
     alone = write(archive, {"secret": SECRET[::-1]}, key=ScopeKey("x", "y"))
     rest = {one: files for one, files in everything(archive).items() if one != alone.id}
     for pack in alone.manifest.packs:
         no_footer(memory, pack)
-    archive = Archive.open(memory)
+    archive = opened(memory)
     go(archive, alone)
 
     assert not any(memory.size(pack_name(pack)) for pack in alone.manifest.packs)
@@ -229,12 +239,12 @@ def test_a_damaged_pack_that_nobody_else_names_stops_nothing() -> None:
 def test_a_damaged_pack_that_others_name_is_first_repaired() -> None:
     """What it held for them is elsewhere then; it lies there as evidence, and goes, too."""
     memory, second = history()
-    archive = Archive.open(memory)
+    archive = opened(memory)
     rest = {one: files for one, files in everything(archive).items() if one != second.id}
     no_footer(memory, pack_of(archive, second, "secret"))
     with pytest.raises(ObjectCorrupt, match="cannot be told what others need"):
-        go(Archive.open(memory), second)
-    archive = Archive.open(memory)
+        go(opened(memory), second)
+    archive = opened(memory)
     mended(archive)
     go(archive, second, later(NOW))
 
@@ -279,12 +289,12 @@ def test_a_snapshot_that_may_still_be_mended_is_named_and_loses_nothing() -> Non
     memory, first, second, twin = shares()
     before = {name: memory.get(name) for name in memory.list("packs/")}
     with pytest.raises(ObjectCorrupt, match=rf"number 1 \({second.id[:8]}\): what it needs of ") as told:
-        plan_erase(Archive.open(memory), snapshots=[first], now=NOW)
+        plan_erase(opened(memory), snapshots=[first], now=NOW)
 
     assert "repair --from COPY" in told.value.hint
     assert {name: memory.get(name) for name in memory.list("packs/")} == before
-    archive = Archive.open(memory)
-    mended(archive, Archive.open(twin))
+    archive = opened(memory)
+    mended(archive, opened(twin))
     go(archive, first)
     assert has_word(memory) == []
     assert everything(archive)[second.id] == {"a": SHARED, "k": noise(700, 9), "g": b"22" * 50}
@@ -293,7 +303,7 @@ def test_a_snapshot_that_may_still_be_mended_is_named_and_loses_nothing() -> Non
 def test_a_listing_that_is_lost_for_good_stops_no_erasing() -> None:
     """The word is gone; the plan says who may lose by it; a copy gives that one back whole all the same."""
     memory, first, second, twin = shares()
-    archive = Archive.open(memory)
+    archive = opened(memory)
     mended(archive)
     plan = plan_erase(archive, snapshots=[first], now=NOW)
     assert any(second.id[:8] in said and "is lost" in said for said in plan.stays)
@@ -301,7 +311,7 @@ def test_a_listing_that_is_lost_for_good_stops_no_erasing() -> None:
 
     assert has_word(memory) == []
     assert [one.lost for one in scrub(archive).findings] == [True]
-    mended(archive, Archive.open(twin))
+    mended(archive, opened(twin))
     assert scrub(archive).findings == ()
     assert everything(archive) == {second.id: {"a": SHARED, "k": noise(700, 9), "g": b"22" * 50}}
     assert has_word(memory) == []
@@ -317,7 +327,7 @@ def test_what_such_a_snapshot_may_need_beside_stays() -> None:
     drop(archive, other, now=NOW)
     first = write(archive, {"secret": SECRET}, key=OFFICE, night=2)
     no_listing(archive, keeps)
-    archive = Archive.open(memory)
+    archive = opened(memory)
     mended(archive)
     go(archive, first)
     (tomb,) = (tomb for tomb in archive.tombstones() if tomb.id == other.id)
@@ -342,7 +352,7 @@ def test_packs_are_rewritten_beside_a_snapshot_that_cannot_be_told(monkeypatch: 
     worth = {one.pack for one in plan_rewrite(archive, now=NOW)}
     assert all(worth & packs for packs in names.values())
     no_listing(archive, archive.snapshots(LAB)[0])
-    archive = Archive.open(memory)
+    archive = opened(memory)
     for _ in range(2):  # whether the loss is noted or not
         assert {one.pack for one in plan_rewrite(archive, now=NOW)} == worth - names["lab"]
         mended(archive)
@@ -356,7 +366,7 @@ def test_packs_are_rewritten_beside_a_snapshot_that_cannot_be_told(monkeypatch: 
 def test_one_that_has_lost_its_listing_is_given_up_unless_it_is_held() -> None:
     """Its number stays taken, its manifest goes to the evidence; one whose loss nobody noted can be read."""
     memory, _, second, _ = shares()
-    archive = Archive.open(memory)
+    archive = opened(memory)
     with pytest.raises(SnapshotUnknown, match="can be read"):
         given_up(archive, number=1)
     mended(archive)

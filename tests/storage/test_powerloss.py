@@ -17,7 +17,7 @@ from storage.errors import StorageError
 from storage.lease import TTL
 from storage.scrub import scrub
 from storage.sweeping import GRACE, sweep
-from tests.doubles import LAB, NIGHT, START, drop, new_archive, noise, read, write
+from tests.doubles import LAB, NIGHT, PLAIN, START, Cases, drop, new_archive, noise, opened, read, write
 from tests.storage.powerloss import Event, leave, recorded
 from tests.storage.zips import export
 
@@ -36,11 +36,13 @@ def small_zips_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipes, "CUT_FROM", 0)
 
 
-def life(root: Path, patch: pytest.MonkeyPatch) -> tuple[list[Event], list[tuple[int, Contents]]]:
+def life(
+    root: Path, patch: pytest.MonkeyPatch, secret: str | None
+) -> tuple[list[Event], list[tuple[int, Contents]]]:
     """An archive's first days: the events, and after how many of them which snapshots were reported to be live."""
     reported: list[tuple[int, Contents]] = []
     with recorded(patch) as events:
-        archive = new_archive(LocalDisk(root))
+        archive = new_archive(LocalDisk(root), secret)
         steps: list[Callable[[], object]] = [
             lambda: None,
             lambda: write(archive, {"a": noise(200, 0), "lab.zip": export(0)}),
@@ -48,7 +50,7 @@ def life(root: Path, patch: pytest.MonkeyPatch) -> tuple[list[Event], list[tuple
             lambda: drop(archive, archive.snapshots()[0], now=START),
             lambda: sweep(archive, now=NOW),
             # A process that starts anew finds folders that another one made.
-            lambda: write(Archive.open(LocalDisk(root)), {"c": noise(300, 2)}, night=2),
+            lambda: write(opened(LocalDisk(root)), {"c": noise(300, 2)}, night=2),
         ]
         for step in steps:
             step()
@@ -59,7 +61,7 @@ def life(root: Path, patch: pytest.MonkeyPatch) -> tuple[list[Event], list[tuple
 def problems(left: Path, before: Contents, after: Contents) -> list[str]:
     """What is wrong with what is left, `before` having been reported last and `after` being under way."""
     try:
-        archive = Archive.open(LocalDisk(left))
+        archive = opened(LocalDisk(left))
     except StorageError as exc:
         return [str(exc)]
     found = [f"{finding.name}: {finding.problem}" for finding in scrub(archive).findings]
@@ -68,12 +70,14 @@ def problems(left: Path, before: Contents, after: Contents) -> list[str]:
     return found
 
 
-def sweep_of(events: list[Event], reported: list[tuple[int, Contents]], root: Path, scratch: Path) -> list[str]:
+def sweep_of(
+    events: list[Event], reported: list[tuple[int, Contents]], root: Path, scratch: Path, cases: Cases = PLAIN
+) -> list[str]:
     """Problems over every instant after the archive was reported to exist, in four variants of luck."""
     rng = random.Random(3)
     numbers = count()
     found = []
-    for done in range(reported[0][0], len(events) + 1):
+    for done in cases.some(range(reported[0][0], len(events) + 1)):
         before = [state for at, state in reported if at <= done][-1]
         after = ([state for at, state in reported if at > done] or [before])[0]
         for chance in (0.0, 0.5, 0.5, 1.0):
@@ -83,22 +87,22 @@ def sweep_of(events: list[Event], reported: list[tuple[int, Contents]], root: Pa
     return found
 
 
-def test_power_may_go_at_any_instant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_power_may_go_at_any_instant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     """Between any two calls: each snapshot reported is whole, the others are there or not, nothing is damaged."""
     root = tmp_path / "disk" / "archive"
-    events, reported = life(root, monkeypatch)
+    events, reported = life(root, monkeypatch, cases.secret)
 
     assert [len(state) for _, state in reported] == [0, 1, 2, 1, 1, 2]
-    assert sweep_of(events, reported, root, tmp_path / "left") == []
+    assert sweep_of(events, reported, root, tmp_path / "left", cases) == []
 
 
 @pytest.mark.parametrize("what", ["names", "bytes"])
 def test_the_simulated_disk_loses_what_is_not_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, secret: str | None
 ) -> None:
     """The same life without syncing folders, or without syncing files: loss is seen, so the test above can see."""
     root = tmp_path / "disk" / "archive"
-    events, reported = life(root, monkeypatch)
+    events, reported = life(root, monkeypatch, secret)
     careless = [
         Event(event.what, event.path) if what == "bytes" and event.what == "link" else event
         for event in events
@@ -109,12 +113,14 @@ def test_the_simulated_disk_loses_what_is_not_synced(
     assert sweep_of(careless, marks, root, tmp_path / "left") != []
 
 
-def test_a_decision_that_was_reported_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decision_that_was_reported_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str | None
+) -> None:
     """Whatever is lost behind it; one under way is there whole or not at all."""
     root = tmp_path / "disk" / "archive"
     done = []
     with recorded(monkeypatch) as events:
-        archive = new_archive(LocalDisk(root))
+        archive = new_archive(LocalDisk(root), secret)
         found = write(archive, {"a": b"1"})
         for kind in KINDS:
             archive.decide(Decision(kind, LAB, 1, found.id, START, "M. Rossi", "an audit"))
@@ -123,7 +129,7 @@ def test_a_decision_that_was_reported_is_there(tmp_path: Path, monkeypatch: pyte
     rng = random.Random(5)
     for number, at in enumerate(range(done[0] - 6, len(events) + 1)):
         leave(events[:at], root, tmp_path / "left" / str(number), 0.5, rng)
-        left = Archive.open(LocalDisk(tmp_path / "left" / str(number)))
+        left = opened(LocalDisk(tmp_path / "left" / str(number)))
         kinds = tuple(decision.kind for decision in left.decisions())
 
         assert kinds == KINDS[: len(kinds)]
@@ -131,14 +137,14 @@ def test_a_decision_that_was_reported_is_there(tmp_path: Path, monkeypatch: pyte
         assert scrub(left).findings == ()
 
 
-def test_what_is_left_is_written_to_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_left_is_written_to_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cases: Cases) -> None:
     """After a loss at any instant the next backup ends well, and nothing stays that nobody accounts for."""
     root = tmp_path / "disk" / "archive"
-    events, reported = life(root, monkeypatch)
-    for done in range(reported[0][0], len(events), 5):
+    events, reported = life(root, monkeypatch, cases.secret)
+    for done in cases.some(range(reported[0][0], len(events), 5)):
         left = tmp_path / "left" / str(done)
         leave(events[:done], root, left, 0.5, random.Random(done))
-        archive = Archive.open(LocalDisk(left))
+        archive = opened(LocalDisk(left))
         found = write(archive, {"x": noise(100, done)}, night=9)
         sweep(archive, now=NOW + TTL)  # the lease of who lost power has run out
         sweep(archive, now=NOW + TTL + GRACE)

@@ -11,7 +11,7 @@ import pytest
 
 from storage import canonical
 from storage.archive import Archive
-from storage.backend import Memory
+from storage.backend import Backend, Memory
 from storage.errors import StorageError
 from storage.index import pack_name
 from storage.putback import open_with_copy
@@ -25,6 +25,8 @@ from tests.doubles import (
     LAB,
     NIGHT,
     START,
+    Below,
+    Cases,
     Clock,
     Died,
     FaultyBackend,
@@ -33,60 +35,72 @@ from tests.doubles import (
     draft,
     new_archive,
     noise,
+    opened,
     overwrite,
+    put_around,
+    secret_of,
     write,
 )
-from tests.storage.test_repair import HEALTHY, NOW, PACKS, TRUTH, WHOLE, files, files_of, spoil
+from tests.storage.repairing import NOW, files, files_of, story
 
 Given = dict[str, dict[str, bytes]]
 
 
-def damaged() -> Memory:
+def damaged(secret: str | None) -> Memory:
     """A pack gone, two spoiled in their middle and one cut; a manifest, a tombstone and a record rotten."""
-    memory = copy(HEALTHY)
-    for pack, how in zip(PACKS, ("missing", "raw", "footer", "cut", "zstd"), strict=False):
-        spoil(memory, pack, how)
-    names = list(memory.list(""))
+    tale = story(secret)
+    memory = copy(tale.healthy)
+    for pack, how in zip(tale.packs, ("missing", "raw", "footer", "cut", "zstd"), strict=False):
+        tale.spoil(memory, pack, how)
+    view = Below(opened(memory))
+    names = list(view.list(""))
     for kind in ("snapshots/lab", "forgotten.json", "records/"):
-        overwrite(memory, next(name for name in reversed(names) if kind in name), b"rot of %s" % kind.encode())
+        overwrite(view, next(name for name in reversed(names) if kind in name), b"rot of %s" % kind.encode())
     return memory
 
 
-def mended(memory: Memory | FaultyBackend, twin: Archive | None, run: str = "20260313-r") -> Plan:
+def mended(memory: Memory, twin: Archive | None, run: str = "20260313-r") -> Plan:
     """Scrub, plan and repair, as the verb does."""
-    archive, mark = open_with_copy(memory, twin)
+    archive, mark = open_with_copy(memory, twin, secret_of(memory))
     plan = plan_repair(archive, scrub(archive).findings, copy=twin, mark=mark)
     repair(archive, plan, copy=twin, clock=Clock(NOW), record_id=run)
     return plan
 
 
 def given(memory: Memory) -> Given:
-    archive = Archive.open(memory)
+    archive = opened(memory)
     return {found.id: files_of(archive, found) for found in archive.snapshots(damaged=[])}
 
 
+def evidence(memory: Memory) -> dict[str, bytes]:
+    """Damaged bytes that were kept, by the name of their file."""
+    backend = opened(memory).backend
+    return {name: backend.get(name) for name in backend.list("evidence/") if name.endswith(".bin")}
+
+
 def findings(memory: Memory) -> set[tuple[str, str]]:
-    return {(finding.name, finding.problem) for finding in scrub(Archive.open(memory)).findings}
+    return {(finding.name, finding.problem) for finding in scrub(opened(memory)).findings}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("with_copy", [True, False])
-def test_a_repair_may_die_at_any_call(with_copy: bool, when: str) -> None:
+def test_a_repair_may_die_at_any_call(with_copy: bool, when: str, cases: Cases) -> None:
     """Run again it ends as one that never died: the same files, findings, evidence and notes."""
-    twin = Archive.open(copy(HEALTHY)) if with_copy else None
-    base, goal = damaged(), damaged()
+    tale = story(cases.secret)
+    twin = opened(copy(tale.healthy)) if with_copy else None
+    base, goal = damaged(cases.secret), damaged(cases.secret)
     mended(goal, twin)
     worst = given(goal)
     if with_copy:
-        assert worst == TRUTH
+        assert worst == tale.truth
         assert findings(goal) == set()
     deaths = 0
-    for call in count(1):
+    for call in count(1, cases.share):
         memory = copy(base)
         try:
-            archive, mark = open_with_copy(memory, twin)
+            archive, mark = open_with_copy(memory, twin, secret_of(memory))
             plan = plan_repair(archive, scrub(archive).findings, copy=twin, mark=mark)
-            archive.backend = FaultyBackend(memory).die(call, when)
+            put_around(archive, FaultyBackend).die(call, when)
             repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
             break
         except Died:
@@ -95,31 +109,32 @@ def test_a_repair_may_die_at_any_call(with_copy: bool, when: str) -> None:
         mended(memory, twin, "20260313-s")
         assert given(memory) == worst
         assert findings(memory) == findings(goal)
-        kept = {name for name in memory.list("evidence/") if name.endswith(".bin")}
-        assert kept == {name for name in goal.list("evidence/") if name.endswith(".bin")}
+        assert evidence(memory).keys() == evidence(goal).keys()
         assert len(list(memory.list("replaced/"))) == len(list(goal.list("replaced/")))
 
-    assert deaths > 30
+    assert deaths > 30 // cases.share
 
 
 def sweep_if_safe(memory: Memory) -> None:
     """A sweep in between frees nothing that is needed, if it runs at all."""
-    archive = Archive.open(memory)
+    archive = opened(memory)
     try:
         sweep(archive, now=NOW)
     except StorageError:
         return
 
 
-def test_a_record_is_lost_at_most() -> None:
+def test_a_record_is_lost_at_most(secret: str | None) -> None:
     """A repair that died right before its record has done all else: nothing is left to do."""
-    twin = Archive.open(copy(HEALTHY))
-    memory = damaged()
-    archive = Archive.open(memory)
+    tale = story(secret)
+    twin = opened(copy(tale.healthy))
+    memory = damaged(secret)
+    archive = opened(memory)
     plan = plan_repair(archive, scrub(archive).findings, copy=twin)
     records = list(memory.list("records/"))
-    archive.backend = FaultyBackend(memory)
-    archive.backend.fail("put_new", after=_puts(plan, twin) - 1, error=Died("at the record"))
+    put_around(archive, FaultyBackend).fail(
+        "put_new", after=_puts(memory, plan, twin) - 1, error=Died("at the record")
+    )
     with pytest.raises(Died):
         repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
 
@@ -127,7 +142,7 @@ def test_a_record_is_lost_at_most() -> None:
     assert not mended(memory, twin)
 
 
-def _puts(plan: Plan, twin: Archive) -> int:
+def _puts(memory: Memory, plan: Plan, twin: Archive) -> int:
     """Files that a repair of the same damage puts."""
     calls = 0
 
@@ -137,8 +152,8 @@ def _puts(plan: Plan, twin: Archive) -> int:
             calls += 1
             return super().put_new(name, chunks)
 
-    archive = Archive.open(damaged())
-    archive.backend = Counting(archive.backend)
+    archive = opened(copy(memory))
+    put_around(archive, Counting)
     repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
     return calls
 
@@ -146,7 +161,7 @@ def _puts(plan: Plan, twin: Archive) -> int:
 class Meets(FaultyBackend):
     """Something else happens, whole, between two calls of a repair."""
 
-    def __init__(self, inner: Memory, at: int, other: Callable[[], object]) -> None:
+    def __init__(self, inner: Backend, at: int, other: Callable[[], object]) -> None:
         super().__init__(inner)
         self.at, self.other, self.met = at, other, False
 
@@ -157,147 +172,159 @@ class Meets(FaultyBackend):
         return super()._around(verb, effect)
 
 
-def meetings(base: Memory, twin: Archive | None, other: Callable[[Memory], object]) -> int:
+def meetings(base: Memory, twin: Archive | None, other: Callable[[Memory], object], cases: Cases) -> int:
     """`other` between every two calls of a repair, then the repair again: all is there. How often."""
     goal = copy(base)
     mended(goal, twin)
     worst = given(goal)
-    for at in count():
+    for at in count(0, cases.share):
         memory = copy(base)
-        archive = Archive.open(memory)
+        archive = opened(memory)
         plan = plan_repair(archive, scrub(archive).findings, copy=twin)
-        meets = Meets(memory, at, lambda memory=memory: other(memory))  # type: ignore[misc]
-        archive.backend = meets
+        meets = put_around(archive, lambda below: Meets(below, at, lambda: other(memory)))  # noqa: B023
         repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
         if not meets.met:
             return at
         mended(memory, twin, "20260313-t")
         after = given(memory)
         assert {one: after[one] for one in worst} == worst
-        assert not plan_repair(Archive.open(memory), scrub(Archive.open(memory)).findings, copy=twin)
+        assert not plan_repair(opened(memory), scrub(opened(memory)).findings, copy=twin)
         for later in (NOW, NOW + GRACE + timedelta(seconds=1)):
             if with_nothing_unread(memory):
-                sweep(Archive.open(memory), now=later)
+                sweep(opened(memory), now=later)
         assert given(memory) == after
     raise AssertionError
 
 
 def with_nothing_unread(memory: Memory) -> bool:
-    return all(finding.lost for finding in scrub(Archive.open(memory)).findings)
+    return all(finding.lost for finding in scrub(opened(memory)).findings)
 
 
 @pytest.mark.parametrize("with_copy", [True, False])
-def test_two_repairs_at_once_are_harmless(with_copy: bool) -> None:
+def test_two_repairs_at_once_are_harmless(with_copy: bool, cases: Cases) -> None:
     """A whole one between any two calls of the other."""
-    twin = Archive.open(copy(HEALTHY)) if with_copy else None
+    tale = story(cases.secret)
+    twin = opened(copy(tale.healthy)) if with_copy else None
 
-    assert meetings(damaged(), twin, lambda memory: mended(memory, twin, "20260313-o")) > 30
+    assert meetings(damaged(cases.secret), twin, lambda memory: mended(memory, twin, "20260313-o"), cases) > 30
 
 
-def test_a_backup_beside_a_repair_loses_nothing() -> None:
+def test_a_backup_beside_a_repair_loses_nothing(cases: Cases) -> None:
     """One that began before, reusing what is whole of the old packs, and one in the middle."""
-    base = copy(HEALTHY)
-    for pack in PACKS[:4]:
-        spoil(base, pack, "raw")
+    tale = story(cases.secret)
+    base = copy(tale.healthy)
+    for pack in tale.packs[:4]:
+        tale.spoil(base, pack, "raw")
 
     def back_up(memory: Memory) -> None:
         try:
-            found = write(Archive.open(memory), files(5), night=7)
+            found = write(opened(memory), files(5), night=7)
         except StorageError:
             return  # it met damage; the engine stores all anew then
-        assert files_of(Archive.open(memory), found) == files(5)
+        assert files_of(opened(memory), found) == files(5)
 
-    assert meetings(base, None, back_up) > 20
+    assert meetings(base, None, back_up, cases) > 20
 
 
-def test_a_sweep_beside_a_repair_frees_nothing_that_is_needed() -> None:
+def test_a_sweep_beside_a_repair_frees_nothing_that_is_needed(cases: Cases) -> None:
     """Packs that were written and have no note yet belong to nobody, and stay."""
-    base = copy(HEALTHY)
-    for pack in PACKS:
-        spoil(base, pack, "raw")
+    tale = story(cases.secret)
+    base = copy(tale.healthy)
+    for pack in tale.packs:
+        tale.spoil(base, pack, "raw")
 
-    assert meetings(base, None, lambda memory: sweep(Archive.open(memory), now=NOW)) > 20
+    assert meetings(base, None, lambda memory: sweep(opened(memory), now=NOW), cases) > 20
 
 
-def test_a_backup_that_began_before_may_commit_behind_a_repair() -> None:
+def test_a_backup_that_began_before_may_commit_behind_a_repair(secret: str | None) -> None:
     """Its manifest names the replaced pack: it is read through the note."""
-    for pack in PACKS:
-        memory = copy(HEALTHY)
-        writer = Writer(Archive.open(memory), LAB)
-        spoil(memory, pack, "header")  # nothing is lost of it, and who read its footer before does not notice
+    tale = story(secret)
+    twin = opened(copy(tale.healthy)) if secret else None  # from the rest of one that is encrypted nothing is read
+    for pack in tale.packs:
+        memory = copy(tale.healthy)
+        writer = Writer(opened(memory), LAB)
+        tale.spoil(memory, pack, "header")  # nothing is lost of it, and who read its footer before does not notice
         for path, data in files(3).items():
             writer.add(path, BytesIO(data), promised=Promise(size=len(data)))
-        mended(memory, None)
+        mended(memory, twin)
         found = writer.commit(draft(LAB, START + 7 * NIGHT), clock=Clock(START + 7 * NIGHT))
 
-        assert files_of(Archive.open(memory), found) == files(3)
-        assert scrub(Archive.open(memory)).findings == ()
+        assert files_of(opened(memory), found) == files(3)
+        assert scrub(opened(memory)).findings == ()
         assert pack_name(pack) in contents(memory)
 
 
-def test_a_listing_that_comes_back_later_brings_its_other_packs_with_it() -> None:
+def test_a_listing_that_comes_back_later_brings_its_other_packs_with_it(secret: str | None) -> None:
     """Two packs gone, one of them the listing's: what the other held is known only once the listing is back."""
     healthy = Memory()
-    found = write(new_archive(healthy), {"a": noise(500, 1), "b": b"b" * 300})
+    found = write(new_archive(healthy, secret), {"a": noise(500, 1), "b": b"b" * 300})
     truth = given(healthy)
     memory = copy(healthy)
     for pack in found.manifest.packs:
         memory.delete(pack_name(pack))
     mended(memory, None)
     assert given(memory) == {found.id: {}}
-    mended(memory, Archive.open(healthy), "20260313-s")
+    mended(memory, opened(healthy), "20260313-s")
 
     assert given(memory) == truth
     assert findings(memory) == set()
 
 
-def test_a_number_that_a_backup_takes_meanwhile_is_its_own() -> None:
+def test_a_number_that_a_backup_takes_meanwhile_is_its_own(secret: str | None) -> None:
     """A newest manifest is gone and would come back from a copy; a backup that takes its number first, owns it."""
-    twin = Archive.open(copy(HEALTHY))
-    newest = WHOLE.snapshots(LAB)[-1].name
-    base = copy(HEALTHY)
-    base.delete(newest)
+    tale = story(secret)
+    twin = opened(copy(tale.healthy))
+    newest = tale.whole.snapshots(LAB)[-1].name
+    base = copy(tale.healthy)
+    Below(opened(base)).delete(newest)
     told: list[int] = []
     for at in count():
         memory = copy(base)
-        archive = Archive.open(memory)
+        archive = opened(memory)
         plan = plan_repair(archive, scrub(archive).findings, copy=twin)
         made: list[Snapshot] = []
-        meets = Meets(memory, at, lambda to=memory, m=made: m.append(write(Archive.open(to), files(5), night=7)))  # type: ignore[misc]
-        archive.backend = meets
+
+        def back_up(to: Memory = memory, made: list[Snapshot] = made) -> None:
+            made.append(write(opened(to), files(5), night=7))
+
+        meets = put_around(archive, lambda below: Meets(below, at, back_up))  # noqa: B023
         repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
         if not meets.met:
             break
-        after = Archive.open(memory)
+        after = opened(memory)
         assert files_of(after, after.find(made[0].id)) == files(5)
         assert scrub(after).findings == ()
-        told.append(len(list(memory.list("evidence/"))))
+        told.append(len(list(after.backend.list("evidence/"))))
 
     assert at >= 2
     assert set(told) == {0, 2}  # taken before it was put: the copy's manifest is in the evidence, with its note
 
 
-def test_a_damaged_newest_manifest_may_lose_its_number_to_a_backup() -> None:
+def test_a_damaged_newest_manifest_may_lose_its_number_to_a_backup(secret: str | None) -> None:
     """Between its going to the evidence and its coming back: what the backup put stands, both others are kept."""
-    twin = Archive.open(copy(HEALTHY))
-    newest = WHOLE.snapshots(LAB)[-1]
-    whole = HEALTHY.get(newest.name)
+    tale = story(secret)
+    twin = opened(copy(tale.healthy))
+    newest = tale.whole.snapshots(LAB)[-1]
+    whole = tale.whole.backend.get(newest.name)
     lost = 0
     for at in count():
-        memory = copy(HEALTHY)
-        overwrite(memory, newest.name, b"rot")
-        archive = Archive.open(memory)
+        memory = copy(tale.healthy)
+        overwrite(Below(opened(memory)), newest.name, b"rot")
+        archive = opened(memory)
         plan = plan_repair(archive, scrub(archive).findings, copy=twin)
         made: list[Snapshot] = []
-        meets = Meets(memory, at, lambda to=memory, m=made: m.append(write(Archive.open(to), files(5), night=7)))  # type: ignore[misc]
-        archive.backend = meets
+
+        def back_up(to: Memory = memory, made: list[Snapshot] = made) -> None:
+            made.append(write(opened(to), files(5), night=7))
+
+        meets = put_around(archive, lambda below: Meets(below, at, back_up))  # noqa: B023
         done = repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
         if not meets.met:
             break
-        after = Archive.open(memory)
+        after = opened(memory)
         assert files_of(after, after.find(made[0].id)) == files(5)
-        kept = {memory.get(name) for name in memory.list("evidence/") if name.endswith(".bin")}
-        record = canonical.unseal(memory.get("records/202603/20260313-r.json"))
+        kept = set(evidence(memory).values())
+        record = canonical.unseal(after.backend.get("records/202603/20260313-r.json"))
         if made[0].manifest.number == newest.manifest.number:
             lost += 1
             assert kept == {b"rot", whole}

@@ -11,11 +11,22 @@ from hypothesis import strategies as st
 
 from storage.archive import Archive
 from storage.backend import Memory
+from storage.cipher import HEADER
 from storage.errors import BackendFailed, ObjectMissing
 from storage.index import pack_name
 from storage.places import places, safe_path
 from storage.restore import Lost, Restored, restore
-from tests.doubles import FaultyBackend, new_archive, noise, overwrite, pack_of, write
+from tests.doubles import (
+    Below,
+    FaultyBackend,
+    new_archive,
+    noise,
+    opened,
+    overwrite,
+    pack_of,
+    stored_in,
+    write,
+)
 
 HOSTILE = [
     "../../etc/passwd",
@@ -179,24 +190,25 @@ def test_restoring_again_changes_nothing(tmp_path: Path) -> None:
     assert {name: (tmp_path / name).stat().st_ino for name in first} == inodes
 
 
-def two_packs() -> tuple[Archive, str]:
+def two_packs(secret: str | None = None) -> tuple[Archive, str]:
     """A snapshot whose file "a" lies in an older pack, which is named."""
-    archive = new_archive()
+    archive = new_archive(None, secret)
     old = pack_of(archive, write(archive, {"a": noise(500, 1)}), "a")
     write(archive, {"a": noise(500, 1), "b": b"new"}, night=1)
     return archive, pack_name(old)
 
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "flipped", "cut"])
-def test_a_damaged_file_is_lost_and_the_rest_comes_back(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_lost_and_the_rest_comes_back(tmp_path: Path, damage: str, secret: str | None) -> None:
     """Named with its problem; nothing appears under its name, and no scratch file stays."""
-    archive, name = two_packs()
-    data = archive.backend.get(name)
+    archive, name = two_packs(secret)
+    stored = Below(archive)
+    data = stored.get(name)
     spoiled = {"empty": b"", "flipped": data[:60] + bytes([data[60] ^ 1]) + data[61:], "cut": data[:-9]}
-    archive.backend.delete(name)
+    stored.delete(name)
     if damage != "gone":
-        archive.backend.put_new(name, [spoiled[damage]])
-    archive = Archive.open(archive.backend)  # one that knew the pack's footer would not read it again
+        stored.put_new(name, [spoiled[damage]])
+    archive = opened(stored_in(archive))  # one that knew the pack's footer would not read it again
     lost, restored = restore(archive, archive.find("latest"), tmp_path)
 
     assert isinstance(lost, Lost)
@@ -206,17 +218,17 @@ def test_a_damaged_file_is_lost_and_the_rest_comes_back(tmp_path: Path, damage: 
     assert below(tmp_path) == ["b"]
 
 
-def test_a_disk_that_cannot_read_one_pack_loses_one_file(tmp_path: Path) -> None:
+def test_a_disk_that_cannot_read_one_pack_loses_one_file(tmp_path: Path, secret: str | None) -> None:
     """An unreadable sector is told per file, too."""
 
     class BadSector(FaultyBackend):
         def get(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-            if name == bad and offset == 40:
+            if name == bad and offset in (40, HEADER.size):
                 raise BackendFailed(f"{name}: Input/output error")
             return super().get(name, offset, length)
 
-    archive, bad = two_packs()
-    results = restore(Archive.open(BadSector(archive.backend)), archive.find("latest"), tmp_path)
+    archive, bad = two_packs(secret)
+    results = restore(opened(BadSector(stored_in(archive))), archive.find("latest"), tmp_path)
 
     assert [type(r) for r in results] == [Lost, Restored]
     assert below(tmp_path) == ["b"]
