@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from storage import cipher
 from storage.backend import Backend, check_name
 from storage.cipher import HEADER, Key, Stream
-from storage.errors import BackendFailed, ObjectCorrupt, ObjectMissing
+from storage.errors import BackendFailed, KeyWrong, ObjectCorrupt, ObjectMissing
 from storage.mark import MARK
 
 HIDDEN = ("snapshots", "decisions", "evidence")  # folders whose names below tell of sources, scopes or content
@@ -31,9 +31,14 @@ class Encrypted:
     range that is read, and a segment. Thread-safe as far as what lies below is.
     """
 
-    def __init__(self, stored: Backend, archive_id: str, keys: Sequence[Key]) -> None:
-        """`keys`, the oldest first: names go by the first, new content by the last, any of them reads."""
+    def __init__(self, stored: Backend, archive_id: str, keys: Sequence[Key], *, behind: bool = False) -> None:
+        """`keys`, the oldest first: names go by the first, new content by the last, any of them reads.
+
+        `behind`: the archive has newer ones. Then nothing is put or deleted, but KeyWrong raised: what the newer
+        ones have encrypted would be taken for damaged.
+        """
         self.stored = stored
+        self._behind = behind
         self._id = archive_id
         self._keys = tuple(keys)
         self._hide = lru_cache(_NAMES)(partial(cipher.hide, self._keys[0], archive_id))
@@ -43,7 +48,7 @@ class Encrypted:
 
     def like(self, stored: Backend) -> Encrypted:
         """Another copy of the same archive, by the same keys."""
-        return Encrypted(stored, self._id, self._keys)
+        return Encrypted(stored, self._id, self._keys, behind=self._behind)
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -55,6 +60,7 @@ class Encrypted:
         return self.stored.url
 
     def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
+        self._check_up_to_date()
         if _is_plain(name):
             return self.stored.put_new(name, chunks)
         sealed = cipher.encrypt(self._keys[-1], self._id, name, chunks)
@@ -97,12 +103,20 @@ class Encrypted:
         return iter(sorted(name for name in names if name.startswith(prefix)))
 
     def delete(self, name: str) -> None:
+        self._check_up_to_date()
         self._forget(name)
         self.stored.delete(name if _is_plain(name) else self._hidden(check_name(name)))
 
     def stored_name(self, name: str) -> str:
         """What the file is called below, for whoever looks for it there."""
         return name if _is_plain(name) else self._hidden(check_name(name))
+
+    def _check_up_to_date(self) -> None:
+        if self._behind:
+            raise KeyWrong(
+                f"{self.url}: the key given is from before a rotation: it reads what was there, no more",
+                hint="take a holder's that was added since, or `strongroom key add` this one anew",
+            )
 
     def _whole(self, name: str) -> bytes:
         data = self._get(name)

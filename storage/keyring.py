@@ -102,7 +102,7 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
     if found is None:
         raise KeyWrong("the paper copy: its first line is not there")
     archive = Archive.open(backend, paper)
-    there = newest_count(backend, archive.id)
+    there = keys.newest_count(backend, archive.id)
     if len(found[1]) < there:
         raise KeyWrong(
             f"the paper copy has {len(found[1])} of {there} keys: it opens what was there before a rotation",
@@ -126,8 +126,3 @@ def proven_on(archive: Archive) -> tuple[datetime, int] | None:
         return None
     value = canonical.unseal(archive.backend.get(max(names)))
     return from_text(value["made_at"]), canonical.count(value["keys"])
-
-
-def newest_count(backend: Backend, archive_id: str) -> int:
-    """How many keys the archive has, as far as its holders tell."""
-    return max((one.count for one in keys.holders(backend, archive_id, problems=[])), default=0)

@@ -151,6 +151,11 @@ def holders(backend: Backend, archive_id: str, *, problems: list[str] | None = N
     return sorted((one for one in found if one.archive == archive_id), key=lambda one: (one.made_at, one.id))
 
 
+def newest_count(backend: Backend, archive_id: str) -> int:
+    """How many keys the archive has, as far as its holders tell."""
+    return max((one.count for one in holders(backend, archive_id, problems=[])), default=0)
+
+
 def unlock(backend: Backend, archive_id: str, secret: str | None) -> tuple[Key, ...]:
     """The archive's keys, oldest first, by a holder's passphrase or key, or by the paper copy.
 

@@ -44,8 +44,13 @@ def read(backend: Backend) -> Mark:
     """The mark that lies there. Raises ArchiveMissing, FormatUnknown, ObjectCorrupt."""
     try:
         value = canonical.unseal(backend.get(MARK))
-        form, kind, encryption = value["format"], value["kind"], value.get("encryption")
-        found = Mark(
+        kind, form, encryption = value["kind"], value["format"], value.get("encryption")
+        if (kind, form, encryption) not in (("archive", PLAIN, None), ("archive", ENCRYPTED, SCHEME)):
+            raise FormatUnknown(
+                f"{backend.url}: {kind} format {form!r}, encryption {encryption!r}; this version reads archive "
+                f"format {PLAIN}, and {ENCRYPTED} with {SCHEME}"
+            )
+        return Mark(
             canonical.text(value["id"]),
             canonical.text(value["objects"]),
             form == ENCRYPTED,
@@ -55,9 +60,3 @@ def read(backend: Backend) -> Mark:
         raise ArchiveMissing(f"{backend.url}: no archive here ({MARK} is missing)") from exc
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{MARK}: cannot be read: {exc!r}") from exc
-    if (kind, form, encryption) not in (("archive", PLAIN, None), ("archive", ENCRYPTED, SCHEME)):
-        raise FormatUnknown(
-            f"{backend.url}: archive format {form!r}, encryption {encryption!r}; this version reads {PLAIN}, and "
-            f"{ENCRYPTED} with {SCHEME}"
-        )
-    return found

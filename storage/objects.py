@@ -1,7 +1,7 @@
 """Names of objects: an oid is opaque to everybody but the scheme that made it.
 
-The plain scheme names bytes by their SHA-256. A keyed scheme, for encrypted archives, takes its place beside it;
-nothing else in `storage` may look inside an oid or assume that it equals a file's SHA-256.
+The one scheme names bytes by their SHA-256, in encrypted archives too: nobody sees an oid there without the key.
+Nothing else in `storage` may look inside an oid or assume that it equals a file's SHA-256.
 """
 
 from __future__ import annotations

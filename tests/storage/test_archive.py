@@ -55,6 +55,15 @@ def test_nothing_is_no_archive() -> None:
         Archive.open(Memory())
 
 
+MARKED = {
+    "format": 1,
+    "kind": "archive",
+    "id": "x",
+    "objects": "sha256",
+    "created_at": "2026-03-01T02:30:00.000000Z",
+}
+
+
 @pytest.mark.parametrize(
     ("data", "error"),
     [
@@ -63,7 +72,10 @@ def test_nothing_is_no_archive() -> None:
         (canonical.encode({"format": 1, "kind": "archive", "id": "x", "objects": "sha256"}), ObjectCorrupt),
         (canonical.seal({"format": 1, "kind": "archive", "id": 7, "objects": "sha256"}), ObjectCorrupt),
         (canonical.seal({"format": 2, "kind": "archive", "id": "x", "objects": "sha256"}), FormatUnknown),
-        (canonical.seal({"format": 1, "kind": "archive", "id": "x", "objects": "keyed"}), FormatUnknown),
+        (canonical.seal({**MARKED, "objects": "keyed"}), FormatUnknown),
+        (canonical.seal({**MARKED, "created_at": "yesterday"}), ObjectCorrupt),
+        (canonical.seal({**MARKED, "encryption": "rot13", "format": 2}), FormatUnknown),
+        (canonical.seal({**MARKED, "encryption": "aes256-gcm-hkdf-sha256-64k"}), FormatUnknown),
     ],
 )
 def test_another_mark_is_refused(data: bytes, error: type[StorageError]) -> None:

@@ -51,6 +51,12 @@ def test_after_a_rotation_old_holders_read_what_was_there_before() -> None:
         with pytest.raises(ObjectCorrupt, match="holder has not") as caught:
             theirs.newest(LAB)
         assert "rotated" in caught.value.hint
+        everything = {name: memory.get(name) for name in memory.list("")}
+        with pytest.raises(KeyWrong, match="from before a rotation"):
+            write(theirs, {"c": b"x"}, night=2)
+        with pytest.raises(KeyWrong, match="from before a rotation"):
+            theirs.backend.delete(before.name)
+        assert {name: memory.get(name) for name in memory.list("")} == everything
 
 
 def test_a_rotation_killed_anywhere_leaves_the_archive_open_to_its_holder() -> None:
