@@ -25,6 +25,7 @@ from tests.mayan_server import Mayan, Server
 pytestmark = pytest.mark.mayan
 
 PAGES = 12
+SETTINGS = {"LOCK_MANAGER_DEFAULT_LOCK_TIMEOUT": "2", "CONVERTER_IMAGE_GENERATION_TIMEOUT": "2"}  # seconds
 EVENTS = re.compile(r"/objects/storage/downloadfile/\d+/events/$")
 DOWNLOAD = re.compile(r"/downloads/\d+/download/$")
 
@@ -32,7 +33,7 @@ DOWNLOAD = re.compile(r"/downloads/\d+/download/$")
 @pytest.fixture(scope="module")
 def old(start_mayan: StartMayan) -> Iterator[Server]:
     """4.5 lists an export before its first page is written."""
-    with start_mayan(version="4.5.13", settings={"LOCK_MANAGER_DEFAULT_LOCK_TIMEOUT": "2"}) as server:
+    with start_mayan(version="4.5.13", settings=SETTINGS) as server:
         yield server
 
 
@@ -95,7 +96,7 @@ def test_one_that_stays_half_is_not_taken(old: Server, tmp_path: Path) -> None:
             assert sorted(here.within(document)) == ["document.json", "stays half.pdf"]
 
             old.start_worker()
-            exporting.finished(api, version)  # the second question waited for a worker
+            exporting.finished(api, version)  # the second question was waiting for it
             here.bounds = Bounds(deadline_s=60)
             assert here.night(**scope).ended == "verified"
             assert exporting.pages_kept(here, document) == [PAGES]
@@ -157,8 +158,8 @@ def test_one_that_is_served_half_after_its_event(
     half: Callable[[bytes], bytes],
     request: pytest.FixtureRequest,
 ) -> None:
-    """A slow storage behind Mayan: its pages are counted, it is not kept, and told; files are kept, and it stays at
-    the server. The next night has it."""
+    """A slow storage behind Mayan: its pages are counted, it is not kept, and told; files are kept, and it stays
+    where it is. The next night has it."""
     scope = scope_of(admin, f"Half {request.node.callspec.id}")
     document, version = exporting.of_pages(admin, scope["id"], "half", 6)
     link.alter = lambda _method, path, body: half(body) if DOWNLOAD.search(path) else body
@@ -179,8 +180,8 @@ def test_one_that_is_served_half_after_its_event(
 
 
 def test_one_that_breaks_off(admin: httpx.Client, here: Office, link: Between) -> None:
-    """Its connection ends within the bytes that were announced, and so does a file's: fetched again, once each, and
-    the export is not made again."""
+    """Its connection ends within the bytes that were announced, and so does a file's: both are fetched again,
+    and the export is not made again."""
     scope = scope_of(admin, "Broken off in the middle")
     document, _ = exporting.of_pages(admin, scope["id"], "broken off", 4)
     seeding.add_file(admin, document, "more.bin", b"many bytes" * 50_000, action="keep")
