@@ -24,7 +24,7 @@ from tests.mayan_server import Mayan, Server
 
 pytestmark = pytest.mark.mayan
 
-PAGES = 12
+PAGES = 8
 SETTINGS = {"LOCK_MANAGER_DEFAULT_LOCK_TIMEOUT": "2", "CONVERTER_IMAGE_GENERATION_TIMEOUT": "2"}  # seconds
 EVENTS = re.compile(r"/objects/storage/downloadfile/\d+/events/$")
 DOWNLOAD = re.compile(r"/downloads/\d+/download/$")
@@ -96,7 +96,7 @@ def test_one_that_stays_half_is_not_taken(old: Server, tmp_path: Path) -> None:
             assert sorted(here.within(document)) == ["document.json", "stays half.pdf"]
 
             old.start_worker()
-            exporting.finished(api, version)  # the second question was waiting for it
+            exporting.finished(api, version, deadline_s=180)  # the second question was waiting for it
             here.bounds = Bounds(deadline_s=60)
             assert here.night(**scope).ended == "verified"
             assert exporting.pages_kept(here, document) == [PAGES]
