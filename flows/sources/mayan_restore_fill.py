@@ -200,7 +200,11 @@ class Filler:
             form = {"action_name": step.action, "comment": _comment(file, tries), "filename": file.filename}
             with begun.paths[file.path].open("rb") as stream:
                 answer = self._wire.send("POST", path, form=form, files={"file_new": (file.filename, stream)})
-            _require(answer, path, "documents.document_file_new")
+            try:
+                _require(answer, path, "documents.document_file_new")
+            except SourceRefused:  # it was not taken: nothing to wait for, and nothing that could come twice
+                begun.ledger.note(begun.unit, file=step.file, tries=tries - 1)
+                raise
             row = self._listed(begun, step.file, others, self.taken_s)
             if row is None:
                 raise RunFailed(
@@ -288,7 +292,7 @@ class Filler:
 
     def _drop(self, path: str, kind: str, which: int) -> None:
         answer = self._wire.send("DELETE", f"{path}{which}/")
-        if answer.status != 404:
+        if answer.status != 404 or any(row["id"] == which for row in self._wire.rows(path)):
             _require(answer, path, f"documents.document_{kind[:-1]}_delete")
 
         def gone() -> bool | None:

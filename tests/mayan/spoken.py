@@ -6,12 +6,15 @@ Nothing of the product is used here: what it forgets to keep, to give back or to
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import httpx
 
 from tests.mayan import seeding
 from tests.mayan.seeding import Json
 
+Place: TypeAlias = tuple[int, int]  # of a page: the place of its file among the document's, and its number there
 OF_METADATA = ("label", "default", "lookup", "parser", "parser_arguments", "validation", "validation_arguments")
 
 
@@ -73,10 +76,8 @@ def _file(api: httpx.Client, base: str, row: Json) -> list[str]:
     return [row["filename"], digest, row["comment"], row["mimetype"], row["encoding"]]
 
 
-def _pages(api: httpx.Client, base: str, version: int, places: Json) -> list[tuple[int, int] | None]:
+def _pages(api: httpx.Client, base: str, version: int, places: Mapping[int, Place]) -> list[Place | None]:
     pages = seeding.rows(api, f"{base}versions/{version}/pages/")
     ours = sorted(pages, key=lambda page: int(page["page_number"]))
-    of_files = (
-        page["object_id"] if page["content_type"]["model"] == "documentfilepage" else None for page in ours
-    )
-    return [places.get(target) for target in of_files]
+    of_files = [page["content_type"]["model"] == "documentfilepage" for page in ours]
+    return [places.get(page["object_id"]) if own else None for page, own in zip(ours, of_files, strict=True)]
