@@ -33,6 +33,8 @@ class Downloads:
         self._wire, self._sleep = wire, sleep
         self._user: int | None = None
         self._versions: dict[int, str] = {}  # of download files, as far as their events told
+        self._unheard = False  # the last message that was looked for was not to be seen
+        self._complained: set[str] = set()
 
     def newest(self) -> int:
         """The id of the newest one; 0 where there is none. What is made from now on has a higher one."""
@@ -76,20 +78,29 @@ class Downloads:
     def remove(self, number: int) -> None:
         """The download file and its message. Both would go by themselves: a failure costs nothing."""
         try:
-            for path in [*self._messages(number), f"/downloads/{number}/"]:
-                answer = self._wire.send("DELETE", path)
-                if answer.status not in (204, 404):
-                    log.warning("Mayan EDMS does not remove %s: %d", path, answer.status)
+            for path in self._messages(number):
+                # Without permission 404, too: as if it had gone.
+                if self._gone(path) and self._wire.ask(path).status == 200:
+                    self._complain("messages of exports stay: permission messaging.message_delete is missing")
+            self._gone(f"/downloads/{number}/")
         except SourceError as exc:
             log.warning("Mayan EDMS does not remove export %d: %s", number, exc)
 
+    def _gone(self, path: str) -> bool:
+        """Remove it; whether the server says that it is not there."""
+        answer = self._wire.send("DELETE", path)
+        if answer.status not in (204, 404):
+            log.warning("Mayan EDMS does not remove %s: %d", path, answer.status)
+        return answer.status == 404
+
     def _messages(self, number: int) -> list[str]:
-        for look in range(MESSAGES):
+        """The message of a download file. One that was not to be seen is not waited for again at the next file."""
+        for look in range(1 if self._unheard else MESSAGES):
             if look:
                 self._sleep(0.5)
             answer = self._wire.ask("/messages/", {"page_size": "100", "_ordering": "-id"})
             if answer.status != 200:
-                return []
+                break
             found = [
                 f"/messages/{value(row, 'id', int)}/"
                 for row in rows_of(answer, "/messages/")
@@ -97,9 +108,17 @@ class Downloads:
                 and row.get("sender_model_name") == "downloadfile"
             ]
             if found:
+                self._unheard = False
                 return found
-        log.warning("Mayan EDMS: the message of an export stays: permission messaging.message_view may be missing")
+        self._unheard = True
+        self._complain("messages of exports stay: permission messaging.message_view may be missing")
         return []
+
+    def _complain(self, sentence: str) -> None:
+        """Once a night, however many exports there are."""
+        if sentence not in self._complained:
+            self._complained.add(sentence)
+            log.warning("Mayan EDMS: %s", sentence)
 
     def _page(self, after: int = 0) -> list[Row]:
         """Those newer than `after`, newest first; of the others no more than come with them."""

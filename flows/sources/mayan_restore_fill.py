@@ -19,7 +19,7 @@ from flows.errors import RequestWrong, RunFailed, SourceRefused
 from flows.sources.base import Ledger
 from flows.sources.client import Answer
 from flows.sources.mayan_document import FIELDS, listed
-from flows.sources.mayan_documents import Documents
+from flows.sources.mayan_documents import FILES, Documents
 from flows.sources.mayan_restore_plan import (
     Document,
     Drop,
@@ -37,7 +37,7 @@ from flows.sources.mayan_restore_plan import (
     todo,
 )
 from flows.sources.mayan_restore_shared import There
-from flows.sources.mayan_wire import Missing, Wire, member, refusal, value
+from flows.sources.mayan_wire import Missing, Row, Wire, member, refusal, value
 
 log = logging.getLogger(__name__)
 TAKEN_S = 300.0  # after so long an upload that is not listed counts as lost
@@ -128,12 +128,15 @@ class Filler:
 
     def _seen(self, number: int) -> Document:
         try:
-            return self.whole(number)
+            got = self.whole(number)
         except Missing:
             raise SourceRefused(
                 f"Mayan EDMS: document {number}, made by this restore, is not to be seen: permission "
                 "documents.document_view is missing, or somebody removed it"
             ) from None
+        if got["forbidden"]:
+            raise _hidden(number, ", ".join(got["forbidden"]))
+        return got
 
     def _settled(self, begun: Begun) -> Document:
         """A document that an earlier run began: a worker may still be at what was sent last."""
@@ -197,7 +200,11 @@ class Filler:
             form = {"action_name": step.action, "comment": _comment(file, tries), "filename": file.filename}
             with begun.paths[file.path].open("rb") as stream:
                 answer = self._wire.send("POST", path, form=form, files={"file_new": (file.filename, stream)})
-            _require(answer, path, "documents.document_file_new")
+            try:
+                _require(answer, path, "documents.document_file_new")
+            except SourceRefused:  # it was not taken: nothing to wait for, and nothing that could come twice
+                begun.ledger.note(begun.unit, file=step.file, tries=tries - 1)
+                raise
             row = self._listed(begun, step.file, others, self.taken_s)
             if row is None:
                 raise RunFailed(
@@ -213,11 +220,20 @@ class Filler:
         wanted = file.sha256, _comment(file, begun.tries(place))
 
         def there() -> int | None:
-            rows = self._wire.rows(f"{begun.base}/files/", {"_ordering": "-id"})
+            rows = self._files(begun)
+            if not rows and self._names_a_file(begun) and not self._files(begun):
+                raise _hidden(begun.id, FILES)
             found = (row for row in rows if (row["checksum"], row["comment"]) == wanted and row["mimetype"])
             return next((number for row in found if (number := value(row, "id", int)) not in others), None)
 
         return self._await(most_s, there)
+
+    def _files(self, begun: Begun) -> list[Row]:
+        return list(self._wire.rows(f"{begun.base}/files/", {"_ordering": "-id"}))
+
+    def _names_a_file(self, begun: Begun) -> bool:
+        """Whether the document itself names a newest file: then a list without any is not for this user."""
+        return listed(self._wire.get(f"{begun.base}/", _ONLY).json()).file_latest is not None
 
     def _await_version(self, begun: Begun, file: int) -> None:
         """Wait for the version that an upload makes, of all pages of the file."""
@@ -276,7 +292,7 @@ class Filler:
 
     def _drop(self, path: str, kind: str, which: int) -> None:
         answer = self._wire.send("DELETE", f"{path}{which}/")
-        if answer.status != 404:
+        if answer.status != 404 or any(row["id"] == which for row in self._wire.rows(path)):
             _require(answer, path, f"documents.document_{kind[:-1]}_delete")
 
         def gone() -> bool | None:
@@ -302,6 +318,14 @@ class Filler:
 def _comment(file: File, tries: int) -> str:
     """What a file that is sent for the n-th time says of itself until it is whole."""
     return file.comment if tries == 1 else f"strongroom restore: sent {tries} times"
+
+
+def _hidden(number: int, permissions: str) -> SourceRefused:
+    return SourceRefused(
+        f"Mayan EDMS: document {number}, made by this restore, is not shown whole: permission {permissions} is "
+        "missing",
+        hint="give it to a role of the target's user, and run the same command again",
+    )
 
 
 def _require(answer: Answer, path: str, needs: str) -> Answer:

@@ -1,4 +1,4 @@
-"""What stands between a client and its server: it can lose a question or an answer, and act before one."""
+"""What stands between a client and its server: it can lose, cut and change answers, and act before one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Literal, TypeAlias
 
 import httpx
 
-Fate: TypeAlias = Literal["pass", "lose question", "lose answer"]
+Fate: TypeAlias = Literal["pass", "lose question", "lose answer", "cut answer"]
 HOP = ("connection", "transfer-encoding", "content-encoding", "keep-alive", "date", "server")
+SIZE = "content-length"
 
 
 class Between(ThreadingHTTPServer):
@@ -24,6 +25,7 @@ class Between(ThreadingHTTPServer):
         self.target = url
         self.asked: list[tuple[str, str]] = []  # method and path, without the query, of all that came
         self.fate: Callable[[str, str], Fate] = lambda _method, _path: "pass"
+        self.alter: Callable[[str, str, bytes], bytes] = lambda _method, _path, body: body
 
     @property
     def url(self) -> str:
@@ -54,11 +56,15 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(answer.status_code)
         for name, value in answer.headers.items():
-            if name.lower() not in HOP:
+            if name.lower() not in (*HOP, SIZE):
                 self.send_header(name, value)
+        body = self.server.alter(self.command, path, answer.content)
+        size = answer.headers.get(SIZE) if self.command == "HEAD" else str(len(body))
+        if size is not None and answer.status_code != 204:
+            self.send_header(SIZE, size)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.content)
+            self.wfile.write(body[: len(body) // 2] if fate == "cut answer" else body)
 
     do_GET = do_POST = do_DELETE = do_HEAD = handle_any
 

@@ -52,14 +52,14 @@ def messages(api: httpx.Client) -> list[int]:
     return [int(row["sender_object_id"]) for row in found if row["sender_model_name"] == "downloadfile"]
 
 
-def finished(api: httpx.Client, version: int, times: int = 1) -> None:
+def finished(api: httpx.Client, version: int, times: int = 1, deadline_s: float = seeding.DEADLINE_S) -> None:
     """Waits until so many exports of a version are there, whole."""
     path = f"/objects/documents/documentversion/{version}/events/"
 
     def there() -> bool | None:
         return sum(row["verb"]["id"] == VERB for row in seeding.rows(api, path)) >= times or None
 
-    seeding.wait(there, f"version {version} is exported")
+    seeding.wait(there, f"version {version} is exported", deadline_s)
 
 
 def pages_kept(here: Office, document: int) -> list[int]:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.errors import SourceRefused
+from flows.errors import RequestWrong, SourceRefused
 from flows.sources.mayan_asking import Bounds
 from tests.mayan import exporting, seeding
 from tests.mayan.between import Between, Fate, between
@@ -203,3 +203,19 @@ def test_a_turn_brings_a_new_export(api: httpx.Client, here: Office, count: Call
     here.days_on = 1
     assert here.night(**scope).ended == "verified"
     assert (count(), exporting.pages_kept(here, document)) == (2, [1])
+
+
+def test_a_release_that_gives_no_exports(api: httpx.Client, mayan: Mayan, lossy: Between, tmp_path: Path) -> None:
+    """Before 4.5 none could be fetched: who wants them is told so, with the release, before anything is asked for;
+    files alone are backed up."""
+    scope = scope_of(api, "Before 4.5")
+    document, _ = exporting.of_pages(api, scope["id"], "before", 1)
+    of_now, of_then = mayan.version.encode(), b"4.4.16"
+    lossy.alter = lambda _method, path, body: body.replace(of_now, of_then) if path.endswith("/project/") else body
+    with through(tmp_path, mayan, lossy) as here:
+        with pytest.raises(RequestWrong, match=r"Mayan EDMS 4\.4\.16: version exports cannot be fetched"):
+            here.night(**scope)
+        assert (lossy.exports(), here.places.archive.snapshots()) == (0, [])
+
+        assert here.night(**{**scope, "exports": "none"}).ended == "verified"
+        assert sorted(here.within(document)) == ["before.pdf", "document.json"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from flows.errors import RunFailed, SourceRefused
 from flows.sources import mayan_restore_fill
 from tests.doubles import Died
-from tests.mayan import seeding
+from tests.mayan import seeding, spoken
 from tests.mayan.conftest import StartMayan
 from tests.mayan.files import pdf
 from tests.mayan.homecoming import FAST, Dying, Homecoming, Shell, fill, state
@@ -25,6 +25,35 @@ from tests.mayan_server import Mayan, Server
 pytestmark = pytest.mark.mayan
 RICH = "Letters/"
 SEED = 4
+SEES = (
+    "documents.document_view",
+    "documents.document_file_view",
+    "documents.document_version_view",
+    "documents_types.document_type_view",
+    "metadata.metadata_document_view",
+    "metadata_setup.metadata_type_view",
+    "tags.tag_view",
+    "cabinets.cabinet_view",
+    "comments.comment_view",
+)
+MAKES = {
+    "documents_types.document_type_create",
+    "documents_types.document_type_edit",
+    "metadata_setup.metadata_type_create",
+    "metadata_setup.metadata_type_edit",
+    "tags.tag_create",
+    "cabinets.cabinet_create",
+    "documents.document_create",
+    "documents.document_properties_edit",
+    "documents.document_file_new",
+    "documents.document_version_create",
+    "documents.document_version_edit",
+    "documents.document_version_delete",  # what was made before the one above was refused
+    "metadata.metadata_document_add",
+    "tags.tag_attach",
+    "cabinets.cabinet_add_document",
+    "comments.comment_create",
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,41 +97,6 @@ def home(night: Office, server: Server, tmp_path: Path) -> Homecoming:
     return Homecoming(night.places.archive, night.newest, server.mayan, tmp_path)
 
 
-def told(api: httpx.Client, number: int) -> dict[str, Any]:
-    """A document in the words of the API, without what no restore brings back."""
-    base = f"/documents/{number}/"
-    row = seeding.get(api, base)
-    files = sorted(seeding.rows(api, f"{base}files/"), key=lambda file: int(file["id"]))
-    places = {
-        page["id"]: (place, page["page_number"])
-        for place, file in enumerate(files)
-        for page in seeding.rows(api, f"{base}files/{file['id']}/pages/")
-    }
-    versions = sorted(seeding.rows(api, f"{base}versions/"), key=lambda version: int(version["id"]))
-    return {
-        **{name: row[name] for name in ("label", "description", "language")},
-        "type": row["document_type"]["label"],
-        "files": [[file[name] for name in ("filename", "checksum", "size", "comment")] for file in files],
-        "versions": [
-            (
-                version["active"],
-                version["comment"],
-                [
-                    places[page["object_id"]]
-                    for page in seeding.rows(api, f"{base}versions/{version['id']}/pages/")
-                ],
-            )
-            for version in versions
-        ],
-        "metadata": sorted(
-            (one["metadata_type"]["name"], one["value"]) for one in seeding.rows(api, f"{base}metadata/")
-        ),
-        "tags": sorted(one["label"] for one in seeding.rows(api, f"{base}tags/")),
-        "cabinets": sorted(one["full_path"] for one in seeding.rows(api, f"{base}cabinets/")),
-        "comments": [one["text"] for one in sorted(seeding.rows(api, f"{base}comments/"), key=lambda c: c["id"])],
-    }
-
-
 def test_all_comes_back_and_nothing_else_is_touched(home: Homecoming, origin: Mayan, api: httpx.Client) -> None:
     """Every document as it was, in the API's own words; those of others stay as they are to the letter."""
     before = state(api)
@@ -116,8 +110,12 @@ def test_all_comes_back_and_nothing_else_is_touched(home: Homecoming, origin: Ma
     now = state(api)
     assert {number: text for number, text in now.items() if number in before} == before
     with origin.client() as there:
-        kept = sorted((told(there, number) for number in state(there)), key=lambda one: str(one["label"]))
-    made = sorted((told(api, number) for number in now if number not in before), key=lambda one: str(one["label"]))
+        kept = sorted(
+            (spoken.document(there, number) for number in state(there)), key=lambda one: str(one["label"])
+        )
+    made = sorted(
+        (spoken.document(api, number) for number in now if number not in before), key=lambda one: str(one["label"])
+    )
     assert made == [one for one in kept if one["files"]]
     colours = {tag["label"]: tag["color"] for tag in seeding.rows(api, "/tags/")}
     assert (colours["urgent"], colours["later"]) == ("#123456", "#00ff00")
@@ -136,7 +134,7 @@ def test_a_part_of_it(home: Homecoming, api: httpx.Client) -> None:
 
     assert (len(outlook.units), given.equal, given.differences) == (2, 2, [])
     new = [number for number in state(api) if number not in before]
-    assert [told(api, number)["label"] for number in new] == ["small 1", "small 2"]
+    assert [spoken.document(api, number)["label"] for number in new] == ["small 1", "small 2"]
 
 
 def test_what_is_there_as_itself_is_left_alone(night: Office, origin: Mayan, tmp_path: Path) -> None:
@@ -156,7 +154,7 @@ def test_what_is_there_as_itself_is_left_alone(night: Office, origin: Mayan, tmp
         assert (outlook.there["documents"], given.equal, given.differences) == (4, 1, [])
         now = state(api)
         assert {number: text for number, text in now.items() if number in before} == before
-        assert [told(api, number)["label"] for number in now if number not in before] == ["small 2"]
+        assert [spoken.document(api, number)["label"] for number in now if number not in before] == ["small 2"]
 
 
 def test_what_differs_afterwards_is_told(home: Homecoming, api: httpx.Client) -> None:
@@ -201,10 +199,12 @@ def killed(home: Homecoming, api: httpx.Client, at: int, when: str) -> None:
 
 @pytest.fixture(scope="module")
 def calls(night: Office, server: Server, tmp_path_factory: pytest.TempPathFactory) -> int:
-    """How many calls a restore of the rich document makes that a kill could fall on."""
-    counting = Dying()
-    folder = tmp_path_factory.mktemp("counting")
-    Homecoming(night.places.archive, night.newest, server.mayan, folder).run(only=(RICH,), dying=counting)
+    """How many calls a restore of the rich document makes that a kill could fall on, where what it refers to is
+    there already: as it is for all restores into this target but the first."""
+    for name in ("first", "counting"):
+        counting = Dying()
+        folder = tmp_path_factory.mktemp(name)
+        Homecoming(night.places.archive, night.newest, server.mayan, folder).run(only=(RICH,), dying=counting)
     return counting.calls
 
 
@@ -300,6 +300,48 @@ def test_a_user_without_a_right(home: Homecoming, server: Server, api: httpx.Cli
     with pytest.raises(SourceRefused, match=r"documents\.document_create"):
         home.run(only=("Default/",))
     assert state(api).keys() == before
+
+
+def test_each_right_that_is_missing_is_named(night: Office, start_mayan: StartMayan, tmp_path: Path) -> None:
+    """By a refusal, one after another; with those that were named and no others, the same command goes on to a
+    whole document. They are those of the README."""
+    with start_mayan(settings=FAST) as fresh, fresh.mayan.client() as api:
+        person = seeding.make_user(api, "step-by-step", SEES)
+        target = replace(fresh.mayan, user=person.name, password=person.password, token=person.token)
+        home = Homecoming(night.places.archive, night.newest, target, tmp_path)
+        named: set[str] = set()
+        while not named >= MAKES:
+            with pytest.raises(SourceRefused) as caught:
+                home.run(only=(RICH,))
+            new = set(re.findall(r"[a-z]\w+\.[a-z]\w+", str(caught.value))) - named
+            assert new
+            assert new <= MAKES, str(caught.value)
+            for permission in new:
+                seeding.grant(api, person, permission)
+            named |= new
+
+        _, given = home.run(only=(RICH,))
+        assert (given.equal, given.problems, given.differences, len(state(api))) == (1, [], [], 1)
+        assert named == MAKES
+    readme = (Path(__file__).parents[2] / "README.md").read_text().partition("## Back into Mayan EDMS")[2]
+    assert [permission for permission in sorted({*SEES, *MAKES}) if f"`{permission}`" not in readme] == []
+
+
+HIDING = [permission for permission in SEES if permission.split(".")[0] in ("comments", "metadata")]
+
+
+@pytest.mark.parametrize("hidden", [*SEES[1:3], *HIDING])
+def test_what_is_not_shown_is_not_taken_for_lost(home: Homecoming, server: Server, hidden: str) -> None:
+    """A restore that may not see what it makes says which permission is missing, at the first document."""
+    with server.mayan.client() as api:
+        sees = [permission for permission in SEES if permission != hidden]
+        person = seeding.make_user(api, f"blind-to-{hidden}", [*sees, *MAKES])
+        home.target = replace(server.mayan, user=person.name, password=person.password, token=person.token)
+        with pytest.raises(SourceRefused, match=hidden):
+            home.run(only=("Default/",))
+        seeding.grant(api, person, hidden)
+        _, given = home.run(only=("Default/",))
+    assert (given.equal, given.problems, given.differences) == (3, [], [])
 
 
 @pytest.mark.full
