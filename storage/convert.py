@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from storage import keys, lease, mark
+from storage.about import describe
 from storage.archive import Archive
 from storage.backend import Backend
 from storage.cipher import Key
@@ -67,6 +68,7 @@ def convert(
                 copied, size = copied + fresh, size + length * fresh
                 on_bytes(length)
                 done.add(name)
+        describe(view)  # the program that decrypts it: an older version's archive may lack it
         target.put_new(MARK, [mark.encode(made)])
     return Converted(Archive.open(target, secret), len(done), copied, size)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage import canonical, keytext
+from storage.about import texts
 from storage.archive import Archive
 from storage.backend import LocalDisk, Memory
 from storage.convert import Converted, convert
