@@ -20,6 +20,7 @@ from storage.archive import Archive
 from storage.backend import open_url
 from storage.scrub import scrub
 from tests.crash.driver import STEPS
+from tests.doubles import SECRET
 
 DELETE = "storage.backend:LocalDisk.delete"
 CONFIG = """
@@ -43,14 +44,19 @@ ids = {ids}
 class Lab:
     """A demo server, a configuration and an archive; runs are processes that may be told to die."""
 
-    def __init__(self, folder: Path, server: DemoServer) -> None:
+    def __init__(self, folder: Path, server: DemoServer, *, encrypted: bool) -> None:
         self.folder = folder
         self.server = server
         facts = announce(server)["rspace"]
         self.environ = {**os.environ, "STRONGROOM_TEST_KEY": facts["api_key"]}
+        secret = SECRET if encrypted else None
+        if secret:
+            self.environ["STRONGROOM_KEY"] = secret
         self.config = folder / "strongroom.toml"
         self.config.write_text(CONFIG.format(url=server.url, ids=facts["record_ids"][:2]))
-        self.archive = Archive.create(open_url(str(folder / "archive")), now=datetime.now(UTC))
+        self.archive = Archive.create(
+            open_url(str(folder / "archive")), now=datetime.now(UTC), secret=secret, holder="x"
+        )
 
     def run(self, step: str = "none", count: int = 0, when: str = "before") -> dict[str, Any] | None:
         """One process; None where it was killed, as told."""
@@ -80,12 +86,12 @@ class Lab:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
+def lab(tmp_path: Path, encrypted: bool) -> Iterator[Lab]:
     with DemoServer(World(seed=1, start=datetime.now(UTC), queue_s=0.02, run_s=0.05)) as server:
-        yield Lab(tmp_path, server)
+        yield Lab(tmp_path, server, encrypted=encrypted)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("when", "encrypted"), [("before", True), ("after", False)])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_run_is_finished_by_the_next(lab: Lab, step: str, when: str) -> None:
     """One call of each step, chosen by a seed: killed there, the next run ends verified without a hand."""
@@ -97,6 +103,7 @@ def test_a_killed_run_is_finished_by_the_next(lab: Lab, step: str, when: str) ->
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("encrypted", [False, True])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_run_killed_at_any_call_is_finished_by_the_next(lab: Lab, step: str, when: str) -> None:
