@@ -106,7 +106,7 @@ def remove(
         chosen = ring.chosen(holder)
         if not yes and not typer.confirm(f"Remove {chosen.name} ({chosen.how}, {chosen.id})?", err=True):
             return Exit.INTERRUPTED
-        ring.remove(chosen)
+        ring.remove(chosen, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"{holder}: {exc}", hint="`strongroom key list` names them") from exc
     if json:
