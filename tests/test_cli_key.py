@@ -144,6 +144,27 @@ def test_holders_come_and_go(desk: Desk) -> None:
     assert (last.returncode, "last holder" in last.stderr) == (2, True)
 
 
+def test_older_files_of_holders_do_not_undo_a_rotation(desk: Desk) -> None:
+    """Put back by whoever stores the archive, they would have the next night encrypted with the old key."""
+    keys = desk.folder / "archive" / "keys"
+    old = {path.name: path.read_bytes() for path in keys.iterdir()}
+    assert desk.run("key", "rotate", "--yes").returncode == 0
+    new = {path.name: path.read_bytes() for path in keys.iterdir()}
+
+    _exchange(keys, old)
+    done = desk.run("import", *IMPORT)
+    assert (done.returncode, "older files were put back in keys/" in done.stderr) == (16, True)
+    _exchange(keys, new)
+    assert desk.run("import", *IMPORT).returncode == 14
+
+
+def _exchange(folder: Path, files: dict[str, bytes]) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
 def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     """The lines as a file or typed; a QR picture that holds the same; after a rotation the old page is told."""
     done = desk.run("key", "export", "--paper", "--picture", "page.svg")

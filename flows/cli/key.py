@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -133,6 +134,8 @@ def rotate(
         behind = ring.rotate(secret, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"key rotate: {exc}", hint="give a holder's key or passphrase") from exc
+    if archive is None:
+        _remember(config)
     if json:
         rows = [{"id": one.id, "name": one.name, "how": one.how} for one in behind]
         print_json("key rotate", {"keys": len(ring.keys), "behind": rows})
@@ -144,6 +147,9 @@ def rotate(
             "key add it anew, then key remove",
         )
     say("hint: print a new paper copy: `strongroom key export --paper`, and prove it: `strongroom key drill`")
+    say(
+        "hint: the key just given opens what is to come; was that one stolen? `key add` another, `key remove` it first"
+    )
     return Exit.DONE
 
 
@@ -199,6 +205,18 @@ def drill(
     else:
         out.print(f"the paper copy opens the archive, and read {what} whole", markup=False)
     return Exit.DONE
+
+
+def _remember(config: Path | None) -> None:
+    """Have the catalog know the new key, so that it misses it where older files are put back in `keys/`."""
+    from flows import config as configuration
+    from flows.workbench import open_archive, open_catalog
+    from storage.errors import StorageError
+
+    with suppress(ConfigError, StorageError):  # the key is there; the next run notes it as well
+        settings = configuration.load(configuration.find(config))
+        with open_catalog(settings, open_archive(settings)):
+            pass
 
 
 def _ring(archive: str | None, config: Path | None) -> tuple[Keyring, str]:
