@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from storage.archive import Archive
 from storage.backend import Backend
 from storage.cipher import Key
 from storage.encrypted import Encrypted
-from storage.errors import KeyWrong, NotEncrypted
+from storage.errors import KeyWrong, NotEncrypted, ObjectCorrupt, ObjectMissing
 from storage.keys import Holder
 from storage.keytext import NotAKey, paper_keys
 from storage.latest import latest
@@ -51,6 +51,11 @@ class Keyring:
         if not found.encrypted:
             raise NotEncrypted(f"{backend.url}: archive {found.id[:8]} is not encrypted: it has no keys")
         return cls(backend, found.id, keys.unlock(backend, found.id, secret))
+
+    @property
+    def url(self) -> str:
+        """Where the archive is."""
+        return self._backend.url
 
     def holders(self) -> list[Holder]:
         """Everybody who can open it, as far as it can be read."""
@@ -152,9 +157,9 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
 
 
 def proven_on(archive: Archive) -> tuple[datetime, int] | None:
-    """When a paper copy was last proven, and how many keys it had; None for never."""
-    names = [name for name in archive.backend.list("records/") if _PROOF in name]
-    if not names:
-        return None
-    value = canonical.unseal(archive.backend.get(max(names)))
-    return from_text(value["made_at"]), canonical.count(value["keys"])
+    """When a paper copy was last proven, and how many keys it had; None for never. A damaged record is none."""
+    for name in sorted((name for name in archive.backend.list("records/") if _PROOF in name), reverse=True):
+        with suppress(ObjectCorrupt, ObjectMissing, KeyError, ValueError):
+            value = canonical.unseal(archive.backend.get(name))
+            return from_text(value["made_at"]), canonical.count(value["keys"])
+    return None

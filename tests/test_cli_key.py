@@ -133,6 +133,8 @@ def test_holders_come_and_go(desk: Desk) -> None:
     assert desk.ask("key", "add", "Anna", typed=f"{PHRASE}\n").returncode == 0
     assert desk.run("key", "add", "cellar", "--file", "cellar.key").returncode == 0
     assert desk.ask("key", "add", "Bert", typed="short\n").returncode == 2
+    assert desk.run("key", "add", "Bert", "--file", "archive/bert.key").returncode == 2
+    assert not (desk.folder / "archive" / "bert.key").exists()
     assert [one["name"] for one in desk.holders()] == ["this host", "Anna", "cellar"]
     assert desk.ask("snapshots", "-a", "archive", STRONGROOM_KEY=PHRASE).returncode == 0
 
@@ -177,6 +179,7 @@ def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     lines = done.stdout.partition(f"{PAPER}\n")[2]
 
     assert desk.ask("key", "drill", typed=lines.lower()).returncode == 0
+    assert desk.ask("key", "drill", typed=done.stdout).returncode == 0  # the whole page, piped
     wrong = lines.replace(lines[5], "A" if lines[5] != "A" else "B", 1)
     told = desk.ask("key", "drill", typed=wrong)
     assert (told.returncode, "line 1 is not as it was printed" in told.stderr) == (16, True)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +67,7 @@ def list_holders(archive: ArchiveOption = None, config: ConfigOption = None, jso
         table = [[o.id, o.name, o.how, day(o.made_at), right] for o, right in zip(known, rights, strict=True)]
         print_table("", ["id", "name", "has a", "since", "opens"], table)
     for problem in problems:
-        complain(problem, "`strongroom repair --from` a copy; or `key remove` it")
+        complain(problem, "`strongroom repair --from` a copy; where none has it, delete that file")
     return Exit.VERIFICATION if problems else Exit.DONE
 
 
@@ -81,7 +83,7 @@ def add(
 ) -> int:
     """Let one more holder open the archive. Needs a key that opens it."""
     ring, _ = _ring(archive, config)
-    secret = secret_for(file)
+    secret = secret_for(file, ring.url)
     try:
         holder = ring.add(name, secret, now=datetime.now(UTC))
     except ValueError as exc:
@@ -147,9 +149,7 @@ def rotate(
             "key add it anew, then key remove",
         )
     say("hint: print a new paper copy: `strongroom key export --paper`, and prove it: `strongroom key drill`")
-    say(
-        "hint: the key just given opens what is to come; was that one stolen? `key add` another, `key remove` it first"
-    )
+    say("hint: the key given opens what is to come: is it the stolen one? add another, remove it, rotate by that")
     return Exit.DONE
 
 
@@ -171,6 +171,8 @@ def export(
         raise ConfigError(
             "key export: --paper is the one form that there is", hint="strongroom key export --paper"
         )
+    if picture is not None and picture.suffix not in (".svg", ".png", ".pdf"):
+        raise ConfigError(f"--picture {picture}: .svg, .png and .pdf are written", hint="name it page.svg")
     ring, _ = _ring(archive, config)
     text = paper_text(ring.archive_id, ring.keys)
     now = datetime.now(UTC)
@@ -228,11 +230,15 @@ def _ring(archive: str | None, config: Path | None) -> tuple[Keyring, str]:
     return Keyring.open(backend, secret), secret or ""
 
 
-def secret_for(file: Path | None) -> str:
-    """The secret of a new holder: that of a key file, which is made where it is not there, or a passphrase."""
-    from flows.making import make_key_file
+def secret_for(file: Path | None, archive: str) -> str:
+    """The secret of a new holder: that of a key file, which is made where it is not there, or a passphrase.
+
+    Raises ConfigError for a file within the folder `archive`.
+    """
+    from flows.making import make_key_file, refuse_inside
 
     if file is not None:
+        refuse_inside(file, archive, "--file")
         make_key_file(file)
         return _text(file)
     if not sys.stdin.isatty():
@@ -253,13 +259,10 @@ def _text(file: Path) -> str:
 def _typed() -> str:
     from storage.keytext import PAPER
 
+    lines: Iterable[str] = sys.stdin  # perhaps the whole page, in which empty lines stand
     if sys.stdin.isatty():
-        say("type the lines as they stand on paper; an empty line ends them")
-    lines: list[str] = []
-    for line in sys.stdin:
-        if not line.strip():
-            break
-        lines.append(line)
+        say("type the lines as they stand on paper, from the first one; an empty line ends them")
+        lines = takewhile(str.strip, lines)
     text = "".join(lines)
     return text if PAPER in text.upper() else f"{PAPER}\n{text}"
 
@@ -272,11 +275,9 @@ def _show_code(text: str, picture: Path | None) -> None:
         code.terminal(compact=True)
     if picture is None:
         return
-    if picture.suffix not in (".svg", ".png", ".pdf"):
-        raise ConfigError(f"--picture {picture}: .svg, .png and .pdf are written")
     try:
         handle = os.open(picture, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as stream:
             code.save(stream, kind=picture.suffix[1:], scale=6)
     except OSError as exc:
-        raise ConfigError(f"--picture {picture}: {exc.strerror}") from exc
+        raise ConfigError(f"--picture {picture}: {exc.strerror}", hint="name a file that is not there") from exc

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from storage import keytext, lease
 from storage.archive import Archive
-from storage.backend import Memory
+from storage.backend import LocalDisk, Memory
 from storage.errors import Busy, KeyWrong, NotEncrypted, ObjectCorrupt, StorageError
 from storage.keyring import Keyring, drilled, proven_on
+from storage.mark import MARK
 from storage.scrub import scrub
-from tests.doubles import LAB, Died, FaultyBackend, copy, new_archive, noise, read, write
+from tests.doubles import LAB, Died, FaultyBackend, copy, new_archive, noise, overwrite, read, write
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 NIGHT_KEY, OTHER = (keytext.holder_text(bytes([at]) * 32) for at in (1, 2))
@@ -134,6 +136,36 @@ def test_of_two_rotations_from_the_same_keys_one_is_refused() -> None:
             now.rotate(NIGHT_KEY, now=NOW)
         with pytest.raises(Busy):
             now.remove(now.chosen("Anna"), now=NOW)
+
+
+def test_a_damaged_record_of_paper_is_as_if_it_were_none() -> None:
+    """Whoever asks when paper was proven is told of the one before; damage is for `scrub` to tell."""
+    memory = archive()
+    for when in (NOW, NOW + lease.TTL):
+        drilled(memory, paper_of(memory), now=when)
+    name = max(name for name in memory.list("records/") if "-paper-" in name)
+    overwrite(memory, name, memory.get(name)[:-1] + b"!")
+
+    assert proven_on(Archive.open(memory, NIGHT_KEY)) == (NOW, 1)
+
+
+@pytest.mark.parametrize("which", ["keys/", MARK, "snapshots/"])
+def test_nothing_is_read_of_a_planted_file_without_end(tmp_path: Path, which: str) -> None:
+    """A terabyte that takes no room: as a holder's file it hinders nobody, as another it is damage."""
+    disk = LocalDisk(tmp_path)
+    write(Archive.create(disk, now=NOW, secret=NIGHT_KEY, holder="night"), {"a": noise(300, 1)})
+    name = f"keys/{'0' * 16}.json" if which == "keys/" else next(disk.list(which))
+    path = tmp_path / name
+    path.touch()
+    path.chmod(0o600)
+    with path.open("r+b") as stream:
+        stream.truncate(1 << 40)
+
+    if which == "keys/":
+        assert len(Archive.open(disk, NIGHT_KEY).snapshots()) == 1
+    else:
+        with pytest.raises(ObjectCorrupt):
+            Archive.open(disk, NIGHT_KEY).snapshots()
 
 
 def test_one_secret_is_one_holder() -> None:
