@@ -55,7 +55,8 @@ def keys(store: Archive, backend: Backend) -> tuple[str, str]:
     """Who can open the archive, and a warning where one loss would close it for ever; "" for none."""
     if not store.encrypted:
         return "not encrypted: whoever can read its files can read what is in them", ""
-    holders = holders_of(backend, store.id)
+    problems: list[str] = []
+    holders = holders_of(backend, store.id, problems=problems)
     names = ", ".join(f"{one.name} ({one.how})" for one in holders)
     most, proven = max((one.count for one in holders), default=0), proven_on(store)
     if proven is None:
@@ -71,6 +72,8 @@ def keys(store: Archive, backend: Backend) -> tuple[str, str]:
     whole = [one for one in holders if one.count == most]
     if warning and len(whole) > 1:
         warning = ""  # losing one of them loses nothing
+    if problems:
+        warning = "; ".join(filter(None, [warning, f"{problems[0]}: `strongroom key list` says what to do"]))
     return f"encrypted; {len(holders)} can open it: {names}; {paper}", warning
 
 

@@ -44,11 +44,8 @@ def make_archive(settings: Settings, *, plain: bool, now: datetime) -> Made:
                 hint="take [archive] key out of it, or leave --no-encryption away",
             )
         return Made(Archive.create(backend, now=now), None)
-    if named is not None and _inside(named, Path(backend.url)):
-        raise ConfigError(
-            f"{archivekey.WHERE}: {named} lies in the archive: whoever has that would have its key",
-            hint="name a place outside of it",
-        )
+    if named is not None:
+        refuse_inside(named, backend.url, archivekey.WHERE)
     fresh = named if named is not None and make_key_file(named) else None
     secret = archivekey.configured(settings)
     if secret is None:
@@ -70,10 +67,14 @@ def make_key_file(path: Path) -> bool:
         return False
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}", hint="look at the folder and its permissions") from exc
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(holder_text(secrets.token_bytes(KEY_SIZE)) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(holder_text(secrets.token_bytes(KEY_SIZE)) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as exc:
+        path.unlink(missing_ok=True)  # half a key would be taken for one
+        raise ConfigError(f"{path}: {exc.strerror}", hint="free space on that disk, then run again") from exc
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)  # a key that a power loss takes away takes the archive with it
@@ -82,5 +83,10 @@ def make_key_file(path: Path) -> bool:
     return True
 
 
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def refuse_inside(key: Path, archive: str, where: str) -> None:
+    """Raises ConfigError for a key file within the archive that it opens; `where` names who asked for it there."""
+    if key.resolve().is_relative_to(Path(archive).resolve()):
+        raise ConfigError(
+            f"{where}: {key} lies in the archive: whoever has that would have its key",
+            hint="name a place outside of it",
+        )

@@ -22,12 +22,14 @@ from storage import mark
 from storage.archive import Archive, Damaged
 from storage.backend import Backend, open_url
 from storage.catalog import Catalog
-from storage.errors import ArchiveMissing, CatalogUnusable
+from storage.encrypted import Encrypted
+from storage.errors import ArchiveMissing, CatalogUnusable, KeyWrong
 from storage.rebuild import Rebuilt, rebuild
 from storage.snapshot import check_tags
 
 log = logging.getLogger(__name__)
 ARCHIVE_FACT = "archive"  # the catalog's note of the archive it indexes
+KEYS_FACT = "keys"  # of the ids of its keys, as far as they were seen: they tell nothing about the keys
 NAMES_FACT = "record_names"  # and of what it may hold: "no", or nothing
 
 
@@ -62,7 +64,8 @@ def refuse_second_archive(settings: Settings) -> None:
 def open_catalog(settings: Settings, archive: Archive) -> Iterator[Catalog]:
     """The catalog of that archive; a new one is filled from it first.
 
-    Raises ConfigError for a catalog of another archive: its jobs and holds would be about something else.
+    Raises ConfigError for a catalog of another archive: its jobs and holds would be about something else; KeyWrong
+    where the archive has fewer keys than the catalog saw: a rotation would be undone by an older holder's file.
     """
     with Catalog.open(settings.catalog_path, names=settings.file.state.record_names) as catalog:
         if not _known_archive(settings, catalog, archive):
@@ -73,6 +76,7 @@ def open_catalog(settings: Settings, archive: Archive) -> Iterator[Catalog]:
                 log.warning("%s: %s; `strongroom scrub --all` says whom it hits", bad.name, bad.problem)
             catalog.note_fact(ARCHIVE_FACT, archive.id)
         _same_names(settings, catalog)
+        _note_keys(catalog, archive)
         yield catalog
 
 
@@ -107,18 +111,41 @@ def rebuild_catalog(settings: Settings, archive: Archive, *, now: datetime, dama
     with Catalog.open(path) as catalog:
         catalog.note_fact(ARCHIVE_FACT, archive.id)
         _note_names(settings, catalog)
+        _note_keys(catalog, archive)
     return rebuilt
 
 
 def _known_archive(settings: Settings, catalog: Catalog, archive: Archive) -> bool:
-    """Whether the catalog indexes that archive; False where it indexes none. Raises ConfigError for another."""
+    """Whether the catalog indexes that archive; False where it indexes none.
+
+    Raises ConfigError for another, KeyWrong for one that has lost its newest key.
+    """
     known = catalog.fact(ARCHIVE_FACT)
     if known and known != archive.id:
         raise ConfigError(
             f"{settings.catalog_path}: indexes archive {known[:8]}, [archive] url is archive {archive.id[:8]}",
             hint="name the right archive, or another [state] folder for this one",
         )
+    seen, there = catalog.fact(KEYS_FACT).split(), _keys(archive)
+    if there and not set(seen) <= {*there}:
+        raise KeyWrong(
+            f"{archive.backend.url}: the key given gives {len(there)} keys, and not {seen[-1]}, which the catalog "
+            "knows: older files were put back in keys/, or this holder's is from before a rotation",
+            hint="take the newest files of keys/ from a copy, or the paper copy; an older archive on purpose? "
+            f"move {settings.catalog_path} away",
+        )
     return bool(known)
+
+
+def _note_keys(catalog: Catalog, archive: Archive) -> None:
+    there = " ".join(_keys(archive))
+    if there and there != catalog.fact(KEYS_FACT):
+        catalog.note_fact(KEYS_FACT, there)
+
+
+def _keys(archive: Archive) -> list[str]:
+    """Ids of the keys at hand; none of an archive that is plain."""
+    return [key.id.hex() for key in archive.backend.keys] if isinstance(archive.backend, Encrypted) else []
 
 
 def _note_names(settings: Settings, catalog: Catalog) -> None:

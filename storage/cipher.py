@@ -145,6 +145,11 @@ def stream(keys: Iterable[Key], context: str, name: str, head: bytes, stored: in
     return found
 
 
+def key_id(head: bytes) -> bytes:
+    """Of the key that a stored file says it needs; b"" where it does not begin as an encrypted one."""
+    return head[len(MAGIC) : STREAM_AT] if head.startswith(MAGIC) and len(head) >= STREAM_AT else b""
+
+
 def length_of(name: str, end: bytes, padded: int) -> int:
     """How many bytes a file has, told by the last ones that are encrypted of it. Raises ObjectCorrupt."""
     length = int(LENGTH.unpack(end[-LENGTH.size :])[0])

@@ -21,6 +21,7 @@ HIDDEN = ("snapshots", "decisions", "evidence")  # folders whose names below tel
 _PLAIN = ("about", "keys")  # folders that are read without a key, as the mark is
 STRAYS = "strays"  # the folder that files seem to lie in whose names are none of ours
 _OPENED = 4096  # files whose key and length are remembered
+_LARGE = 1 << 26  # bytes of a stored file: a pack has 32 MiB and what its last object is longer
 _NAMES = 1 << 16  # parts of names that are remembered: some 20 MB, for whoever has so many
 
 
@@ -119,6 +120,10 @@ class Encrypted:
             )
 
     def _whole(self, name: str) -> bytes:
+        stored = self.stored.size(self.stored_name(name))
+        if stored is not None and stored > _LARGE:
+            self._forget(name)
+            self._open(name)  # its last segment proves how long it is: whoever made it longer has nothing read
         data = self._get(name)
         found = cipher.stream(self._keys, self._id, name, data[: HEADER.size], len(data))
         plain = found.open(0, data[HEADER.size :])

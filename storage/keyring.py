@@ -1,19 +1,23 @@
 """Holders added and removed, keys rotated, the paper copy proven: what is done about the keys of an archive.
 
 Each change is one new file, or one that is deleted; a kill in between leaves a holder too many, never one too few.
+Removing and rotating hold the archive's lease: two at once could leave no holder, or two keys for the same time.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage import canonical, keys, mark
+from storage import canonical, keys, lease, mark
 from storage.archive import Archive
 from storage.backend import Backend
 from storage.cipher import Key
-from storage.errors import KeyWrong, NotEncrypted
+from storage.encrypted import Encrypted
+from storage.errors import KeyWrong, NotEncrypted, ObjectCorrupt, ObjectMissing
 from storage.keys import Holder
 from storage.keytext import NotAKey, paper_keys
 from storage.latest import latest
@@ -48,15 +52,25 @@ class Keyring:
             raise NotEncrypted(f"{backend.url}: archive {found.id[:8]} is not encrypted: it has no keys")
         return cls(backend, found.id, keys.unlock(backend, found.id, secret))
 
+    @property
+    def url(self) -> str:
+        """Where the archive is."""
+        return self._backend.url
+
     def holders(self) -> list[Holder]:
         """Everybody who can open it, as far as it can be read."""
         return keys.holders(self._backend, self.archive_id, problems=[])
 
     def add(self, name: str, secret: str, *, now: datetime) -> Holder:
-        """One more holder, durable when this returns. Raises ValueError for a secret or name that will not do.
+        """One more holder, durable when this returns. Two of one secret would look like two ways in.
 
-        Retry: no, it would add another; two of one name are told apart by their ids.
+        Raises ValueError for a secret or name that will not do, or a secret that a holder of all keys has already,
+        KeyWrong for a ring from before a rotation. Two of one name are told apart by their ids.
         """
+        self._check_up_to_date()
+        for one in self.holders():
+            if one.count >= len(self.keys) and keys.unwrap(one, secret):
+                raise ValueError(f"{one.name} ({one.id}) has this {one.how} already: another holder needs its own")
         holder = keys.wrap(self.keys, secret, archive_id=self.archive_id, name=name, now=now)
         self._backend.put_new(holder.file, [keys.encode(holder)])
         return holder
@@ -68,25 +82,48 @@ class Keyring:
             raise ValueError(f"{len(found)} holders have this id or name")
         return found[0]
 
-    def remove(self, holder: Holder) -> None:
-        """Take one away. Raises ValueError for the last one: the archive would be readable from paper alone."""
-        if all(one.id == holder.id for one in self.holders()):
-            raise ValueError("the last holder is not removed: add another one first")
-        self._backend.delete(holder.file)
+    def remove(self, holder: Holder, *, now: datetime) -> None:
+        """Take one away. Raises ValueError for the last one of all keys, without whom paper alone would read what
+        the newest one encrypted, and Busy. Retry: yes.
+        """
+        with self._alone(now):
+            others = [one for one in self.holders() if one.id != holder.id]
+            if all(one.count < holder.count for one in others):
+                raise ValueError("the last holder of all keys is not removed: add another one first")
+            self._backend.delete(holder.file)
 
     def rotate(self, secret: str, *, now: datetime) -> list[Holder]:
         """A new key for what comes from now on, held by the holder of `secret`. Who else holds older keys only.
 
-        Raises ValueError where `secret` is no holder's. Retry: yes; after a kill there may be one key more.
+        Raises ValueError where `secret` is no holder's, Busy, and KeyWrong for a secret from before a rotation,
+        which would make a second key beside the newest. Retry: yes; after a kill there may be one key more.
         """
-        mine = [one for one in self.holders() if keys.unwrap(one, secret)]
-        if not mine:
-            raise ValueError("a paper copy is no holder: a new key would be held by nobody")
-        self.keys = (*self.keys, *keys.new_keys())
-        self.add(mine[-1].name, secret, now=now)
-        for one in mine:
-            self._backend.delete(one.file)
-        return [one for one in self.holders() if one.count < len(self.keys)]
+        self.keys = keys.unlock(self._backend, self.archive_id, secret)  # somebody may have rotated since
+        with self._alone(now):
+            mine = [one for one in self.holders() if keys.unwrap(one, secret)]
+            if not mine:
+                raise ValueError("a paper copy is no holder: a new key would be held by nobody")
+            self._check_up_to_date()
+            longer = (*self.keys, *keys.new_keys())
+            holder = keys.wrap(longer, secret, archive_id=self.archive_id, name=mine[-1].name, now=now)
+            self._backend.put_new(holder.file, [keys.encode(holder)])
+            self.keys = longer
+            for one in mine:
+                self._backend.delete(one.file)
+            return [one for one in self.holders() if one.count < len(self.keys)]
+
+    def _check_up_to_date(self) -> None:
+        there = keys.newest_count(self._backend, self.archive_id)
+        if len(self.keys) < there:
+            raise KeyWrong(
+                f"{self._backend.url}: the key given is from before a rotation: {len(self.keys)} of {there} keys",
+                hint="take a holder's that was added since: `strongroom key list` names them",
+            )
+
+    @contextmanager
+    def _alone(self, now: datetime) -> Iterator[None]:
+        with lease.held(Encrypted(self._backend, self.archive_id, self.keys), lambda: now):
+            yield
 
 
 def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
@@ -120,9 +157,9 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
 
 
 def proven_on(archive: Archive) -> tuple[datetime, int] | None:
-    """When a paper copy was last proven, and how many keys it had; None for never."""
-    names = [name for name in archive.backend.list("records/") if _PROOF in name]
-    if not names:
-        return None
-    value = canonical.unseal(archive.backend.get(max(names)))
-    return from_text(value["made_at"]), canonical.count(value["keys"])
+    """When a paper copy was last proven, and how many keys it had; None for never. A damaged record is none."""
+    for name in sorted((name for name in archive.backend.list("records/") if _PROOF in name), reverse=True):
+        with suppress(ObjectCorrupt, ObjectMissing, KeyError, ValueError):
+            value = canonical.unseal(archive.backend.get(name))
+            return from_text(value["made_at"]), canonical.count(value["keys"])
+    return None

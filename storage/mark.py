@@ -14,6 +14,7 @@ from storage.errors import ArchiveMissing, FormatUnknown, ObjectCorrupt, ObjectM
 from storage.snapshot import from_text, to_text
 
 MARK = "strongroom.json"
+_LARGEST = 1 << 16  # bytes: of a larger one, which is none of ours, no more is read
 PLAIN, ENCRYPTED = 1, 2  # formats
 SCHEME = "aes256-gcm-hkdf-sha256-64k"  # how files are encrypted (FORMAT.md section 13)
 
@@ -43,7 +44,7 @@ def encode(mark: Mark) -> bytes:
 def read(backend: Backend) -> Mark:
     """The mark that lies there. Raises ArchiveMissing, FormatUnknown, ObjectCorrupt."""
     try:
-        value = canonical.unseal(backend.get(MARK))
+        value = canonical.unseal(backend.get(MARK, 0, _LARGEST))
         kind, form, encryption = value["kind"], value["format"], value.get("encryption")
         if (kind, form, encryption) not in (("archive", PLAIN, None), ("archive", ENCRYPTED, SCHEME)):
             raise FormatUnknown(

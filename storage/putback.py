@@ -6,12 +6,14 @@ Notes about replaced packs never come from a copy: what was damaged there may be
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from storage import canonical, decisions, keys, snapshot, tombstone
 from storage.archive import Archive
 from storage.backend import Backend
+from storage.cipher import HEADER, key_id
 from storage.encrypted import Encrypted, as_it_lies
 from storage.errors import ArchiveMissing, KeyWrong, ObjectCorrupt, ObjectMissing, StorageError
 from storage.halves import Half, halves
@@ -59,18 +61,21 @@ def open_with_copy(
     """The archive, by the mark of its copy where its own is damaged or missing, and then that to be put back; by
     the keys of its copy where the files of its own holders are damaged.
 
-    Raises what `Archive.open` raises where no copy can help, and ObjectCorrupt for a copy of another archive.
+    Raises what `Archive.open` raises where no copy can help, ObjectCorrupt for a copy of another archive, and
+    KeyWrong where the keys at hand are from before a rotation.
     """
     try:
         archive, mark = Archive.open(backend, secret), None
     except KeyWrong:
         if copy is None or not isinstance(copy.backend, Encrypted) or not _holders_are_damaged(backend, copy):
             raise
-        archive, mark = Archive(copy.backend.like(backend), copy.id, copy.scheme), None
+        archive, mark = Archive(_by_its_keys(backend, copy.backend, copy.id, secret), copy.id, copy.scheme), None
     except (ArchiveMissing, ObjectCorrupt) as exc:
         if copy is None:
             raise
-        there = copy.backend.like(backend) if isinstance(copy.backend, Encrypted) else backend
+        there = backend
+        if isinstance(copy.backend, Encrypted):
+            there = _by_its_keys(backend, copy.backend, copy.id, secret)
         archive = Archive(there, copy.id, copy.scheme)
         if not any(found.manifest.archive_id == copy.id for found in archive.snapshots(damaged=[])):
             raise  # nothing here says that this is what the other is a copy of
@@ -173,6 +178,26 @@ def records(archive: Archive, damaged: Iterable[str], copy: Archive) -> Iterator
             data = _record(copy, name)
             if data is not None:
                 yield put_back(archive.backend, name, "damaged", data)
+
+
+def _by_its_keys(backend: Backend, copy: Encrypted, archive_id: str, secret: str | None) -> Encrypted:
+    """The archive by its own holder's keys, or by those of its copy, which may be fewer.
+
+    Raises KeyWrong then: what a newer key has encrypted would be taken for damaged, and its packs be replaced.
+    """
+    try:
+        ring = keys.unlock(backend, archive_id, secret)
+    except StorageError:
+        ring = ()
+    ring = max(ring, copy.keys, key=len)
+    ids = Counter(key_id(backend.get(name, 0, HEADER.size)) for name in backend.list(""))
+    strange = ids.keys() - {b"", *(key.id for key in ring)}
+    if any(ids[one] > 1 for one in strange):  # by rot no two files come to the same
+        raise KeyWrong(
+            f"{backend.url}: {len(ring)} keys are at hand, and files there need a newer one",
+            hint="name a copy from after the rotation, or give the paper copy that was printed then",
+        )
+    return Encrypted(backend, archive_id, ring)
 
 
 def _holders_are_damaged(backend: Backend, copy: Archive) -> bool:

@@ -219,6 +219,8 @@ def opened(root: Path, archive: str | None, text: str) -> Keys:
 
     Where the mark is lost (`archive` is None), the paper or the holder that opens tells whose keys they are.
     """
+    if first := re.search(f"{PAPER}|{HOLDER}", text, re.IGNORECASE):
+        text = text[first.start() :]  # a page has a heading
     start = text.strip().upper()
     if start.startswith(PAPER):
         keys = from_paper(text)

@@ -133,6 +133,8 @@ def test_holders_come_and_go(desk: Desk) -> None:
     assert desk.ask("key", "add", "Anna", typed=f"{PHRASE}\n").returncode == 0
     assert desk.run("key", "add", "cellar", "--file", "cellar.key").returncode == 0
     assert desk.ask("key", "add", "Bert", typed="short\n").returncode == 2
+    assert desk.run("key", "add", "Bert", "--file", "archive/bert.key").returncode == 2
+    assert not (desk.folder / "archive" / "bert.key").exists()
     assert [one["name"] for one in desk.holders()] == ["this host", "Anna", "cellar"]
     assert desk.ask("snapshots", "-a", "archive", STRONGROOM_KEY=PHRASE).returncode == 0
 
@@ -142,6 +144,27 @@ def test_holders_come_and_go(desk: Desk) -> None:
     assert desk.run("key", "remove", "cellar", "--yes").returncode == 0
     last = desk.run("key", "remove", "this host", "--yes")
     assert (last.returncode, "last holder" in last.stderr) == (2, True)
+
+
+def test_older_files_of_holders_do_not_undo_a_rotation(desk: Desk) -> None:
+    """Put back by whoever stores the archive, they would have the next night encrypted with the old key."""
+    keys = desk.folder / "archive" / "keys"
+    old = {path.name: path.read_bytes() for path in keys.iterdir()}
+    assert desk.run("key", "rotate", "--yes").returncode == 0
+    new = {path.name: path.read_bytes() for path in keys.iterdir()}
+
+    _exchange(keys, old)
+    done = desk.run("import", *IMPORT)
+    assert (done.returncode, "older files were put back in keys/" in done.stderr) == (16, True)
+    _exchange(keys, new)
+    assert desk.run("import", *IMPORT).returncode == 14
+
+
+def _exchange(folder: Path, files: dict[str, bytes]) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
 
 
 def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
@@ -156,6 +179,7 @@ def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     lines = done.stdout.partition(f"{PAPER}\n")[2]
 
     assert desk.ask("key", "drill", typed=lines.lower()).returncode == 0
+    assert desk.ask("key", "drill", typed=done.stdout).returncode == 0  # the whole page, piped
     wrong = lines.replace(lines[5], "A" if lines[5] != "A" else "B", 1)
     told = desk.ask("key", "drill", typed=wrong)
     assert (told.returncode, "line 1 is not as it was printed" in told.stderr) == (16, True)

@@ -44,7 +44,7 @@ def convert(
 
     source = the_archive(archive, config)
     total = sum(source.backend.size(name) or 0 for name in source.backend.list("packs/"))
-    secret = secret_for(file)
+    secret = secret_for(file, str(to))
     try:
         with byte_bar(quiet=json) as bar:
             task = bar.add_task("encrypting", total=total)
@@ -73,5 +73,6 @@ def convert(
     if done.copied:
         say("next: while no backup runs, this once more, for what came meanwhile")
     say(f'then: in strongroom.toml, [archive] url = "{to}" and key = {key}; `strongroom scrub --all`')
+    say("then: without its key nobody can read it: `strongroom key export --paper`, and prove it: `key drill`")
     say("last: delete the plain archive, and every copy of it: nothing else keeps its content from readers")
     return Exit.DONE

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +67,7 @@ def list_holders(archive: ArchiveOption = None, config: ConfigOption = None, jso
         table = [[o.id, o.name, o.how, day(o.made_at), right] for o, right in zip(known, rights, strict=True)]
         print_table("", ["id", "name", "has a", "since", "opens"], table)
     for problem in problems:
-        complain(problem, "`strongroom repair --from` a copy; or `key remove` it")
+        complain(problem, "`strongroom repair --from` a copy; where none has it, delete that file")
     return Exit.VERIFICATION if problems else Exit.DONE
 
 
@@ -80,7 +83,7 @@ def add(
 ) -> int:
     """Let one more holder open the archive. Needs a key that opens it."""
     ring, _ = _ring(archive, config)
-    secret = secret_for(file)
+    secret = secret_for(file, ring.url)
     try:
         holder = ring.add(name, secret, now=datetime.now(UTC))
     except ValueError as exc:
@@ -106,7 +109,7 @@ def remove(
         chosen = ring.chosen(holder)
         if not yes and not typer.confirm(f"Remove {chosen.name} ({chosen.how}, {chosen.id})?", err=True):
             return Exit.INTERRUPTED
-        ring.remove(chosen)
+        ring.remove(chosen, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"{holder}: {exc}", hint="`strongroom key list` names them") from exc
     if json:
@@ -133,6 +136,8 @@ def rotate(
         behind = ring.rotate(secret, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"key rotate: {exc}", hint="give a holder's key or passphrase") from exc
+    if archive is None:
+        _remember(config)
     if json:
         rows = [{"id": one.id, "name": one.name, "how": one.how} for one in behind]
         print_json("key rotate", {"keys": len(ring.keys), "behind": rows})
@@ -144,6 +149,7 @@ def rotate(
             "key add it anew, then key remove",
         )
     say("hint: print a new paper copy: `strongroom key export --paper`, and prove it: `strongroom key drill`")
+    say("hint: the key given opens what is to come: is it the stolen one? add another, remove it, rotate by that")
     return Exit.DONE
 
 
@@ -165,6 +171,8 @@ def export(
         raise ConfigError(
             "key export: --paper is the one form that there is", hint="strongroom key export --paper"
         )
+    if picture is not None and picture.suffix not in (".svg", ".png", ".pdf"):
+        raise ConfigError(f"--picture {picture}: .svg, .png and .pdf are written", hint="name it page.svg")
     ring, _ = _ring(archive, config)
     text = paper_text(ring.archive_id, ring.keys)
     now = datetime.now(UTC)
@@ -201,6 +209,18 @@ def drill(
     return Exit.DONE
 
 
+def _remember(config: Path | None) -> None:
+    """Have the catalog know the new key, so that it misses it where older files are put back in `keys/`."""
+    from flows import config as configuration
+    from flows.workbench import open_archive, open_catalog
+    from storage.errors import StorageError
+
+    with suppress(ConfigError, StorageError):  # the key is there; the next run notes it as well
+        settings = configuration.load(configuration.find(config))
+        with open_catalog(settings, open_archive(settings)):
+            pass
+
+
 def _ring(archive: str | None, config: Path | None) -> tuple[Keyring, str]:
     from storage.keyring import Keyring
 
@@ -210,11 +230,15 @@ def _ring(archive: str | None, config: Path | None) -> tuple[Keyring, str]:
     return Keyring.open(backend, secret), secret or ""
 
 
-def secret_for(file: Path | None) -> str:
-    """The secret of a new holder: that of a key file, which is made where it is not there, or a passphrase."""
-    from flows.making import make_key_file
+def secret_for(file: Path | None, archive: str) -> str:
+    """The secret of a new holder: that of a key file, which is made where it is not there, or a passphrase.
+
+    Raises ConfigError for a file within the folder `archive`.
+    """
+    from flows.making import make_key_file, refuse_inside
 
     if file is not None:
+        refuse_inside(file, archive, "--file")
         make_key_file(file)
         return _text(file)
     if not sys.stdin.isatty():
@@ -235,13 +259,10 @@ def _text(file: Path) -> str:
 def _typed() -> str:
     from storage.keytext import PAPER
 
+    lines: Iterable[str] = sys.stdin  # perhaps the whole page, in which empty lines stand
     if sys.stdin.isatty():
-        say("type the lines as they stand on paper; an empty line ends them")
-    lines: list[str] = []
-    for line in sys.stdin:
-        if not line.strip():
-            break
-        lines.append(line)
+        say("type the lines as they stand on paper, from the first one; an empty line ends them")
+        lines = takewhile(str.strip, lines)
     text = "".join(lines)
     return text if PAPER in text.upper() else f"{PAPER}\n{text}"
 
@@ -254,11 +275,9 @@ def _show_code(text: str, picture: Path | None) -> None:
         code.terminal(compact=True)
     if picture is None:
         return
-    if picture.suffix not in (".svg", ".png", ".pdf"):
-        raise ConfigError(f"--picture {picture}: .svg, .png and .pdf are written")
     try:
         handle = os.open(picture, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as stream:
             code.save(stream, kind=picture.suffix[1:], scale=6)
     except OSError as exc:
-        raise ConfigError(f"--picture {picture}: {exc.strerror}") from exc
+        raise ConfigError(f"--picture {picture}: {exc.strerror}", hint="name a file that is not there") from exc

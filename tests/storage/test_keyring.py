@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import count
+from pathlib import Path
 
 import pytest
 
-from storage import keytext
+from storage import keytext, lease
 from storage.archive import Archive
-from storage.backend import Memory
-from storage.errors import KeyWrong, NotEncrypted, ObjectCorrupt, StorageError
+from storage.backend import LocalDisk, Memory
+from storage.errors import Busy, KeyWrong, NotEncrypted, ObjectCorrupt, StorageError
 from storage.keyring import Keyring, drilled, proven_on
+from storage.mark import MARK
 from storage.scrub import scrub
-from tests.doubles import LAB, Died, FaultyBackend, copy, new_archive, noise, read, write
+from tests.doubles import LAB, Died, FaultyBackend, copy, new_archive, noise, overwrite, read, write
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 NIGHT_KEY, OTHER = (keytext.holder_text(bytes([at]) * 32) for at in (1, 2))
@@ -73,7 +75,7 @@ def test_a_rotation_killed_anywhere_leaves_the_archive_open_to_its_holder() -> N
                 opened = Archive.open(memory, NIGHT_KEY)
                 assert read(opened, opened.snapshots()[0]) == {"a": noise(300, 1)}
                 write(opened, {"b": b"x"}, night=1)
-                Keyring.open(memory, NIGHT_KEY).rotate(NIGHT_KEY, now=NOW)
+                Keyring.open(memory, NIGHT_KEY).rotate(NIGHT_KEY, now=NOW + lease.TTL)
                 assert len(list(memory.list("keys/"))) == 1
                 assert scrub(Archive.open(memory, NIGHT_KEY)).findings == ()
             else:
@@ -86,17 +88,92 @@ def test_the_last_holder_stays() -> None:
     memory = archive()
     ring = Keyring.open(memory, NIGHT_KEY)
     with pytest.raises(ValueError, match="last holder"):
-        ring.remove(ring.chosen("night"))
+        ring.remove(ring.chosen("night"), now=NOW)
     second = ring.add("night", OTHER, now=NOW)
     with pytest.raises(ValueError, match="2 holders"):
         ring.chosen("night")
     with pytest.raises(ValueError, match="0 holders"):
         ring.chosen("nobody")
-    ring.remove(ring.chosen(second.id))
+    ring.remove(ring.chosen(second.id), now=NOW)
 
     assert [one.name for one in ring.holders()] == ["night"]
     with pytest.raises(KeyWrong):
         Archive.open(memory, OTHER)
+
+
+def test_the_last_holder_of_the_newest_key_stays() -> None:
+    """Others are there, but from before a rotation: without it nobody could read what came since."""
+    memory = archive()
+    ring = Keyring.open(memory, NIGHT_KEY)
+    behind = ring.add("Anna", OTHER, now=NOW)
+    ring.rotate(NIGHT_KEY, now=NOW)
+    with pytest.raises(ValueError, match="last holder of all keys"):
+        ring.remove(ring.chosen("night"), now=NOW)
+
+    ring.add("Anna anew", OTHER, now=NOW)
+    ring.remove(behind, now=NOW)
+    ring.remove(ring.chosen("night"), now=NOW)
+    assert len(Archive.open(memory, OTHER).snapshots()) == 1
+
+
+def test_of_two_rotations_from_the_same_keys_one_is_refused() -> None:
+    """Each would have a newest key of its own, and what the one wrote would be damaged to the other."""
+    memory = archive()
+    Keyring.open(memory, NIGHT_KEY).add("Anna", OTHER, now=NOW)
+    first, second, again = (Keyring.open(memory, secret) for secret in (NIGHT_KEY, OTHER, NIGHT_KEY))
+    first.rotate(NIGHT_KEY, now=NOW)
+    for late in (second, Keyring.open(memory, OTHER)):
+        with pytest.raises(KeyWrong, match="1 of 2 keys"):
+            late.rotate(OTHER, now=NOW)
+        with pytest.raises(KeyWrong, match="1 of 2 keys"):
+            late.add("Berta", keytext.holder_text(bytes(32)), now=NOW)
+    again.rotate(NIGHT_KEY, now=NOW)  # the same holder goes on from the newest
+    now = Keyring.open(memory, NIGHT_KEY)
+
+    assert len(now.keys) == 3
+    with lease.held(Archive.open(memory, NIGHT_KEY).backend, lambda: NOW):
+        with pytest.raises(Busy):
+            now.rotate(NIGHT_KEY, now=NOW)
+        with pytest.raises(Busy):
+            now.remove(now.chosen("Anna"), now=NOW)
+
+
+def test_a_damaged_record_of_paper_is_as_if_it_were_none() -> None:
+    """Whoever asks when paper was proven is told of the one before; damage is for `scrub` to tell."""
+    memory = archive()
+    for when in (NOW, NOW + lease.TTL):
+        drilled(memory, paper_of(memory), now=when)
+    name = max(name for name in memory.list("records/") if "-paper-" in name)
+    overwrite(memory, name, memory.get(name)[:-1] + b"!")
+
+    assert proven_on(Archive.open(memory, NIGHT_KEY)) == (NOW, 1)
+
+
+@pytest.mark.parametrize("which", ["keys/", MARK, "snapshots/"])
+def test_nothing_is_read_of_a_planted_file_without_end(tmp_path: Path, which: str) -> None:
+    """A terabyte that takes no room: as a holder's file it hinders nobody, as another it is damage."""
+    disk = LocalDisk(tmp_path)
+    write(Archive.create(disk, now=NOW, secret=NIGHT_KEY, holder="night"), {"a": noise(300, 1)})
+    name = f"keys/{'0' * 16}.json" if which == "keys/" else next(disk.list(which))
+    path = tmp_path / name
+    path.touch()
+    path.chmod(0o600)
+    with path.open("r+b") as stream:
+        stream.truncate(1 << 40)
+
+    if which == "keys/":
+        assert len(Archive.open(disk, NIGHT_KEY).snapshots()) == 1
+    else:
+        with pytest.raises(ObjectCorrupt):
+            Archive.open(disk, NIGHT_KEY).snapshots()
+
+
+def test_one_secret_is_one_holder() -> None:
+    """A second holder by the same key file would only look like a second way in."""
+    memory = archive()
+    ring = Keyring.open(memory, NIGHT_KEY)
+    with pytest.raises(ValueError, match="has this key file already"):
+        ring.add("the safe", NIGHT_KEY, now=NOW)
 
 
 def test_paper_is_proven_by_reading_with_it() -> None:

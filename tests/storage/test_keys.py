@@ -111,7 +111,7 @@ def test_a_changed_holder_opens_nothing(member: str) -> None:
     changed = {
         "name": "Eve",
         "id": "0" * 16,
-        "archive": "7" + value["archive"][1:],
+        "archive": f"{int(value['archive'][0], 16) ^ 1:x}{value['archive'][1:]}",
         "made_at": "2020-01-01T00:00:00.000000Z",
         "kdf": {**value["kdf"], "salt": "00" * 16},
         "wrapped": value["wrapped"][:-2] + f"{int(value['wrapped'][-2:], 16) ^ 1:02x}",

@@ -10,9 +10,11 @@ import pytest
 
 from storage import keys, keytext
 from storage.archive import Archive
+from storage.backend import Memory
 from storage.encrypted import Encrypted
 from storage.errors import KeyWrong, StorageError
 from storage.index import footer_of, pack_digest, pack_name
+from storage.keyring import Keyring
 from storage.mark import MARK
 from storage.putback import open_with_copy
 from storage.repair import plan_repair
@@ -273,6 +275,31 @@ def test_what_replaced_a_pack_goes_with_it(secret: str | None) -> None:
 
     assert [*memory.list("packs/"), *memory.list("replaced/")] == []
     assert scrub(archive).findings == ()
+
+
+@pytest.mark.parametrize("spoiled", [MARK, "keys/"])
+def test_a_copy_from_before_a_rotation_mends_nothing_by_its_keys(spoiled: str) -> None:
+    """What the new key has encrypted is not damaged, and is not replaced; a whole holder's file has all keys."""
+    memory = Memory()
+    write(Archive.create(memory, now=NOW, secret=SECRET, holder="night"), {"a": b"old" * 99})
+    old = copy(memory)
+    Keyring.open(memory, SECRET).rotate(SECRET, now=NOW)
+    write(Archive.open(memory, SECRET), {"b": b"new" * 99}, night=1)
+    healthy = copy(memory)
+    (name,) = memory.list(spoiled)
+    overwrite(memory, name, b"rot")
+    twin = Archive.open(old, SECRET)
+
+    if spoiled == MARK:
+        archive, mark = open_with_copy(memory, twin, SECRET)
+        apply(archive, plan_repair(archive, scrub(archive).findings, copy=twin, mark=mark), twin)
+        assert memory.get(MARK) == healthy.get(MARK)
+        assert scrub(opened(memory)).findings == ()
+        overwrite(memory, name, b"rot")
+        (holder,) = memory.list("keys/")
+        memory.delete(holder)
+    with pytest.raises(KeyWrong, match="need a newer one"):
+        open_with_copy(memory, twin, SECRET)
 
 
 def test_a_removed_holder_does_not_come_back_from_a_copy() -> None:

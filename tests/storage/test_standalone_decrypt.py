@@ -77,7 +77,7 @@ def test_every_kind_of_file_is_proven(root: Path, tmp_path: Path) -> None:
     for path in plain:
         path.chmod(0o600)
         path.write_bytes(b"#" + path.read_bytes())
-    done = run(DECRYPTER, root, tmp_path / "plain", key=paper)
+    done = run(DECRYPTER, root, tmp_path / "plain", key=f"The whole page: keep it.\n\n{paper}")
 
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1 + len(plain) == 6
