@@ -52,6 +52,14 @@ def messages(api: httpx.Client) -> list[int]:
     return [int(row["sender_object_id"]) for row in found if row["sender_model_name"] == "downloadfile"]
 
 
+def tidy(api: httpx.Client) -> None:
+    """Takes away what a test of exports left on a server that others use, too."""
+    for number in left(api):
+        seeding.ok(api.delete(f"/downloads/{number}/"))
+    for row in seeding.rows(api, "/messages/"):
+        seeding.ok(api.delete(f"/messages/{row['id']}/"))
+
+
 def finished(api: httpx.Client, version: int, times: int = 1, deadline_s: float = seeding.DEADLINE_S) -> None:
     """Waits until so many exports of a version are there, whole."""
     path = f"/objects/documents/documentversion/{version}/events/"

@@ -37,6 +37,13 @@ def old(start_mayan: StartMayan) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left_for_others(admin: httpx.Client) -> Iterator[None]:
+    """What is half, and the messages about it, stay at the server where no run takes them away."""
+    yield
+    exporting.tidy(admin)
+
+
 def on_disk(server: Server) -> list[int]:
     """The pages of each download file as it is now; looked at on the server's disk, which costs it nothing."""
     there = [

@@ -30,6 +30,7 @@ print(json.dumps([server.leader, str(server.folder), server.mayan.url]), flush=T
 signal.pause()
 """
 QUICK = {
+    "CONVERTER_IMAGE_GENERATION_TIMEOUT": "10",  # seconds; a page that is drawn is locked for twice as many
     "LOCK_MANAGER_DEFAULT_LOCK_TIMEOUT": "1",  # seconds; 30
     "DOWNLOAD_FILE_EXPIRATION_INTERVAL": "1",  # seconds; 2880
     "REST_API_THROTTLING_RATE_ANONYMOUS": "2/minute",  # 5/second

@@ -208,7 +208,7 @@ def test_two_nights_and_the_way_back(start_mayan: StartMayan, tmp_path: Path) ->
         site = Site(api)
         fill(site)
         shell = Shell(tmp_path, origin=replace(old.mayan, url=link.url))
-        assert shell.run("init")[0] == 0
+        assert shell.run("init", "--no-encryption")[0] == 0
         verified(shell)
         first = proven(shell, site, tmp_path / "first")
 
