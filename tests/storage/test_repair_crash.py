@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from io import BytesIO
 from itertools import count
+from typing import TypeVar
 
 import pytest
 
@@ -158,6 +159,9 @@ def _puts(memory: Memory, plan: Plan, twin: Archive) -> int:
     return calls
 
 
+T = TypeVar("T")
+
+
 class Meets(FaultyBackend):
     """Something else happens, whole, between two calls of a repair."""
 
@@ -165,7 +169,7 @@ class Meets(FaultyBackend):
         super().__init__(inner)
         self.at, self.other, self.met = at, other, False
 
-    def _around(self, verb, effect):  # type: ignore[no-untyped-def]
+    def _around(self, verb: str, effect: Callable[[], T]) -> T:
         if self.calls == self.at:
             self.met = True
             self.other()
@@ -181,7 +185,7 @@ def meetings(base: Memory, twin: Archive | None, other: Callable[[Memory], objec
         memory = copy(base)
         archive = opened(memory)
         plan = plan_repair(archive, scrub(archive).findings, copy=twin)
-        meets = put_around(archive, lambda below: Meets(below, at, lambda: other(memory)))  # noqa: B023
+        meets = put_around(archive, lambda below: Meets(below, at, lambda: other(memory)))  # noqa: B023 - called before the next turn
         repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
         if not meets.met:
             return at
@@ -287,7 +291,7 @@ def test_a_number_that_a_backup_takes_meanwhile_is_its_own(secret: str | None) -
         def back_up(to: Memory = memory, made: list[Snapshot] = made) -> None:
             made.append(write(opened(to), files(5), night=7))
 
-        meets = put_around(archive, lambda below: Meets(below, at, back_up))  # noqa: B023
+        meets = put_around(archive, lambda below: Meets(below, at, back_up))  # noqa: B023 - called before the next turn
         repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
         if not meets.met:
             break
@@ -317,7 +321,7 @@ def test_a_damaged_newest_manifest_may_lose_its_number_to_a_backup(secret: str |
         def back_up(to: Memory = memory, made: list[Snapshot] = made) -> None:
             made.append(write(opened(to), files(5), night=7))
 
-        meets = put_around(archive, lambda below: Meets(below, at, back_up))  # noqa: B023
+        meets = put_around(archive, lambda below: Meets(below, at, back_up))  # noqa: B023 - called before the next turn
         done = repair(archive, plan, copy=twin, clock=Clock(NOW), record_id="20260313-r")
         if not meets.met:
             break

@@ -14,8 +14,8 @@ from storage.encrypted import Encrypted
 from tests.storage.alone import content
 
 tink: Any = pytest.importorskip("tink", reason="tink is not installed; a stored vector is of it, too")
-from tink import secret_key_access, streaming_aead  # noqa: E402
-from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2  # noqa: E402
+from tink import secret_key_access, streaming_aead  # noqa: E402 - only where it is installed
+from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2  # noqa: E402 - the same
 
 ID, NAME = "6f1c2a34-0b5d-4e8f-9a10-2b3c4d5e6f70", "snapshots/lab/group%201234/00000001.json"
 KEY = Key(bytes(range(32)))
