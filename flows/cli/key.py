@@ -144,10 +144,7 @@ def rotate(
         return Exit.DONE
     out.print(f"from now on key {len(ring.keys)} encrypts; older files keep theirs", markup=False)
     for one in behind:
-        complain(
-            f"{one.name} ({one.how}, {one.id}) opens only what was there before",
-            "key add it anew, then key remove",
-        )
+        say(f"warning: {one.name} ({one.how}, {one.id}) opens only what was there before: add it anew")
     say("hint: print a new paper copy: `strongroom key export --paper`, and prove it: `strongroom key drill`")
     say("hint: the key given opens what is to come: is it the stolen one? add another, remove it, rotate by that")
     return Exit.DONE
@@ -199,13 +196,15 @@ def drill(
 
     backend, _ = place_and_key(archive, config, key=False)
     proven = drilled(backend, _typed() if file is None else _text(file), now=datetime.now(UTC))
-    what = (
-        f"snapshot {proven.snapshot[:8]} of {proven.chain}" if proven.snapshot else "an archive without a snapshot"
-    )
     if json:
         print_json("key drill", {"keys": proven.keys, "snapshot": proven.snapshot})
     else:
-        out.print(f"the paper copy opens the archive, and read {what} whole", markup=False)
+        read = (
+            f"gave snapshot {proven.snapshot[:8]} of {proven.chain} whole"
+            if proven.snapshot
+            else "has no snapshot yet"
+        )
+        out.print(f"the paper copy opens the archive, which {read}", markup=False, soft_wrap=True)
     return Exit.DONE
 
 

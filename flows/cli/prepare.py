@@ -135,10 +135,8 @@ def init(
         out.print(
             f"its key is in {made.key_file}; this file is in no backup of yours", markup=False, soft_wrap=True
         )
-        complain(
-            "without the key nobody can ever read this archive",
-            "`strongroom key export --paper` prints a copy: keep it where fire and thieves do not come",
-        )
+        say("warning: without the key nobody can ever read this archive")
+        say("hint: `strongroom key export --paper` prints a copy: keep it where fire and thieves do not come")
     say("next: add a [[source]] to the configuration, then `strongroom doctor`, then `strongroom run`")
     return Exit.DONE
 
