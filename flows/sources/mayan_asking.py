@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-TIMES = 2  # that one job asks for one export
+TIMES = 2  # that one job asks for one export; once more where a dead worker locked its page
 CUTTING = frozenset({(4, 10, 6), (4, 11, 4), (4, 11, 5)})  # releases whose exports end after four pages
 WHOLE = 4  # pages that those do write
 
@@ -23,6 +23,7 @@ class Bounds:
     deadline_s: float = 1200  # for one export, from when it was asked for: others may be before it in the queue
     page_s: float = 3  # added for each page, which takes about one
     lock_s: float = 35  # locks of a page that somebody else draws last 30 s
+    dead_s: float = 250  # and those of a killed worker twice CONVERTER_IMAGE_GENERATION_TIMEOUT, which is 120 s
     stopped_s: float = 120  # without an end, on a release that cuts exports
 
 
@@ -87,6 +88,8 @@ def decide(
     refused, unheard = bool(seen.errors), not asked.sure and not seen.unfinished
     if again and quiet_s >= bounds.lock_s and (refused or unheard):
         return Step("ask again")
+    if refused and asked.times == TIMES and quiet_s >= bounds.dead_s:
+        return Step("ask again")  # a last time: who draws for so long draws no more
     limit_s = bounds.deadline_s + bounds.page_s * pages
     if waited_s < limit_s:
         return Step("wait")

@@ -9,7 +9,7 @@ import pytest
 
 from flows.sources.mayan_asking import Asked, Bounds, Seen, Step, cuts_exports, decide, logs_exports
 
-BOUNDS = Bounds(deadline_s=100, page_s=1, lock_s=30, stopped_s=50)
+BOUNDS = Bounds(deadline_s=100, page_s=1, lock_s=30, dead_s=80, stopped_s=50)
 SURE = Asked(after=7, error=3, sure=True)
 AGAIN = replace(SURE, times=2)
 LOCKED = Seen(errors=("LockError; Unable to acquire lock",))
@@ -41,7 +41,11 @@ def test_a_whole_one_is_taken_whatever_else_is_seen() -> None:
         (SURE, LOCKED, {"waited_s": 40, "quiet_s": 29}, "wait", ""),
         (SURE, LOCKED, {"waited_s": 40, "quiet_s": 30}, "ask again", ""),
         (AGAIN, LOCKED, {"waited_s": 40, "quiet_s": 30}, "wait", ""),
-        (AGAIN, LOCKED, {"waited_s": 110, "quiet_s": 90}, "give up", "by hand"),
+        (AGAIN, LOCKED, {"waited_s": 109, "quiet_s": 79}, "wait", ""),
+        (AGAIN, LOCKED, {"waited_s": 110, "quiet_s": 79}, "give up", "by hand"),
+        (AGAIN, LOCKED, {"waited_s": 90, "quiet_s": 80}, "ask again", ""),
+        (replace(AGAIN, times=3), LOCKED, {"waited_s": 109, "quiet_s": 90}, "wait", ""),
+        (replace(AGAIN, times=3), LOCKED, {"waited_s": 110, "quiet_s": 90}, "give up", "by hand"),
         (SURE, Seen(unfinished=1), {"waited_s": 60, "quiet_s": 50, "cuts": True}, "give up", "4.11.5"),
         (SURE, Seen(unfinished=1), {"waited_s": 60, "quiet_s": 50, "cuts": True, "pages": 4}, "wait", ""),
         (SURE, Seen(unfinished=1), {"waited_s": 60, "quiet_s": 50}, "wait", ""),
@@ -50,7 +54,8 @@ def test_a_whole_one_is_taken_whatever_else_is_seen() -> None:
     ],
 )
 def test_by_what_is_seen(asked: Asked, seen: Seen, given: dict[str, Any], do: str, why: str) -> None:
-    """An export is asked for twice at most, never while it may still come, and what fails says why."""
+    """An export is asked for twice, never while it may still come, a third time where a dead worker's lock
+    kept it from being made; and what fails says why."""
     found = step(asked, seen, **given)
 
     assert (found.do, why in found.why) == (do, True)

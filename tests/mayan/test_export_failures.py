@@ -22,8 +22,12 @@ from tests.mayan_server import Server
 pytestmark = pytest.mark.mayan
 
 PURGE = "mayan.apps.storage.tasks.task_download_files_stale_delete"
-SETTINGS = {"LOCK_MANAGER_DEFAULT_LOCK_TIMEOUT": "2", "DOWNLOAD_FILE_EXPIRATION_INTERVAL": "1"}  # seconds
-QUICK = Bounds(deadline_s=8, page_s=0.2, lock_s=3, stopped_s=4)
+SETTINGS = {  # seconds; a page that is drawn is locked for twice as many as its drawing may take
+    "LOCK_MANAGER_DEFAULT_LOCK_TIMEOUT": "2",
+    "CONVERTER_IMAGE_GENERATION_TIMEOUT": "5",
+    "DOWNLOAD_FILE_EXPIRATION_INTERVAL": "1",
+}
+QUICK = Bounds(deadline_s=8, page_s=0.2, lock_s=3, dead_s=12, stopped_s=4)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +99,9 @@ def test_a_killed_worker(api: httpx.Client, here: Office, link: Between, server:
     killer.join()
 
     assert exporting.pages_kept(here, document) == [12]
-    assert (exporting.received(server) - taken, link.exports()) == (2, 2)
+    asked = link.exports()
+    assert asked in (2, 3)  # the third where the worker died with a page locked
+    assert exporting.received(server) - taken == asked
     assert exporting.left(api) == []
 
 
