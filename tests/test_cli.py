@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,14 @@ def test_quick_verbs_do_not_import_prefect(shell: Shell, arguments: tuple[str, .
     )
 
     assert done.stdout.splitlines()[-1] == "free"
+
+
+def test_the_version_names_the_format_that_is_written(shell: Shell) -> None:
+    """What somebody who asks for help, or keeps an archive for decades, must be able to say."""
+    done = shell.run("--version")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"strongroom \d+\.\d+\.\d+, snapshots of format 3, Python 3\.\d+\.\d+\n", done.stdout)
 
 
 def test_init_writes_once_and_keeps_what_is_there(shell: Shell) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -30,6 +33,7 @@ from flows.cli.console import complain
 from flows.errors import EXIT_MEANINGS, ConfigError, Exit, SourceError, verdict
 from flows.server_at_hand import PrefectTrouble
 from storage.errors import StorageError
+from storage.snapshot import FORMAT
 
 _EXITS = " · ".join(f"{int(code)} {meaning}" for code, meaning in EXIT_MEANINGS.items())
 
@@ -46,6 +50,21 @@ for _module in (
     *(retain, prune, decide, erase, upkeep, mend, book, key, convert),
 ):
     _module.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        ours, python = version("strongroom"), platform.python_version()
+        print(f"strongroom {ours}, snapshots of format {FORMAT}, Python {python}")
+        raise typer.Exit
+
+
+_Version = Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which this is.")]
+
+
+@app.callback()
+def _program(_: _Version = False) -> None:
+    pass
 
 
 def run(arguments: Sequence[str]) -> int:
