@@ -28,9 +28,8 @@ KEY_SIZE = 32  # bytes of a key
 ID_SIZE = 8  # bytes that say which key a file needs
 SALT_SIZE, PREFIX_SIZE, TAG_SIZE = 32, 7, 16
 HEADER = struct.Struct(f">{len(MAGIC)}s{ID_SIZE}sB{SALT_SIZE}s{PREFIX_SIZE}s")
-STREAM_AT = (
-    len(MAGIC) + ID_SIZE
-)  # where Tink's ciphertext begins, whose header counts among its first segment's bytes
+# Where Tink's ciphertext begins, whose header counts among its first segment's bytes.
+STREAM_AT = len(MAGIC) + ID_SIZE
 STREAM_HEADER = HEADER.size - STREAM_AT
 SEGMENT = 1 << 16  # stored bytes of each segment but the last
 PLAIN = SEGMENT - TAG_SIZE

@@ -24,12 +24,8 @@ MAGIC = b"SRLIST\x00\x02"
 HEAD = struct.Struct(">8sQ")  # magic, files
 
 AS_MEASURED = {"size": 1, "crc32": 2, "sha256": 4}  # promised, and kept: bits of a byte
-ITS_SHA256, ONE, MANY, OTHER = (
-    0,
-    1,
-    2,
-    3,
-)  # objects of a file: one named by its SHA-256, one, a number, not by these
+# Objects of a file: one named by its SHA-256, one, a number, not by these.
+ITS_SHA256, ONE, MANY, OTHER = 0, 1, 2, 3
 
 _FIRST = struct.Struct(">Q24x")  # of a SHA-256, the first 8 bytes
 _LOW = (1 << 32) - 1
