@@ -6,7 +6,8 @@ what it tests would share its mistakes. One file per system's dialect (rspace); 
 """
 
 from flows.demo.faults import Faults
-from flows.demo.server import DemoServer, announce, serve_forever
+from flows.demo.server import DemoServer
+from flows.demo.serving import announce, serve_forever
 from flows.demo.world import World
 
 __all__ = ["DemoServer", "Faults", "World", "announce", "serve_forever"]

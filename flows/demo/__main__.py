@@ -7,7 +7,7 @@ import argparse
 from datetime import UTC, datetime
 
 from flows.demo.roster import SMALLEST
-from flows.demo.server import serve_forever
+from flows.demo.serving import serve_forever
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.demo", description="Demo export server for 127.0.0.1.")
