@@ -40,7 +40,7 @@ def handle(world: World, request: Request, log: dict[str, Any]) -> Response:
 
 
 def steer(
-    request: Request, *, keys: Mapping[str, Callable[[Any], None]], shown: Mapping[str, Show], state: Show
+    request: Request, *, keys: Mapping[str, Callable[[Any], object]], shown: Mapping[str, Show], state: Show
 ) -> Response:
     """GET /demo/<name of shown>, and POST /demo/control: every key given, in the order of `keys`, then `state`."""
     if request.method == "GET" and (show := shown.get(request.path.removeprefix("/demo/"))):
@@ -57,7 +57,7 @@ def steer(
         for key, apply in keys.items():
             if key in wishes:
                 apply(wishes[key])
-    except (ValueError, TypeError, AttributeError) as problem:
+    except (ValueError, TypeError, AttributeError, KeyError) as problem:
         return _answer({"error": str(problem)}, 400)
     return _answer(state())
 
@@ -91,7 +91,7 @@ def _delete_work(world: World, value: Any) -> None:
 
 
 def _serve_file(world: World, value: Any) -> None:
-    world.serve_file = _readable(value)
+    world.serve_file = readable(value)
 
 
 def _bulk_bytes(world: World, value: Any) -> None:
@@ -131,7 +131,8 @@ _KEYS: dict[str, Callable[[World, Any], None]] = {
 }
 
 
-def _readable(value: Any) -> Path | None:
+def readable(value: Any) -> Path | None:
+    """The file of that path, or none for null. Raises ValueError where there is no such file."""
     if value is None:
         return None
     path = Path(str(value))

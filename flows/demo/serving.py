@@ -11,15 +11,17 @@ from typing import Any
 
 from flows.demo.roster import SMALLEST
 from flows.demo.server import DemoServer
+from flows.demo.webadmit_server import WebAdmitServer
+from flows.demo.webadmit_world import Admissions
 from flows.demo.world import World
 from flows.demo.worldclock import START
 
 
-def announce(server: DemoServer) -> dict[str, Any]:
-    """What somebody needs to use this server: address, the PI's key and ids, and the control address."""
+def announce(server: DemoServer, admissions: WebAdmitServer | None = None) -> dict[str, Any]:
+    """What somebody needs to use these servers: address, the PI's key and ids, and the control addresses."""
     lab = server.world.lab
     pi = next(u for u in lab.users.values() if u.is_pi)
-    return {
+    told: dict[str, Any] = {
         "rspace": {
             "url": server.url,
             "api_key": pi.api_key,
@@ -31,6 +33,9 @@ def announce(server: DemoServer) -> dict[str, Any]:
         },
         "control": f"{server.url}/demo/control",
     }
+    if admissions is not None:
+        told["webadmit"] = admissions.announce()
+    return told
 
 
 def serve_forever(
@@ -43,11 +48,12 @@ def serve_forever(
     never_logged_in: int = 0,
     system_folders: bool = False,
     start: datetime = START,
+    webadmit_port: int = 0,
 ) -> None:
     """Print one JSON line (see `announce`), then serve until SIGTERM or SIGINT. Call from the main thread.
 
     With `poll_free` a job is finished by the time of the first poll; the others are the world's, as `start` is,
-    the time there at first.
+    the time there at first. WebAdMIT's offices are beside the lab, on ports of their own and by the same clock.
     """
     stop = threading.Event()
 
@@ -64,8 +70,10 @@ def serve_forever(
         system_folders=system_folders,
         start=start,
     )
+    office = Admissions(seed, clock=world.clock)
     if poll_free:
         world.queue_s = world.run_s = 0.0
-    with DemoServer(world, port) as server:
-        print(json.dumps(announce(server)), flush=True)
+        office.init_s = office.queue_s = office.run_s = 0.0
+    with DemoServer(world, port) as server, WebAdmitServer(office, webadmit_port) as admissions:
+        print(json.dumps(announce(server, admissions)), flush=True)
         stop.wait()
