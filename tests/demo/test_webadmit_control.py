@@ -119,7 +119,7 @@ def test_control_starts_runs_elsewhere(admissions: Admissions) -> None:
 
 
 def test_control_serves_a_given_file_once(admissions: Admissions, tmp_path: Path) -> None:
-    """The next run that a client starts has these very bytes, the one after does not; a missing file is refused."""
+    """The next run that a client starts has these very bytes, the one after has not; a missing file is refused."""
     given = tmp_path / "real.csv"
     given.write_bytes(b"a,b\n1,2\n")
     assert admissions.control(serve_file=str(given)).status_code == 200
