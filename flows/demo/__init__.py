@@ -1,12 +1,19 @@
-"""A demo export server: an in-memory laboratory that answers as RSpace ELN really does, over real HTTP.
+"""Demo export servers: a made-up laboratory that answers as RSpace ELN does, and admissions offices as WebAdMIT.
 
-It needs the standard library only and imports nothing of Strongroom: a simulator that shared code with
-what it tests would share its mistakes. One file per system's dialect (rspace); everything below them
-(world, jobs, archive, faults) is theirs to use.
+They speak real HTTP, need the standard library only and import nothing of Strongroom: a simulator that shared code
+with what it tests would share its mistakes. `rspace*` and `webadmit*` are the dialects; world, jobs, archive and
+faults are RSpace's, `webadmit_world` and what it imports WebAdMIT's; server, message, control, switches and
+worldclock serve both.
 """
 
 from flows.demo.faults import Faults
-from flows.demo.server import DemoServer, announce, serve_forever
+from flows.demo.server import DemoServer
+from flows.demo.serving import announce, serve_forever
+from flows.demo.webadmit_faults import WebAdmitFaults
+from flows.demo.webadmit_server import WebAdmitServer
+from flows.demo.webadmit_world import Admissions
 from flows.demo.world import World
 
-__all__ = ["DemoServer", "Faults", "World", "announce", "serve_forever"]
+__all__ = [
+    "Admissions", "DemoServer", "Faults", "WebAdmitFaults", "WebAdmitServer", "World", "announce", "serve_forever",
+]  # fmt: skip

@@ -7,11 +7,12 @@ import argparse
 from datetime import UTC, datetime
 
 from flows.demo.roster import SMALLEST
-from flows.demo.server import serve_forever
+from flows.demo.serving import serve_forever
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m flows.demo", description="Demo export server for 127.0.0.1.")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
+    parser.add_argument("--webadmit-port", type=int, default=0, help="of WebAdMIT's API; 0 picks a free one")
     parser.add_argument("--seed", type=int, default=1, help="another seed, another laboratory")
     parser.add_argument("--poll-free", action="store_true", help="jobs are finished at the first poll")
     parser.add_argument("--users", type=int, default=SMALLEST, help="people besides the sysadmin")

@@ -12,53 +12,74 @@ administrator sets them to FAILED), `rotate_log` (true: what is older is no long
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.demo.message import Request, Response
+from flows.demo.switches import Switches
 from flows.demo.world import World
 from flows.demo.worldclock import iso_millis
+
+Show = Callable[[], dict[str, Any]]
 
 
 def handle(world: World, request: Request, log: dict[str, Any]) -> Response:
     """POST /demo/control applies every key given, in the order of `_KEYS`; GET /demo/requests shows `log`."""
-    if (request.method, request.path) == ("GET", "/demo/requests"):
-        return _answer(log)
+    return steer(
+        request,
+        keys={key: partial(apply, world) for key, apply in _KEYS.items()},
+        shown={"requests": lambda: log},
+        state=lambda: {
+            "now": iso_millis(world.now()),
+            "faults": world.faults.active(),
+            "faults_for": world.faults.aimed(),
+        },
+    )
+
+
+def steer(
+    request: Request, *, keys: Mapping[str, Callable[[Any], object]], shown: Mapping[str, Show], state: Show
+) -> Response:
+    """GET /demo/<name of shown>, and POST /demo/control: every key given, in the order of `keys`, then `state`."""
+    if request.method == "GET" and (show := shown.get(request.path.removeprefix("/demo/"))):
+        return _answer(show())
     if (request.method, request.path) != ("POST", "/demo/control"):
-        return _answer({"error": "know only POST /demo/control and GET /demo/requests"}, 404)
+        readable = " and ".join(f"GET /demo/{name}" for name in shown)
+        return _answer({"error": f"know only POST /demo/control and {readable}"}, 404)
     try:
         wishes = json.loads(request.body or b"{}")
         if not isinstance(wishes, dict):
             raise ValueError("wants a JSON object")
-        if unknown := sorted(set(wishes) - set(_KEYS)):
-            raise ValueError(f"unknown key {unknown[0]}, known are {', '.join(_KEYS)}")
-        for key, apply in _KEYS.items():
+        if unknown := sorted(set(wishes) - set(keys)):
+            raise ValueError(f"unknown key {unknown[0]}, known are {', '.join(keys)}")
+        for key, apply in keys.items():
             if key in wishes:
-                apply(world, wishes[key])
-    except (ValueError, TypeError, AttributeError) as problem:
+                apply(wishes[key])
+    except (ValueError, TypeError, AttributeError, KeyError) as problem:
         return _answer({"error": str(problem)}, 400)
-    return _answer(
-        {"now": iso_millis(world.now()), "faults": world.faults.active(), "faults_for": world.faults.aimed()}
-    )
+    return _answer(state())
 
 
-def _faults(world: World, value: Any) -> None:
+def set_faults(faults: Switches, value: Any) -> None:
+    """Set switches; null resets all, aimed ones too."""
     if value is None:
-        world.faults.reset()
+        faults.reset()
     else:
-        world.faults.set(**value)
+        faults.set(**value)
 
 
-def _faults_for(world: World, value: Any) -> None:
+def aim_faults(faults: Switches, value: Any) -> None:
+    """Target -> switches; null for one target or for all clears."""
     if value is None:
-        world.faults.stop_aiming()
+        faults.stop_aiming()
         return
     for target, switches in value.items():
         if switches is None:
-            world.faults.stop_aiming(target)
+            faults.stop_aiming(target)
         else:
-            world.faults.aim(target, **switches)
+            faults.aim(target, **switches)
 
 
 def _delete_work(world: World, value: Any) -> None:
@@ -70,7 +91,7 @@ def _delete_work(world: World, value: Any) -> None:
 
 
 def _serve_file(world: World, value: Any) -> None:
-    world.serve_file = _readable(value)
+    world.serve_file = readable(value)
 
 
 def _bulk_bytes(world: World, value: Any) -> None:
@@ -97,8 +118,8 @@ def _if_true(act: Callable[[World], object]) -> Callable[[World, Any], None]:
 _KEYS: dict[str, Callable[[World, Any], None]] = {
     "advance_s": lambda world, value: world.advance(float(value)),
     "nights": lambda world, value: world.pass_nights(int(value)),
-    "faults": _faults,
-    "faults_for": _faults_for,
+    "faults": lambda world, value: set_faults(world.faults, value),
+    "faults_for": lambda world, value: aim_faults(world.faults, value),
     "bulk_bytes": _bulk_bytes,
     "serve_file": _serve_file,
     "queue_s": _queue_s,
@@ -110,7 +131,8 @@ _KEYS: dict[str, Callable[[World, Any], None]] = {
 }
 
 
-def _readable(value: Any) -> Path | None:
+def readable(value: Any) -> Path | None:
+    """The file of that path, or none for null. Raises ValueError where there is no such file."""
     if value is None:
         return None
     path = Path(str(value))

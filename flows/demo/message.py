@@ -6,6 +6,7 @@ It opens no socket and knows no dialect; it also writes JSON the way Jackson's p
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """`body` or `file`; the last two fields tell the shell how to misbehave while sending."""
+    """`body` or `file`; the fields from `drop` on tell the shell how to misbehave while sending."""
 
     status: int
     body: bytes = b""
@@ -51,6 +52,8 @@ class Response:
     offset: int = 0  # first byte of `file` to send
     drop: bool = False  # close the connection instead of answering
     cut_after: int | None = None  # bytes of body sent before the connection is closed
+    length: int | None = None  # what Content-Length says instead of the truth; 0: there is no such header
+    pause: Callable[[], object] | None = None  # called before each piece of `body`
 
 
 def jackson(value: Any, depth: int = 0) -> str:

@@ -5,8 +5,6 @@ What is answered is decided elsewhere (rspace, foreign, control); nothing here k
 
 from __future__ import annotations
 
-import json
-import signal
 import socket
 import sys
 import threading
@@ -14,19 +12,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from flows.demo import control, foreign
 from flows.demo.message import Request, Response
-from flows.demo.roster import SMALLEST
 from flows.demo.rspace import RSpace
 from flows.demo.world import World
-from flows.demo.worldclock import START
 
 _HOST = "127.0.0.1"
-_CHUNK = 1 << 20
+_DRIP = 4096  # bytes of a piece that is sent by itself
 
 Seen = tuple[str, str, bool, int]  # method, path without query, credentials sent, status (0: dropped)
 Handle = Callable[[Request], Response]
@@ -45,8 +41,8 @@ class DemoServer:
         self._closing = threading.Event()
         self.world.wait = self._closing.wait
         self._rspace = RSpace(self.world)
-        self._main = _Listener(port, self._answer, self.world.now)
-        self._bucket = _Listener(0, self._answer_foreign, self.world.now)
+        self._main = Listener(port, self._answer, self.world.now)
+        self._bucket = Listener(0, self._answer_foreign, self.world.now)
         self.url = self._main.url
         self.foreign_url = self.world.foreign_origin = self._bucket.url
 
@@ -87,75 +83,23 @@ class DemoServer:
         return {key: [dict(zip(names, row, strict=True)) for row in list(rows)] for key, rows in both.items()}
 
 
-def announce(server: DemoServer) -> dict[str, Any]:
-    """What somebody needs to use this server: address, the PI's key and ids, and the control address."""
-    lab = server.world.lab
-    pi = next(u for u in lab.users.values() if u.is_pi)
-    return {
-        "rspace": {
-            "url": server.url,
-            "api_key": pi.api_key,
-            "user_id": pi.id,
-            "group_id": next(g.id for g in lab.groups.values() if g.pi_id == pi.id),
-            "record_ids": [d.id for d in lab.documents_of(pi.id)][:3],
-            "users": [{"id": u.id, "username": u.username, "api_key": u.api_key} for u in lab.users.values()],
-            "groups": [{"id": g.id, "name": g.name} for g in lab.groups.values()],
-        },
-        "control": f"{server.url}/demo/control",
-    }
-
-
-def serve_forever(
-    port: int,
-    seed: int = 1,
-    *,
-    poll_free: bool = False,
-    users: int = SMALLEST,
-    groups: int = 1,
-    never_logged_in: int = 0,
-    system_folders: bool = False,
-    start: datetime = START,
-) -> None:
-    """Print one JSON line (see `announce`), then serve until SIGTERM or SIGINT. Call from the main thread.
-
-    With `poll_free` a job is finished by the time of the first poll; the others are the world's, as `start` is,
-    the time there at first.
-    """
-    stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
-    world = World(
-        seed,
-        users=users,
-        groups=groups,
-        never_logged_in=never_logged_in,
-        system_folders=system_folders,
-        start=start,
-    )
-    if poll_free:
-        world.queue_s = world.run_s = 0.0
-    with DemoServer(world, port) as server:
-        print(json.dumps(announce(server)), flush=True)
-        stop.wait()
-
-
 def _seen(request: Request, answer: Response) -> Seen:
     return (request.method, request.path, request.has_credentials, 0 if answer.drop else answer.status)
 
 
-class _Listener(ThreadingHTTPServer):
-    """One port and its threads. Remembers open connections, so that closing does not wait for idle clients."""
+class Listener(ThreadingHTTPServer):
+    """One port and its threads. Remembers open connections, so that closing does not wait for idle clients.
+
+    `software` is what it calls itself in the header `Server`.
+    """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, port: int, handle: Handle, now: Callable[[], datetime]) -> None:
+    def __init__(self, port: int, handle: Handle, now: Callable[[], datetime], software: str = "Apache") -> None:
         super().__init__((_HOST, port), _Connection)
+        self.software = software
         self.handle_value = handle
         self.now = now
         self.url = f"http://{_HOST}:{self.server_address[1]}"
@@ -182,7 +126,7 @@ class _Listener(ThreadingHTTPServer):
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Listener
+    server: Listener
 
     def setup(self) -> None:
         super().setup()
@@ -215,20 +159,38 @@ class _Connection(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(length))
+        if answer.content_type:
+            self.send_header("Content-Type", answer.content_type)
+        if answer.length is None:
+            self.send_header("Content-Length", str(length))
+        else:
+            self._tell_length(answer.length)
         self.end_headers()
         if request.method == "HEAD":
             return
         sent = length if answer.cut_after is None else min(length, answer.cut_after)
-        if answer.file is None:
+        if answer.pause is not None:
+            self._drip(answer.body[:sent], answer.pause)
+        elif answer.file is None:
             self.wfile.write(answer.body[:sent])
         elif sent:  # sendfile takes 0 for everything
             self.wfile.flush()
             with answer.file.open("rb") as source:
                 self.connection.sendfile(source, answer.offset, sent)
-        if sent < length:
+        if sent < length or answer.length is not None:
             self._hang_up()
+
+    def _tell_length(self, length: int) -> None:
+        """Not the truth: the connection ends with this answer."""
+        self.send_header("Connection", "close")
+        if length:
+            self.send_header("Content-Length", str(length))
+
+    def _drip(self, body: bytes, pause: Callable[[], object]) -> None:
+        for start in range(0, len(body), _DRIP):
+            pause()
+            self.wfile.write(body[start : start + _DRIP])
+            self.wfile.flush()
 
     def _hang_up(self) -> None:
         self.close_connection = True
@@ -239,7 +201,7 @@ class _Connection(BaseHTTPRequestHandler):
         return super().date_time_string(self.server.now().timestamp() if timestamp is None else timestamp)
 
     def version_string(self) -> str:
-        return "Apache"
+        return self.server.software
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are in `DemoServer.requests`; stderr stays quiet."""

@@ -1,4 +1,4 @@
-"""A lab per test."""
+"""A lab, or admissions offices, per test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.demo import DemoServer, World
+from flows.demo import Admissions as AdmissionsWorld
+from flows.demo import DemoServer, WebAdmitServer, World
+from tests.demo.admissions import Admissions
 from tests.demo.lab import NO_TLS, Lab
 
 MakeLab = Callable[..., Lab]
@@ -35,3 +37,16 @@ def make_lab() -> Iterator[MakeLab]:
 def lab(make_lab: MakeLab) -> Lab:
     """The lab as it is without any wish."""
     return make_lab()
+
+
+@pytest.fixture
+def admissions() -> Iterator[Admissions]:
+    """WebAdMIT with few applicants. Its client sends the director's key."""
+    world = AdmissionsWorld(seed=1, applicants=5, ticks=lambda: 0.0)
+    headers = {"x-api-key": world.keys["rjones"]}
+    with (
+        WebAdmitServer(world) as server,
+        httpx.Client(base_url=server.url, headers=headers, verify=NO_TLS) as client,
+        httpx.Client(verify=NO_TLS) as bare,
+    ):
+        yield Admissions(server, client, bare)
