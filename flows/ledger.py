@@ -22,26 +22,27 @@ FORMAT = 1
 
 
 class FileLedger:
-    """See `sources.base.Ledger`. Memory: what was noted."""
+    """See `sources.base.Ledger`. Memory: of each unit its name and, as text, what was noted."""
 
-    def __init__(self, path: Path, stream: BinaryIO, facts: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, path: Path, stream: BinaryIO, facts: dict[str, bytes]) -> None:
         self.path = path
         self._stream = stream
         self._facts = facts
 
     def of(self, unit: str) -> Mapping[str, Any]:
         """See `sources.base.Ledger`."""
-        return self._facts.get(unit, {})
+        found: dict[str, Any] = json.loads(self._facts.get(unit, b"{}"))
+        return found
 
     def note(self, unit: str, **facts: Any) -> None:
         """See `sources.base.Ledger`. Raises BackendFailed."""
         try:
-            self._stream.write(json.dumps({"unit": unit, **facts}, ensure_ascii=False).encode() + b"\n")
+            self._stream.write(_text({"unit": unit, **facts}) + b"\n")
             self._stream.flush()
             os.fsync(self._stream.fileno())
         except OSError as exc:
             raise BackendFailed(f"{self.path}: {exc.strerror or exc}") from exc
-        self._facts.setdefault(unit, {}).update(facts)
+        _add(self._facts, unit, facts)
 
 
 def place(folder: Path, snapshot: str, url: str) -> Path:
@@ -76,16 +77,16 @@ def open_ledger(folder: Path, snapshot: str, url: str) -> Iterator[FileLedger]:
         yield ledger
 
 
-def _read(path: Path, stream: BinaryIO) -> dict[str, dict[str, Any]]:
+def _read(path: Path, stream: BinaryIO) -> dict[str, bytes]:
     """What was noted; the stream stands behind the last whole line."""
-    facts: dict[str, dict[str, Any]] = {}
+    facts: dict[str, bytes] = {}
     end = 0
     for line in stream:
         if not line.endswith(b"\n"):
             break
         try:
             row = json.loads(line)
-            facts.setdefault(row.pop("unit"), {}).update(row)
+            _add(facts, row.pop("unit"), row)
         except (ValueError, KeyError, AttributeError, TypeError) as exc:
             hint = "without it nobody knows what was made: move it away only where the target holds nothing of it"
             raise BackendFailed(f"{path}: byte {end}: not a line of a ledger", hint=hint) from exc
@@ -93,3 +94,13 @@ def _read(path: Path, stream: BinaryIO) -> dict[str, dict[str, Any]]:
     stream.seek(end)
     stream.truncate()
     return facts
+
+
+def _add(facts: dict[str, bytes], unit: str, more: Mapping[str, Any]) -> None:
+    """Kept as text: dictionaries take five times as much, and there may be a million units."""
+    known = facts.get(unit)
+    facts[unit] = _text({**json.loads(known), **more} if known else more)
+
+
+def _text(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode()

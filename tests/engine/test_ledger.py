@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import random
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,3 +64,42 @@ def test_a_ledger_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(BackendFailed, match="ledger"), open_ledger(tmp_path, ID, URL):
             pass
         assert path.read_bytes() == text
+
+
+def test_the_notes_of_many_units_are_all_there(tmp_path: Path) -> None:
+    """In whatever order they came, over several runs; little is held of each, however many there are."""
+    many, dice = 4_000, random.Random(1)
+    notes: list[tuple[str, dict[str, Any]]] = []
+    for number in range(many):
+        unit = f"Invoices/Invoice {number:06d} of \u6587\u66f8 [{number}]/document.json"
+        facts = (
+            {"above": number},
+            {"id": number + 1},
+            {"file": 0, "tries": 1},
+            {"tries": 2, "file": 1},
+            {"done": True},
+        )
+        notes += [(unit, dict(fact)) for fact in facts[: dice.randint(1, len(facts))]]
+    dice.shuffle(notes)
+    promised: dict[str, dict[str, Any]] = {}
+    for unit, fact in notes:
+        promised.setdefault(unit, {}).update(fact)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        ledger.note(notes[0][0], **notes[0][1])
+    with place(tmp_path, ID, URL).open(
+        "a", encoding="utf-8"
+    ) as earlier:  # as `note` does, without the disk's time
+        earlier.writelines(
+            json.dumps({"unit": unit, **fact}, ensure_ascii=False) + "\n" for unit, fact in notes[1:]
+        )
+
+    tracemalloc.start()
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert {unit: ledger.of(unit) for unit in promised} == promised
+        ledger.note(notes[0][0], id=-1)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        assert ledger.of(notes[0][0]) == {**promised[notes[0][0]], "id": -1}
+        assert ledger.of(notes[-1][0]) == promised[notes[-1][0]]
+    assert held < 450 * many
