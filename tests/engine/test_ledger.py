@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import resource
+import signal
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -103,3 +105,20 @@ def test_the_notes_of_many_units_are_all_there(tmp_path: Path) -> None:
         assert ledger.of(notes[0][0]) == {**promised[notes[0][0]], "id": -1}
         assert ledger.of(notes[-1][0]) == promised[notes[-1][0]]
     assert held < 450 * many
+
+
+def test_a_full_disk_is_told_and_costs_no_note(tmp_path: Path) -> None:
+    """The note that found no room is none; those before it are there, and with room again it goes on."""
+    before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(BackendFailed, match="No space left"), open_ledger(tmp_path, ID, URL) as ledger:
+            ledger.note("one", id=1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 9, limits[1]))
+            ledger.note("two", id=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        ledger.note("three", id=3)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        assert [ledger.of(unit) for unit in ("one", "two", "three")] == [{"id": 1}, {}, {"id": 3}]
