@@ -32,7 +32,7 @@ IN_A_ROW = 3  # units that the target takes and does nothing with: then somethin
 
 
 class Held:
-    """The files of one snapshot (`sources.base.Content`). Memory: its listing, some 150 bytes a file."""
+    """The files of one snapshot (`sources.base.Content`). Memory: its listing, in columns."""
 
     def __init__(self, archive: Archive, found: Snapshot, scratch: Path) -> None:
         """`scratch`: a folder of our own, for files while they are sent."""
