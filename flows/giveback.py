@@ -32,31 +32,35 @@ IN_A_ROW = 3  # units that the target takes and does nothing with: then somethin
 
 
 class Held:
-    """The files of one snapshot (`sources.base.Content`). Memory: its listing."""
+    """The files of one snapshot (`sources.base.Content`). Memory: its listing, in columns."""
 
     def __init__(self, archive: Archive, found: Snapshot, scratch: Path) -> None:
         """`scratch`: a folder of our own, for files while they are sent."""
         self._reader = archive.reader(found)
-        self._entries = {entry.path: entry for entry in self._reader.entries(found)}
-        self._names = tuple(sorted(self._entries))
+        self._listing = self._reader.entries(found)
         self._scratch = scratch
 
-    def names(self) -> Sequence[str]:
+    def __contains__(self, name: str) -> bool:
         """See `sources.base.Content`."""
-        return self._names
+        return self._listing.place_of(name) is not None
+
+    def names(self) -> Iterator[str]:
+        """See `sources.base.Content`."""
+        return (entry.path for entry in self._listing)
 
     def kept(self, name: str) -> Promise | None:
         """See `sources.base.Content`."""
-        entry = self._entries.get(name)
-        if entry is None or self._reader.lacks(entry):
+        place = self._listing.place_of(name)
+        if place is None or self._reader.lacks(entry := self._listing[place]):
             return None
         return Promise(entry.measured.size, sha256=entry.measured.sha256)
 
     def small(self, name: str) -> bytes:
         """See `sources.base.Content`."""
-        entry = self._entries.get(name)
-        if entry is None:
+        place = self._listing.place_of(name)
+        if place is None:
             raise ObjectMissing(f"{name}: not in the snapshot")
+        entry = self._listing[place]
         if entry.measured.size > SMALL:
             raise ObjectCorrupt(f"{name}: {entry.measured.size} bytes, at most {SMALL} expected")
         return b"".join(self._reader.chunks(entry))
@@ -64,7 +68,7 @@ class Held:
     @contextmanager
     def lying(self, names: Sequence[str]) -> Iterator[Mapping[str, Path]]:
         """See `sources.base.Content`."""
-        entries = [self._entries[name] for name in names]
+        entries = [self._listing.of(name) for name in names]
         shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed run left
         self._scratch.mkdir(mode=0o700, parents=True)
         try:

@@ -7,6 +7,7 @@ which dies with its process, says so.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -22,26 +23,29 @@ FORMAT = 1
 
 
 class FileLedger:
-    """See `sources.base.Ledger`. Memory: what was noted."""
+    """See `sources.base.Ledger`. Memory: of each unit its name and, as text, what was noted."""
 
-    def __init__(self, path: Path, stream: BinaryIO, facts: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, path: Path, handle: int, facts: dict[str, bytes]) -> None:
         self.path = path
-        self._stream = stream
+        self._handle = handle  # which appends
         self._facts = facts
 
     def of(self, unit: str) -> Mapping[str, Any]:
         """See `sources.base.Ledger`."""
-        return self._facts.get(unit, {})
+        found: dict[str, Any] = json.loads(self._facts.get(unit, b"{}"))
+        return found
 
     def note(self, unit: str, **facts: Any) -> None:
         """See `sources.base.Ledger`. Raises BackendFailed."""
+        line = _text({"unit": unit, **facts}) + b"\n"
         try:
-            self._stream.write(json.dumps({"unit": unit, **facts}, ensure_ascii=False).encode() + b"\n")
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
+            # Not by a stream, which would try again, and fail, when it is closed.
+            if os.write(self._handle, line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._handle)
         except OSError as exc:
             raise BackendFailed(f"{self.path}: {exc.strerror or exc}") from exc
-        self._facts.setdefault(unit, {}).update(facts)
+        _add(self._facts, unit, facts)
 
 
 def place(folder: Path, snapshot: str, url: str) -> Path:
@@ -58,7 +62,7 @@ def open_ledger(folder: Path, snapshot: str, url: str) -> Iterator[FileLedger]:
     path = place(folder, snapshot, url)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as exc:
         raise BackendFailed(f"{path}: {exc.strerror or exc}") from exc
     with os.fdopen(handle, "r+b") as stream:
@@ -67,7 +71,7 @@ def open_ledger(folder: Path, snapshot: str, url: str) -> Iterator[FileLedger]:
         except BlockingIOError:
             text = f"{path}: another restore of this snapshot into this target runs"
             raise Busy(text, hint="wait for it to end") from None
-        ledger = FileLedger(path, stream, _read(path, stream))
+        ledger = FileLedger(path, handle, _read(path, stream))
         if not ledger.of(""):
             ledger.note("", format=FORMAT, id=snapshot[:16], snapshot=snapshot, target=url)
         about = ledger.of("")
@@ -76,20 +80,29 @@ def open_ledger(folder: Path, snapshot: str, url: str) -> Iterator[FileLedger]:
         yield ledger
 
 
-def _read(path: Path, stream: BinaryIO) -> dict[str, dict[str, Any]]:
-    """What was noted; the stream stands behind the last whole line."""
-    facts: dict[str, dict[str, Any]] = {}
+def _read(path: Path, stream: BinaryIO) -> dict[str, bytes]:
+    """What was noted; the file ends with its last whole line."""
+    facts: dict[str, bytes] = {}
     end = 0
     for line in stream:
         if not line.endswith(b"\n"):
             break
         try:
             row = json.loads(line)
-            facts.setdefault(row.pop("unit"), {}).update(row)
+            _add(facts, row.pop("unit"), row)
         except (ValueError, KeyError, AttributeError, TypeError) as exc:
             hint = "without it nobody knows what was made: move it away only where the target holds nothing of it"
             raise BackendFailed(f"{path}: byte {end}: not a line of a ledger", hint=hint) from exc
         end += len(line)
-    stream.seek(end)
-    stream.truncate()
+    stream.truncate(end)
     return facts
+
+
+def _add(facts: dict[str, bytes], unit: str, more: Mapping[str, Any]) -> None:
+    """Kept as text: dictionaries take five times as much, and there may be a million units."""
+    known = facts.get(unit)
+    facts[unit] = _text({**json.loads(known), **more} if known else more)
+
+
+def _text(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, ensure_ascii=False).encode()

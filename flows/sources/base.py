@@ -253,7 +253,10 @@ class Connection:
 class Content(Protocol):
     """The files of one snapshot, for who gives them back. Reading raises ObjectMissing and ObjectCorrupt."""
 
-    def names(self) -> Sequence[str]:
+    def __contains__(self, name: str, /) -> bool:
+        """Whether it is there by its name; it may still not be readable."""
+
+    def names(self) -> Iterator[str]:
         """Their paths, sorted."""
 
     def kept(self, name: str) -> Promise | None:

@@ -58,7 +58,7 @@ class Target:
     # -- what there is to do
 
     def look(self, content: Content, only: Sequence[str]) -> Outlook:
-        known = shared.told(_decoded(content, ABOUT)) if ABOUT in content.names() else shared.Shared()
+        known = shared.told(_decoded(content, ABOUT)) if ABOUT in content else shared.Shared()
         self._needed = shared.Shared() if only else known
         tally = Tally(self._uuids("/documents/"), self._uuids("/trashed_documents/"))
         for unit in content.names():

@@ -5,7 +5,7 @@ All are known by a name that is unique there, so that nothing is made twice howe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,7 @@ def add_needed(needed: Shared, wish: Wish, known: Shared) -> None:
     needed.cabinets |= with_parents(wish.cabinets, known.cabinets)
 
 
-def with_parents(paths: Iterable[str], known: Iterable[str]) -> set[str]:
+def with_parents(paths: Iterable[str], known: Container[str]) -> set[str]:
     """These cabinets, and all in which they are."""
     found: set[str] = set()
     for path in paths:
@@ -81,10 +81,17 @@ def with_parents(paths: Iterable[str], known: Iterable[str]) -> set[str]:
     return found
 
 
-def parent_of(path: str, known: Iterable[str]) -> str | None:
-    """The cabinet in which a cabinet is; None for one at the top. A label may itself hold what is between two."""
-    parents = [one for one in known if path.startswith(one + BETWEEN)]
-    return max(parents, key=len, default=None) or (path.rpartition(BETWEEN)[0] or None)
+def parent_of(path: str, known: Container[str]) -> str | None:
+    """The cabinet in which a cabinet is; None for one at the top. A label may itself hold what is between two.
+
+    The longest that is known; where none is, all but the last label. Asks `known` once for each label.
+    """
+    at = path.rfind(BETWEEN)
+    while at > 0:
+        if path[:at] in known:
+            return path[:at]
+        at = path.rfind(BETWEEN, 0, at + len(BETWEEN) - 1)  # the next one may share a space with this one
+    return path.rpartition(BETWEEN)[0] or None
 
 
 def missing(needed: Shared, has: Shared) -> Mapping[str, int]:
@@ -170,7 +177,7 @@ def make(needed: Shared, there: There, send: Send, ledger: Ledger) -> None:
         _make_type(label, links, there, send, ledger)
 
 
-def _make_cabinet(path: str, known: Iterable[str], there: There, send: Send) -> None:
+def _make_cabinet(path: str, known: Container[str], there: There, send: Send) -> None:
     above = parent_of(path, known)
     label = path if above is None else path.removeprefix(above + BETWEEN)
     parent = None if above is None else there.cabinets[above]

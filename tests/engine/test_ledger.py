@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import random
+import resource
+import signal
+import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,3 +66,59 @@ def test_a_ledger_that_is_none_is_refused(tmp_path: Path) -> None:
         with pytest.raises(BackendFailed, match="ledger"), open_ledger(tmp_path, ID, URL):
             pass
         assert path.read_bytes() == text
+
+
+def test_the_notes_of_many_units_are_all_there(tmp_path: Path) -> None:
+    """In whatever order they came, over several runs; little is held of each, however many there are."""
+    many, dice = 4_000, random.Random(1)
+    notes: list[tuple[str, dict[str, Any]]] = []
+    for number in range(many):
+        unit = f"Invoices/Invoice {number:06d} of \u6587\u66f8 [{number}]/document.json"
+        facts = (
+            {"above": number},
+            {"id": number + 1},
+            {"file": 0, "tries": 1},
+            {"tries": 2, "file": 1},
+            {"done": True},
+        )
+        notes += [(unit, dict(fact)) for fact in facts[: dice.randint(1, len(facts))]]
+    dice.shuffle(notes)
+    promised: dict[str, dict[str, Any]] = {}
+    for unit, fact in notes:
+        promised.setdefault(unit, {}).update(fact)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        ledger.note(notes[0][0], **notes[0][1])
+    with place(tmp_path, ID, URL).open(
+        "a", encoding="utf-8"
+    ) as earlier:  # as `note` does, without the disk's time
+        earlier.writelines(
+            json.dumps({"unit": unit, **fact}, ensure_ascii=False) + "\n" for unit, fact in notes[1:]
+        )
+
+    tracemalloc.start()
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert {unit: ledger.of(unit) for unit in promised} == promised
+        ledger.note(notes[0][0], id=-1)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        assert ledger.of(notes[0][0]) == {**promised[notes[0][0]], "id": -1}
+        assert ledger.of(notes[-1][0]) == promised[notes[-1][0]]
+    assert held < 450 * many
+
+
+def test_a_full_disk_is_told_and_costs_no_note(tmp_path: Path) -> None:
+    """The note that found no room is none; those before it are there, and with room again it goes on."""
+    before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(BackendFailed, match="No space left"), open_ledger(tmp_path, ID, URL) as ledger:
+            ledger.note("one", id=1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (ledger.path.stat().st_size + 9, limits[1]))
+            ledger.note("two", id=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        ledger.note("three", id=3)
+    with open_ledger(tmp_path, ID, URL) as ledger:
+        assert [ledger.of(unit) for unit in ("one", "two", "three")] == [{"id": 1}, {}, {"id": 3}]
