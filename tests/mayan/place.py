@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,11 @@ USER, PASSWORD = "admin", "of-tests-only"
 POLL_S = 0.1
 DEADLINE_S = 180.0  # for a start: 5 s on an idle machine, 50 s on one with five times the work it can do
 QUOTED = 20  # lines of a log
+OFF = {  # what a server would find out about each file, and nobody here reads: most of the work of an upload
+    "MAYAN_OCR_AUTO_OCR": "false",
+    "MAYAN_DOCUMENT_PARSING_AUTO_PARSING": "false",
+    "MAYAN_FILE_METADATA_AUTO_PROCESS": "false",
+}
 POSTGRES_USER = "postgres" if os.geteuid() == 0 else None  # its server refuses to run as root
 
 
@@ -101,9 +107,11 @@ class Place:
     def fill(self) -> None:
         """Copies the pristine data in here; makes it before where there is none."""
         with install.alone(f"{self.version}/{self.db}") as cache:
-            kept, part = cache / "pristine", cache / "part"
+            # The settings of new document types are those of the moment in which the first one was made.
+            kept, part = cache / f"pristine-{zlib.crc32(repr(OFF).encode()):08x}", cache / "part"
             if not kept.exists():
-                shutil.rmtree(part, ignore_errors=True)
+                for old in filter(Path.is_dir, cache.iterdir()):
+                    shutil.rmtree(old)
                 self._make(part)
                 part.rename(kept)
         _copy(kept, self.folder)
@@ -168,7 +176,7 @@ def _environ(folder: Path, version: str, db: Database) -> dict[str, str]:
         "MAYAN_LOCK_MANAGER_BACKEND_ARGUMENTS": f"{{'redis_url':'unix://{redis}?db=2'}}",
         "MAYAN_AUTOADMIN_USERNAME": USER,
         "MAYAN_AUTOADMIN_PASSWORD": PASSWORD,
-        "MAYAN_OCR_AUTO_OCR": "false",  # nobody reads what it would read
+        **OFF,
     }
 
 
