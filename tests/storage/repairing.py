@@ -185,7 +185,7 @@ class Story:
 
 @cache
 def story(secret: str | None) -> Story:
-    """The same each time; not to be changed."""
+    """The same in all tests of a process, not to be changed; in another, packs have other salts and so names."""
     return Story(secret)
 
 
