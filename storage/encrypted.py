@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 
-from storage import cipher
+from storage import cipher, keys
 from storage.backend import Backend, check_name
 from storage.cipher import HEADER, Key, Stream
 from storage.errors import BackendFailed, KeyWrong, ObjectCorrupt, ObjectMissing
@@ -32,8 +32,8 @@ class Encrypted:
     range that is read, and a segment. Thread-safe as far as what lies below is.
     """
 
-    def __init__(self, stored: Backend, archive_id: str, keys: Sequence[Key], *, behind: bool = False) -> None:
-        """`keys`, the oldest first: names go by the first, new content by the last, any of them reads.
+    def __init__(self, stored: Backend, archive_id: str, ring: Sequence[Key], *, behind: bool = False) -> None:
+        """`ring`: the keys, the oldest first: names go by the first, new content by the last, any of them reads.
 
         `behind`: the archive has newer ones. Then nothing is put or deleted, but KeyWrong raised: what the newer
         ones have encrypted would be taken for damaged.
@@ -41,11 +41,17 @@ class Encrypted:
         self.stored = stored
         self._behind = behind
         self._id = archive_id
-        self._keys = tuple(keys)
+        self._keys = tuple(ring)
         self._hide = lru_cache(_NAMES)(partial(cipher.hide, self._keys[0], archive_id))
         self._show = lru_cache(_NAMES)(partial(cipher.show, self._keys[0], archive_id))
         self._opened: OrderedDict[str, tuple[Stream, int]] = OrderedDict()
         self._lock = threading.Lock()
+
+    @classmethod
+    def unlocked(cls, stored: Backend, archive_id: str, secret: str | None) -> Encrypted:
+        """By a holder's secret or the paper copy. Raises KeyMissing, KeyWrong."""
+        ring = keys.unlock(stored, archive_id, secret)
+        return cls(stored, archive_id, ring, behind=len(ring) < keys.newest_count(stored, archive_id, ring))
 
     def like(self, stored: Backend) -> Encrypted:
         """Another copy of the same archive, by the same keys."""

@@ -69,7 +69,7 @@ class Keyring:
         """
         self._check_up_to_date()
         for one in self.holders():
-            if one.count >= len(self.keys) and keys.unwrap(one, secret):
+            if one.count >= len(self.keys) and keys.proven(one, self.keys) and keys.unwrap(one, secret):
                 raise ValueError(f"{one.name} ({one.id}) has this {one.how} already: another holder needs its own")
         holder = keys.wrap(self.keys, secret, archive_id=self.archive_id, name=name, now=now)
         self._backend.put_new(holder.file, [keys.encode(holder)])
@@ -83,12 +83,13 @@ class Keyring:
         return found[0]
 
     def remove(self, holder: Holder, *, now: datetime) -> None:
-        """Take one away. Raises ValueError for the last one of all keys, without whom paper alone would read what
-        the newest one encrypted, and Busy. Retry: yes.
+        """Take one away. Raises ValueError where no other is proven to hold all keys, without whom paper alone
+        would read what the newest one encrypted, KeyWrong for a ring from before a rotation, and Busy. Retry: yes.
         """
         with self._alone(now):
-            others = [one for one in self.holders() if one.id != holder.id]
-            if all(one.count < holder.count for one in others):
+            self._check_up_to_date()
+            others = [one for one in self.holders() if one.id != holder.id and keys.proven(one, self.keys)]
+            if all(one.count < len(self.keys) for one in others):
                 raise ValueError("the last holder of all keys is not removed: add another one first")
             self._backend.delete(holder.file)
 
@@ -110,10 +111,10 @@ class Keyring:
             self.keys = longer
             for one in mine:
                 self._backend.delete(one.file)
-            return [one for one in self.holders() if one.count < len(self.keys)]
+            return [one for one in self.holders() if one.count < len(longer) and keys.proven(one, longer)]
 
     def _check_up_to_date(self) -> None:
-        there = keys.newest_count(self._backend, self.archive_id)
+        there = keys.newest_count(self._backend, self.archive_id, self.keys)
         if len(self.keys) < there:
             raise KeyWrong(
                 f"{self._backend.url}: the key given is from before a rotation: {len(self.keys)} of {there} keys",
@@ -139,7 +140,7 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
     if found is None:
         raise KeyWrong("the paper copy: its first line is not there")
     archive = Archive.open(backend, paper)
-    there = keys.newest_count(backend, archive.id)
+    there = keys.newest_count(backend, archive.id, found[1])
     if len(found[1]) < there:
         raise KeyWrong(
             f"the paper copy has {len(found[1])} of {there} keys: it opens what was there before a rotation",

@@ -16,6 +16,7 @@ import base64
 import contextlib
 import getpass
 import hashlib
+import hmac
 import json
 import os
 import re
@@ -88,6 +89,7 @@ class Keys:
     def __init__(self, archive: str, keys: list[bytes]) -> None:
         self.archive = archive  # its id
         self.content = {hkdf(key, b"strongroom key id", 8): hkdf(key, b"strongroom content") for key in keys}
+        self._proves = [hkdf(key, b"strongroom holder proof") for key in keys]
         self._names = AESSIV(hkdf(keys[0], b"strongroom names", 64))
 
     def stored_name(self, name: str) -> str:
@@ -114,6 +116,12 @@ class Keys:
         name = "/".join(plain)
         check(self.stored_name(name) == stored, "a name that is written in another way")
         return name
+
+    def proven(self, holder: dict[str, Any]) -> bool:
+        """Holders: whether the newest key that a holder's file shares with these proves the file."""
+        last = min(count_of(holder), len(self._proves)) - 1
+        proof = hmac.digest(self._proves[last], without(holder, "proofs", "seal"), "sha256")
+        return "proofs" in holder and hmac.compare_digest(proof, bytes.fromhex(holder["proofs"][last]))
 
     def _bound(self, parts: list[str]) -> bytes:
         """What a file or a name is bound to: its associated data."""
@@ -205,12 +213,18 @@ def holder_key(kdf: dict[str, Any], secret: bytes) -> bytes:
     return Argon2id(salt=salt, length=32, **costs).derive(secret)
 
 
+def count_of(holder: dict[str, Any]) -> int:
+    """Holders: how many keys a file wraps, behind a nonce and before a tag."""
+    size = len(bytes.fromhex(holder["wrapped"])) - 28
+    check(size > 0 and size % 32 == 0, "keys of another length")
+    return size // 32
+
+
 def unwrapped(holder: dict[str, Any], secret: bytes) -> Keys:
     """Holders: the keys that a holder's file keeps. Raises InvalidTag where the secret is another one's."""
     data = bytes.fromhex(holder["wrapped"])
     wrapping = AESGCM(holder_key(holder["kdf"], secret))
-    keys = wrapping.decrypt(data[:12], data[12:], without(holder, "wrapped", "seal"))
-    check(len(keys) > 0 and len(keys) % 32 == 0, "keys of another length")
+    keys = wrapping.decrypt(data[:12], data[12:], without(holder, "wrapped", "proofs", "seal"))
     return Keys(holder["archive"], [keys[at : at + 32] for at in range(0, len(keys), 32)])
 
 
@@ -235,7 +249,8 @@ def opened(root: Path, archive: str | None, text: str) -> Keys:
     for path in sorted(root.glob("keys/*.json")):
         try:
             holder = sealed(path.read_bytes())
-            check((holder["kind"], holder["format"], holder["id"]) == ("holder", 1, path.stem), "no holder's file")
+            check((holder["kind"], holder["id"]) == ("holder", path.stem), "no holder's file")
+            check(holder["format"] in (1, 2), f"a holder's file of format {holder['format']}, known are 1 and 2")
             if archive in (None, holder["archive"]) and by_key == (holder["kdf"]["name"] == "hkdf-sha256"):
                 found.append(unwrapped(holder, secret))
         except InvalidTag:

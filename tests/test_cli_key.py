@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from storage import mark
 from storage.archive import Archive
 from storage.backend import LocalDisk
+from storage.keys import encode, new_keys, wrap
 from storage.keytext import HOLDER, PAPER
 from tests.doubles import START, noise, write
 from tests.test_cli import Shell
@@ -31,6 +33,9 @@ class Desk(Shell):
             [sys.executable, "-m", "flows.cli", *arguments], cwd=self.folder, env={**self.environ, **environ},
             input=typed, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
+
+    def archive_id(self) -> str:
+        return mark.read(LocalDisk(self.folder / "archive")).id
 
     def holders(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.json("key", "list")["holders"]
@@ -158,6 +163,27 @@ def test_older_files_of_holders_do_not_undo_a_rotation(desk: Desk) -> None:
     assert (done.returncode, "older files were put back in keys/" in done.stderr) == (16, True)
     _exchange(keys, new)
     assert desk.run("import", *IMPORT).returncode == 14
+
+
+def test_a_planted_holder_is_told_and_stops_nothing(desk: Desk) -> None:
+    """As if it held more keys: the night goes on, list and doctor name the file, and it is removed by its id."""
+    planted = wrap((*new_keys(), *new_keys()), PHRASE, archive_id=desk.archive_id(), name="this host", now=START)
+    (desk.folder / "archive" / planted.file).write_bytes(encode(planted))
+
+    assert desk.run("import", *IMPORT).returncode == 14
+    listed = desk.run("key", "list")
+    assert (listed.returncode, f"{planted.file}: not proven to be of this archive" in listed.stderr) == (4, True)
+    assert "nothing that is proven" in listed.stdout
+    doctor = desk.run("doctor")
+    assert doctor.returncode == 0
+    assert "1 can open it: this host (key file)" in doctor.stdout and planted.file in doctor.stdout
+    assert [one["proven"] for one in desk.holders()] == [False, True]
+    (desk.folder / "strongroom.key").rename(desk.folder / "away.key")
+    unproven = desk.run("key", "list")
+    assert (unproven.returncode, "nothing is proven" in unproven.stderr) == (0, True)
+    (desk.folder / "away.key").rename(desk.folder / "strongroom.key")
+    assert desk.run("key", "remove", planted.id, "--yes").returncode == 0
+    assert desk.run("key", "list").returncode == 0
 
 
 def _exchange(folder: Path, files: dict[str, bytes]) -> None:

@@ -18,6 +18,7 @@ READER = Path(storage.__file__).parent / "standalone.py"
 DECRYPTER = Path(storage.__file__).parent / "standalone_decrypt.py"
 GOLDEN = Path(__file__).parents[1] / "golden"
 VECTORS: dict[str, Any] = json.loads((GOLDEN / "encrypted-v1.json").read_text())
+HOLDERS: dict[str, Any] = json.loads((GOLDEN / "holders-v2.json").read_text())  # with proofs, for the same archive
 SECRETS = {
     "passphrase": "größte Vorsicht üben",
     "key file": VECTORS["holder_text"]["text"],

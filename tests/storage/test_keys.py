@@ -134,7 +134,7 @@ def test_a_holder_may_not_ask_for_the_whole_machine() -> None:
         with pytest.raises(ObjectCorrupt, match=key):
             keys.decode(data, name)
     with pytest.raises(FormatUnknown):
-        keys.decode(canonical.seal({**value, "format": 2}), name)
+        keys.decode(canonical.seal({**value, "format": 3}), name)
     with pytest.raises(ObjectCorrupt, match="members"):
         keys.decode(canonical.seal({**value, "note": "unbound"}), name)
 
