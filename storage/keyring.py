@@ -101,7 +101,8 @@ class Keyring:
         """
         self.keys = keys.unlock(self._backend, self.archive_id, secret)  # somebody may have rotated since
         with self._alone(now):
-            mine = [one for one in self.holders() if keys.unwrap(one, secret)]
+            ours = [one for one in self.holders() if one.format < keys.FORMAT or keys.proven(one, self.keys)]
+            mine = [one for one in ours if keys.unwrap(one, secret)]
             if not mine:
                 raise ValueError("a paper copy is no holder: a new key would be held by nobody")
             self._check_up_to_date()

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from storage import canonical, keys, keytext
+from storage import canonical, keys, keytext, mark
 from storage.archive import Archive
-from storage.backend import Memory
+from storage.backend import LocalDisk, Memory
 from storage.errors import KeyWrong, ObjectCorrupt
 from storage.keyring import Keyring, drilled
 from storage.keys import Holder
 from tests.doubles import noise, overwrite, read, write
+from tests.storage.alone import HOLDERS, SECRETS, decrypter
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 NIGHT_KEY, OTHER, STRANGER = (keytext.holder_text(bytes([at]) * 32) for at in (1, 2, 3))
+
+PHRASE = "correct horse battery staple"
+MOST = keys._MOST
+OURS = (1 << 16, 3)  # KiB and passes
 
 
 def archive(*others: str) -> Memory:
@@ -31,7 +40,7 @@ def archive(*others: str) -> Memory:
 
 def plant(memory: Memory, count: int, *, name: str = "Eve", proofs: tuple[bytes, ...] | None = None) -> Holder:
     """A holder's file by somebody who knows no key of the archive, as if it held `count` keys."""
-    archive_id = Keyring.open(memory, NIGHT_KEY).archive_id
+    archive_id = mark.read(memory).id
     strange = tuple(key for _ in range(count) for key in keys.new_keys())
     made = keys.wrap(strange, STRANGER, archive_id=archive_id, name=name, now=NOW)
     made = made if proofs is None else replace(made, proofs=proofs)
@@ -149,3 +158,107 @@ def test_proofs_are_one_for_each_key(proofs: str) -> None:
 
     with pytest.raises(ObjectCorrupt, match="not a holder that this version wrote"):
         keys.decode(memory.get(name), name)
+
+
+def costly(memory: Memory, *, memory_kib: int, passes: int, count: int = 4) -> None:
+    """A planted file whose passphrase takes so long to try."""
+    made = plant(memory, count)
+    memory.delete(made.file)
+    kdf = {"name": "argon2id", "salt": "00" * 16, "memory_kib": memory_kib, "passes": passes, "lanes": 4}
+    memory.put_new(made.file, [keys.encode(replace(made, kdf=kdf))])
+
+
+@pytest.fixture
+def derived(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """KiB and passes of each derivation from a passphrase, as they are made."""
+    asked: list[tuple[int, int]] = []
+
+    def watched(**costs: Any) -> Argon2id:
+        asked.append((costs["memory_cost"], costs["iterations"]))
+        return Argon2id(**costs)
+
+    monkeypatch.setattr(keys, "Argon2id", watched)
+    return asked
+
+
+def test_planted_derivations_that_cost_are_not_made(derived: list[tuple[int, int]]) -> None:
+    """The files that ask for what we ask for come first, and once one of them opens, only what it proves."""
+    memory = archive()
+    Keyring.open(memory, NIGHT_KEY).add("Anna", PHRASE, now=NOW)
+    for memory_kib, passes in ((MOST["memory_kib"], 1), (1 << 16, MOST["passes"]), (1 << 16, 4)):
+        costly(memory, memory_kib=memory_kib, passes=passes)
+    derived.clear()
+
+    ring = Keyring.open(memory, PHRASE)
+    assert derived == [OURS]
+    ring.add("Berta", f"{PHRASE} of hers", now=NOW)
+    ring.rotate(PHRASE, now=NOW)
+    assert set(derived) == {OURS}
+
+
+def test_a_passphrase_that_opens_costs_one_derivation_for_each_that_is_not_its_own(
+    derived: list[tuple[int, int]],
+) -> None:
+    """What somebody plants at our own cost is tried as another holder's would be: each once."""
+    memory = archive()
+    Keyring.open(memory, NIGHT_KEY).add("Anna", PHRASE, now=NOW)
+    for _ in range(3):
+        costly(memory, memory_kib=OURS[0], passes=OURS[1])
+    derived.clear()
+
+    assert Archive.open(memory, PHRASE).snapshots()
+    assert derived == [OURS] * 4
+
+
+def test_a_file_that_costs_more_counts_where_it_is_proven(
+    derived: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another version may ask for more: beside an older file of the same passphrase, its newer keys are found."""
+    memory = archive()
+    ring = Keyring.open(memory, NIGHT_KEY)
+    old = ring.add("Anna", PHRASE, now=NOW)
+    ring.remove(ring.chosen("night"), now=NOW)
+    monkeypatch.setitem(keys._ARGON2, "passes", 6)
+    Keyring.open(memory, PHRASE).rotate(PHRASE, now=NOW)
+    memory.put_new(old.file, [keys.encode(old)])  # as before a kill, or put back
+    costly(memory, memory_kib=1 << 16, passes=5)
+    derived.clear()
+
+    assert len(Keyring.open(memory, PHRASE).keys) == 2
+    assert derived == [OURS, (OURS[0], 6)]
+
+
+@pytest.mark.parametrize("what", ["memory_kib", "passes", "lanes"])
+def test_what_a_file_may_ask_for_is_a_few_times_what_ours_do(what: str) -> None:
+    """More is refused before anything is derived, by the reader alone as well."""
+    (told,) = (json.loads(one["text"]) for one in HOLDERS.values() if one["secret"] == SECRETS["passphrase"])
+    file = f"keys/{told['id']}.json"
+
+    def asking(number: int) -> bytes:
+        return canonical.seal({**{k: told[k] for k in told if k != "seal"}, "kdf": {**told["kdf"], what: number}})
+
+    assert MOST == {"memory_kib": 4 << 16, "passes": 12, "lanes": 16} == decrypter().MOST
+    assert keys.decode(asking(MOST[what]), file)
+    with pytest.raises(ObjectCorrupt, match=what):
+        keys.decode(asking(MOST[what] + 1), file)
+
+
+def test_the_reader_alone_makes_no_planted_derivations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes by the same order, and opens with the newest keys that are proven."""
+    disk = LocalDisk(tmp_path)
+    memory = archive()
+    old = Keyring.open(memory, NIGHT_KEY).add("Anna", PHRASE, now=NOW)
+    Keyring.open(memory, PHRASE).rotate(PHRASE, now=NOW)
+    memory.put_new(old.file, [keys.encode(old)])
+    costly(memory, memory_kib=MOST["memory_kib"], passes=MOST["passes"])
+    for name in memory.list(""):
+        disk.put_new(name, [memory.get(name)])
+    alone, asked = decrypter(), list[int]()
+
+    def watched(**costs: Any) -> Argon2id:
+        asked.append(costs["iterations"])
+        return Argon2id(**costs)
+
+    monkeypatch.setattr(alone, "Argon2id", watched)
+    assert len(alone.opened(tmp_path, old.archive, PHRASE).content) == 2
+    assert asked == [3]
