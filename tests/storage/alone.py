@@ -35,7 +35,7 @@ def run(
     given = more.pop("stdin", "")
     return subprocess.run(
         [sys.executable, "-I", "-X", "utf8", program, *arguments],
-        capture_output=True, text=True, check=False, input=given, env={**known, **told, **more},
+        capture_output=True, text=True, check=False, input=given, timeout=300, env={**known, **told, **more},
     )  # fmt: skip
 
 
