@@ -62,7 +62,7 @@ def keys(store: Archive, backend: Backend) -> tuple[str, str]:
     found = holders_of(backend, store.id, problems=problems)
     holders = [one for one in found if is_proven(one, store.backend.keys)]
     problems += [f"{one.file}: {NOT_PROVEN}" for one in found if one not in holders]
-    names = ", ".join(f"{one.name} ({one.how})" for one in holders) or "nobody"
+    names = ", ".join(f"{one.shown} ({one.how})" for one in holders) or "nobody"
     most, proven = len(store.backend.keys), proven_on(store)
     if proven is None:
         paper, warning = (

@@ -70,14 +70,16 @@ class Keyring:
         self._check_up_to_date()
         for one in self.holders():
             if one.count >= len(self.keys) and keys.proven(one, self.keys) and keys.unwrap(one, secret):
-                raise ValueError(f"{one.name} ({one.id}) has this {one.how} already: another holder needs its own")
+                raise ValueError(
+                    f"{one.shown} ({one.id}) has this {one.how} already: another needs its own"
+                )
         holder = keys.wrap(self.keys, secret, archive_id=self.archive_id, name=name, now=now)
         self._backend.put_new(holder.file, [keys.encode(holder)])
         return holder
 
     def chosen(self, ref: str) -> Holder:
         """The holder of that id, or of a name that only one has. Raises ValueError."""
-        found = [one for one in self.holders() if ref in (one.id, one.name)]
+        found = [one for one in self.holders() if ref in (one.id, one.shown)]
         if len(found) != 1:
             raise ValueError(f"{len(found)} holders have this id or name")
         return found[0]
@@ -107,7 +109,7 @@ class Keyring:
                 raise ValueError("a paper copy is no holder: a new key would be held by nobody")
             self._check_up_to_date()
             longer = (*self.keys, *keys.new_keys())
-            holder = keys.wrap(longer, secret, archive_id=self.archive_id, name=mine[-1].name, now=now)
+            holder = keys.wrap(longer, secret, archive_id=self.archive_id, name=mine[-1].shown, now=now)
             self._backend.put_new(holder.file, [keys.encode(holder)])
             self.keys = longer
             for one in mine:

@@ -34,6 +34,7 @@ FORMAT = 2
 _WITHOUT_PROOFS = 1  # a format that older versions wrote
 FOLDER = "keys/"
 NOT_PROVEN = "not proven to be of this archive"  # what is said of a file that anybody may have put there
+LONGEST = 200  # characters of a holder's name
 SHORTEST = 12  # characters of a passphrase
 _NAME = re.compile(r"keys/([0-9a-f]{16})\.json")
 _SALT, _NONCE = 16, 12  # bytes
@@ -50,12 +51,18 @@ class Holder:
 
     id: str  # 16 hex digits
     archive: str
-    name: str  # readable by whoever sees the archive's files
+    name: str  # readable by whoever sees the archive's files; to be shown: `shown`
     made_at: datetime
     kdf: dict[str, Any]  # how the secret becomes the key that unwraps
     wrapped: bytes = field(repr=False)
     proofs: tuple[bytes, ...] = field(default=(), repr=False)  # by each of the keys that are wrapped
     format: int = FORMAT
+
+    @property
+    def shown(self) -> str:
+        """The name on one line, as it is: who plants a file could else write over what stands beside it."""
+        line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in self.name)
+        return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
     @property
     def how(self) -> str:
@@ -80,8 +87,8 @@ def new_keys() -> tuple[Key, ...]:
 
 def wrap(keys: Sequence[Key], secret: str, *, archive_id: str, name: str, now: datetime) -> Holder:
     """The archive's keys for one more holder. Raises ValueError for a passphrase that is too short."""
-    if not name.strip() or len(name) > 200:
-        raise ValueError(f"a holder's name of {len(name)} characters, 1 to 200 expected")
+    if not name.strip() or len(name) > LONGEST or not name.isprintable():
+        raise ValueError(f"a holder's name {name!r}: 1 to {LONGEST} characters expected, all of them to be seen")
     if paper_keys(secret) is not None:
         raise ValueError("a paper copy is no holder's secret: it opens the archive as it is")
     machine = holder_secret(secret) is not None
@@ -155,7 +162,7 @@ def decode(data: bytes, name: str) -> Holder:
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a holder that this version wrote: {exc!r}") from exc
     if holder.file != name:
-        raise ObjectCorrupt(f"{name}: holds holder {holder.id}")
+        raise ObjectCorrupt(f"{name}: holds holder {holder.id!r}")
     return holder
 
 
@@ -208,7 +215,7 @@ def unlock(backend: Backend, archive_id: str, secret: str | None) -> tuple[Key, 
         if not ring or (one.count > len(ring) and proven(one, ring)):
             ring = unwrap(one, secret) or ring
     if not ring:
-        names = ", ".join(f"{one.name} ({one.how})" for one in known) or "nobody"
+        names = ", ".join(f"{one.shown} ({one.how})" for one in known) or "nobody"
         unread = f"; and {len(problems)} that cannot be read: {problems[0]}" if problems else ""
         raise KeyWrong(f"{backend.url}: the key given is none of its holders': {names}{unread}")
     return ring

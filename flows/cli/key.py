@@ -63,7 +63,7 @@ def list_holders(archive: ArchiveOption = None, config: ConfigOption = None, jso
         rows = [
             {
                 "id": o.id,
-                "name": o.name,
+                "name": o.shown,
                 "how": o.how,
                 "keys": o.count,
                 "made_at": to_text(o.made_at),
@@ -76,7 +76,7 @@ def list_holders(archive: ArchiveOption = None, config: ConfigOption = None, jso
         say(f"{backend.url}: not encrypted: it has no keys, and needs none")
     else:
         most = max((one.count for one, it_is in known if it_is is not False), default=0)
-        table = [[o.id, o.name, o.how, day(o.made_at), _right(o.count, most, it_is)] for o, it_is in known]
+        table = [[o.id, o.shown, o.how, day(o.made_at), _right(o.count, most, it_is)] for o, it_is in known]
         print_table("", ["id", "name", "has a", "since", "opens"], table)
         if not ring:
             say("hint: no key is at hand that opens it, so this is what the files say, and nothing is proven")
@@ -122,9 +122,9 @@ def add(
     except ValueError as exc:
         raise ConfigError(f"{name}: {exc}") from exc
     if json:
-        print_json("key add", {"id": holder.id, "name": holder.name, "how": holder.how})
+        print_json("key add", {"id": holder.id, "name": holder.shown, "how": holder.how})
     else:
-        out.print(f"{holder.name} opens the archive by a {holder.how}; holder {holder.id}", markup=False)
+        out.print(f"{holder.shown} opens the archive by a {holder.how}; holder {holder.id}", markup=False)
     return Exit.DONE
 
 
@@ -140,15 +140,15 @@ def remove(
     ring, _ = _ring(archive, config)
     try:
         chosen = ring.chosen(holder)
-        if not yes and not typer.confirm(f"Remove {chosen.name} ({chosen.how}, {chosen.id})?", err=True):
+        if not yes and not typer.confirm(f"Remove {chosen.shown} ({chosen.how}, {chosen.id})?", err=True):
             return Exit.INTERRUPTED
         ring.remove(chosen, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"{holder}: {exc}", hint="`strongroom key list` names them") from exc
     if json:
-        print_json("key remove", {"id": chosen.id, "name": chosen.name})
+        print_json("key remove", {"id": chosen.id, "name": chosen.shown})
     else:
-        out.print(f"{chosen.name} opens the archive no more", markup=False)
+        out.print(f"{chosen.shown} opens the archive no more", markup=False)
         say("hint: if that key may be in other hands, `strongroom key rotate` keeps it from what is to come")
     return Exit.DONE
 
@@ -172,12 +172,12 @@ def rotate(
     if archive is None:
         _remember(config)
     if json:
-        rows = [{"id": one.id, "name": one.name, "how": one.how} for one in behind]
+        rows = [{"id": one.id, "name": one.shown, "how": one.how} for one in behind]
         print_json("key rotate", {"keys": len(ring.keys), "behind": rows})
         return Exit.DONE
     out.print(f"from now on key {len(ring.keys)} encrypts; older files keep theirs", markup=False)
     for one in behind:
-        say(f"warning: {one.name} ({one.how}, {one.id}) opens only what was there before: add it anew")
+        say(f"warning: {one.shown} ({one.how}, {one.id}) opens only what was there before: add it anew")
     say("hint: print a new paper copy: `strongroom key export --paper`, and prove it: `strongroom key drill`")
     say("hint: the key given opens what is to come: is it the stolen one? add another, remove it, rotate by that")
     return Exit.DONE

@@ -262,3 +262,55 @@ def test_the_reader_alone_makes_no_planted_derivations(tmp_path: Path, monkeypat
     monkeypatch.setattr(alone, "Argon2id", watched)
     assert len(alone.opened(tmp_path, old.archive, PHRASE).content) == 2
     assert asked == [3]
+
+
+ODD = {
+    "a line": "Anna\nnobody",
+    "an escape": "Anna\x1b[2K",
+    "turned round": "Anna \u202egnihton sneppo",
+    "isolated": "Anna \u2066x",
+    "no width": "An\u200bna",
+    "a paragraph": "Anna\u2029",
+    "half a letter": "Anna\ud800",
+    "private": "Anna\ue000",
+}
+
+
+@pytest.mark.parametrize("name", ODD.values(), ids=ODD)
+def test_a_name_that_could_lie_is_not_given(name: str) -> None:
+    """Nor one that is too long; letters of any script are as good as ours."""
+    for odd in (name, "A" * 201, "  "):
+        with pytest.raises(ValueError, match="holder's name"):
+            keys.wrap(keys.new_keys(), NIGHT_KEY, archive_id="x", name=odd, now=NOW)
+    for fine in ("Ö. Ünal", "حنا", "ハンナ 2", "Анна, архив"):
+        assert keys.wrap(keys.new_keys(), NIGHT_KEY, archive_id="x", name=fine, now=NOW).shown == fine
+
+
+@pytest.mark.parametrize("name", [name for name in ODD.values() if name != ODD["half a letter"]])
+def test_a_planted_name_is_shown_as_what_it_is(name: str) -> None:
+    """On one line, from left to right, cut where it is long; and nobody else is hindered."""
+    memory = archive()
+    planted = replace(plant(memory, 1), name=name + "A" * 500)
+    overwrite(memory, planted.file, keys.encode(planted))
+    (found,) = (one for one in keys.holders(memory, planted.archive) if one.id == planted.id)
+
+    assert found.name == planted.name
+    assert found.shown.isprintable() and len(found.shown) < 260 and "\\" in found.shown
+    with pytest.raises(KeyWrong) as caught:
+        Archive.open(memory, OTHER)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("member", ["kind", "format", "id", "name", "made_at", "kdf"])
+def test_no_message_about_a_planted_file_can_lie(member: str) -> None:
+    """Whatever stands in it is told escaped."""
+    memory = archive()
+    planted = plant(memory, 1)
+    value = canonical.unseal(memory.get(planted.file))
+    lie = "\n\x1b[2K\u202eall is well"
+    value[member] = {"name": lie} if member == "kdf" else [lie] if member == "name" else lie
+    overwrite(memory, planted.file, canonical.seal(value))
+    problems: list[str] = []
+    keys.holders(memory, planted.archive, problems=problems)
+
+    assert len(problems) == 1 and problems[0].isprintable()
