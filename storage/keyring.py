@@ -70,9 +70,7 @@ class Keyring:
         self._check_up_to_date()
         for one in self.holders():
             if one.count >= len(self.keys) and keys.proven(one, self.keys) and keys.unwrap(one, secret):
-                raise ValueError(
-                    f"{one.shown} ({one.id}) has this {one.how} already: another needs its own"
-                )
+                raise ValueError(f"{one.shown} ({one.id}) has this {one.how} already: another needs its own")
         holder = keys.wrap(self.keys, secret, archive_id=self.archive_id, name=name, now=now)
         self._backend.put_new(holder.file, [keys.encode(holder)])
         return holder

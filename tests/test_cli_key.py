@@ -15,7 +15,7 @@ import pytest
 from storage import mark
 from storage.archive import Archive
 from storage.backend import LocalDisk
-from storage.keys import encode, new_keys, wrap
+from storage.keys import encode, new_keys, unlock, wrap
 from storage.keytext import HOLDER, PAPER
 from tests.doubles import START, noise, write
 from tests.test_cli import Shell
@@ -220,6 +220,25 @@ def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     assert "from before a rotation" in desk.run("doctor").stdout
     assert desk.run("import", *IMPORT).returncode == 14
     assert desk.run("scrub", "--all").returncode == 0
+
+
+def test_paper_of_very_many_keys_is_lines_alone(desk: Desk) -> None:
+    """Sixty are more than a QR code holds: that is told, no picture is made, and the lines are proven as ever."""
+    secret, disk = (desk.folder / "strongroom.key").read_text(), LocalDisk(desk.folder / "archive")
+    ring, (old,) = unlock(disk, desk.archive_id(), secret), disk.list("keys/")
+    longer = (*ring, *(key for _ in range(59) for key in new_keys()))
+    made = wrap(longer, secret, archive_id=desk.archive_id(), name="this host", now=START)
+    disk.put_new(made.file, [encode(made)])
+    disk.delete(old)
+
+    done = desk.run("key", "export", "--paper")
+    assert (done.returncode, "no picture: more keys than" in done.stderr) == (0, True)
+    assert done.stdout.partition(PAPER)[2].count(":") == 156
+    pictured = desk.run("key", "export", "--paper", "--picture", "page.svg")
+    assert (pictured.returncode, "more keys than" in pictured.stderr) == (2, True)
+    assert PAPER in pictured.stdout and not (desk.folder / "page.svg").exists()
+    proven = desk.ask("key", "drill", "--json", typed=done.stdout)
+    assert (proven.returncode, json.loads(proven.stdout)["keys"]) == (0, 60)
 
 
 def test_a_plain_archive_is_converted_and_gone_on_with(tmp_path: Path) -> None:

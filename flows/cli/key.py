@@ -302,7 +302,14 @@ def _typed() -> str:
 def _show_code(text: str, picture: Path | None) -> None:
     import segno
 
-    code = segno.make_qr(text, error="m")
+    try:
+        code = segno.make_qr(text, error="m")
+    except segno.DataOverflowError:
+        told = "more keys than a QR code holds: the lines above are all of them, and all that is needed"
+        if picture is not None:
+            raise ConfigError(f"--picture {picture}: {told}", hint="print the lines, without --picture") from None
+        say(f"warning: no picture: {told}")
+        return
     if sys.stdout.isatty():
         code.terminal(compact=True)
     if picture is None:
