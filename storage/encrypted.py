@@ -132,14 +132,11 @@ class Encrypted:
         try:
             return cipher.stream(self._keys, self._id, name, data[: HEADER.size], stored)
         except ObjectCorrupt:
-            foreign = cipher.key_id(data) not in (b"", *(key.id for key in self._keys))
-            if (
-                foreign
-                and not self._behind
-                and keys.newest_count(self.stored, self._id, self._keys) > len(self._keys)
-            ):
+            if cipher.key_id(data) in (b"", *(key.id for key in self._keys)):
+                raise
+            if not self._behind and keys.newest_count(self.stored, self._id, self._keys) > len(self._keys):
                 self._behind = _ROTATED
-            if foreign and self._behind == _ROTATED:
+            if self._behind == _ROTATED:
                 self.check_up_to_date()
             raise
 

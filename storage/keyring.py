@@ -90,7 +90,7 @@ class Keyring:
             self._check_up_to_date()
             others = [one for one in self.holders() if one.id != holder.id and keys.proven(one, self.keys)]
             if all(one.count < len(self.keys) for one in others):
-                raise ValueError("the last holder of all keys is not removed: add another one first")
+                raise ValueError("the last holder of all keys that is proven stays: add another one first")
             self._backend.delete(holder.file)
 
     def rotate(self, secret: str, *, now: datetime) -> list[Holder]:
