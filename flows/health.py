@@ -18,10 +18,13 @@ from flows.sources.base import Source
 from flows.workbench import open_catalog
 from storage.archive import Archive, Damaged
 from storage.backend import Backend
+from storage.encrypted import Encrypted
 from storage.errors import BackendFailed, ObjectCorrupt
 from storage.halves import halves
 from storage.keyring import proven_on
+from storage.keys import NOT_PROVEN
 from storage.keys import holders as holders_of
+from storage.keys import proven as is_proven
 from storage.scrub import strays
 
 HOST_FACT = "host"
@@ -53,12 +56,14 @@ def archive(store: Archive) -> str:
 
 def keys(store: Archive, backend: Backend) -> tuple[str, str]:
     """Who can open the archive, and a warning where one loss would close it for ever; "" for none."""
-    if not store.encrypted:
+    if not isinstance(store.backend, Encrypted):
         return "not encrypted: whoever can read its files can read what is in them", ""
     problems: list[str] = []
-    holders = holders_of(backend, store.id, problems=problems)
-    names = ", ".join(f"{one.name} ({one.how})" for one in holders)
-    most, proven = max((one.count for one in holders), default=0), proven_on(store)
+    found = holders_of(backend, store.id, problems=problems)
+    holders = [one for one in found if is_proven(one, store.backend.keys)]
+    problems += [f"{one.file}: {NOT_PROVEN}" for one in found if one not in holders]
+    names = ", ".join(f"{one.shown} ({one.how})" for one in holders) or "nobody"
+    most, proven = len(store.backend.keys), proven_on(store)
     if proven is None:
         paper, warning = (
             "no paper copy was ever proven",
@@ -69,7 +74,7 @@ def keys(store: Archive, backend: Backend) -> tuple[str, str]:
         warning = "print it anew: `strongroom key export --paper`, then `key drill`"
     else:
         paper, warning = f"the paper copy was proven on {proven[0]:%Y-%m-%d}", ""
-    whole = [one for one in holders if one.count == most]
+    whole = [one for one in holders if one.count >= most]
     if warning and len(whole) > 1:
         warning = ""  # losing one of them loses nothing
     if problems:

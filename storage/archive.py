@@ -87,9 +87,7 @@ class Archive:
         """
         found = mark.read(backend)
         if found.encrypted:
-            ring = keys.unlock(backend, found.id, secret)
-            behind = len(ring) < keys.newest_count(backend, found.id)
-            backend = Encrypted(backend, found.id, ring, behind=behind)
+            backend = Encrypted.unlocked(backend, found.id, secret)
         elif secret is not None:
             raise NotEncrypted(f"{backend.url}: a key was given, and archive {found.id[:8]} is not encrypted")
         return cls(backend, found.id, scheme(found.objects))

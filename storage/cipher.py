@@ -19,6 +19,7 @@ from functools import cached_property
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from storage.errors import ObjectCorrupt
@@ -63,6 +64,12 @@ class Key:
     def names(self) -> AESSIV:
         """What names are encrypted with: AES-256 in SIV mode."""
         return AESSIV(self._derived(b"strongroom names", 2 * KEY_SIZE))
+
+    def proof(self, data: bytes) -> bytes:
+        """KEY_SIZE bytes that only who has this key can give for `data`."""
+        mac = HMAC(self._derived(b"strongroom holder proof", KEY_SIZE), SHA256())
+        mac.update(data)
+        return mac.finalize()
 
     def _derived(self, info: bytes, length: int) -> bytes:
         return HKDF(SHA256(), length, None, info).derive(self.secret)

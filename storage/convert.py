@@ -14,7 +14,6 @@ from storage import keys, lease, mark
 from storage.about import describe
 from storage.archive import Archive
 from storage.backend import Backend
-from storage.cipher import Key
 from storage.encrypted import Encrypted
 from storage.errors import ArchiveMissing, NotEncrypted, ObjectCorrupt, ObjectMissing
 from storage.mark import MARK
@@ -48,8 +47,9 @@ def convert(
     `secret` and `holder`: as of `Archive.create`. Retry: yes: what is there is compared and not copied again, and
     what came since is added. Holds the lease of `source`, so that nothing is freed meanwhile; backups may go on,
     and a last call after them brings over what they wrote. Raises NotEncrypted where `target` holds a plain
-    archive, ObjectCorrupt where it holds another one or does not give back what it took, KeyWrong, Busy,
-    ValueError for a passphrase that is too short. Memory: three packs.
+    archive, ObjectCorrupt where it holds another one or does not give back what it took, KeyWrong
+    also for a secret from before a rotation of `target`, Busy, ValueError for a passphrase that is too short.
+    Memory: three packs.
     """
     if source.encrypted:
         raise NotEncrypted(
@@ -57,7 +57,7 @@ def convert(
         )
     made = replace(mark.read(source.backend), encrypted=True)
     with lease.held(source.backend, clock) as held:
-        view = Encrypted(target, made.id, _ring(target, made, secret, holder, now=clock()))
+        view = _view(target, made, secret, holder, now=clock())
         skipped = {*strays(source), MARK}
         done: set[str] = set()
         copied = size = 0
@@ -73,8 +73,8 @@ def convert(
     return Converted(Archive.open(target, secret), len(done), copied, size)
 
 
-def _ring(target: Backend, made: mark.Mark, secret: str, holder: str, *, now: datetime) -> tuple[Key, ...]:
-    """The keys of the archive there, or of one that is begun."""
+def _view(target: Backend, made: mark.Mark, secret: str, holder: str, *, now: datetime) -> Encrypted:
+    """The archive there, or one that is begun."""
     try:
         there = mark.read(target)
     except ArchiveMissing:
@@ -89,7 +89,7 @@ def _ring(target: Backend, made: mark.Mark, secret: str, holder: str, *, now: da
             )
         if not there.encrypted:
             raise NotEncrypted(f"{target.url}: holds a plain copy of this archive", hint="name an empty folder")
-    return keys.unlock(target, made.id, secret)
+    return Encrypted.unlocked(target, made.id, secret)
 
 
 def _ordered(backend: Backend) -> Iterator[str]:

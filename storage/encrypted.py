@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 
-from storage import cipher
+from storage import cipher, keys
 from storage.backend import Backend, check_name
 from storage.cipher import HEADER, Key, Stream
 from storage.errors import BackendFailed, KeyWrong, ObjectCorrupt, ObjectMissing
@@ -22,6 +22,9 @@ _PLAIN = ("about", "keys")  # folders that are read without a key, as the mark i
 STRAYS = "strays"  # the folder that files seem to lie in whose names are none of ours
 _OPENED = 4096  # files whose key and length are remembered
 _LARGE = 1 << 26  # bytes of a stored file: a pack has 32 MiB and what its last object is longer
+_OLDER = "the key given is from before a rotation: it reads what was there, no more"
+_ROTATED = "its keys were rotated since it was opened, and what is there needs the newer one: run again"
+_HINT = "take a holder's that was added since, or `strongroom key add` this one anew"
 _NAMES = 1 << 16  # parts of names that are remembered: some 20 MB, for whoever has so many
 
 
@@ -32,24 +35,31 @@ class Encrypted:
     range that is read, and a segment. Thread-safe as far as what lies below is.
     """
 
-    def __init__(self, stored: Backend, archive_id: str, keys: Sequence[Key], *, behind: bool = False) -> None:
-        """`keys`, the oldest first: names go by the first, new content by the last, any of them reads.
+    def __init__(self, stored: Backend, archive_id: str, ring: Sequence[Key], *, behind: bool = False) -> None:
+        """`ring`: the keys, the oldest first: names go by the first, new content by the last, any of them reads.
 
         `behind`: the archive has newer ones. Then nothing is put or deleted, but KeyWrong raised: what the newer
-        ones have encrypted would be taken for damaged.
+        ones have encrypted would be taken for damaged. Where newer ones came since, that is found out by the first
+        file that needs one: reading it raises KeyWrong, too.
         """
         self.stored = stored
-        self._behind = behind
+        self._behind = _OLDER if behind else ""
         self._id = archive_id
-        self._keys = tuple(keys)
+        self._keys = tuple(ring)
         self._hide = lru_cache(_NAMES)(partial(cipher.hide, self._keys[0], archive_id))
         self._show = lru_cache(_NAMES)(partial(cipher.show, self._keys[0], archive_id))
         self._opened: OrderedDict[str, tuple[Stream, int]] = OrderedDict()
         self._lock = threading.Lock()
 
+    @classmethod
+    def unlocked(cls, stored: Backend, archive_id: str, secret: str | None) -> Encrypted:
+        """By a holder's secret or the paper copy. Raises KeyMissing, KeyWrong."""
+        ring = keys.unlock(stored, archive_id, secret)
+        return cls(stored, archive_id, ring, behind=len(ring) < keys.newest_count(stored, archive_id, ring))
+
     def like(self, stored: Backend) -> Encrypted:
         """Another copy of the same archive, by the same keys."""
-        return Encrypted(stored, self._id, self._keys, behind=self._behind)
+        return Encrypted(stored, self._id, self._keys, behind=bool(self._behind))
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -61,7 +71,7 @@ class Encrypted:
         return self.stored.url
 
     def put_new(self, name: str, chunks: Iterable[bytes]) -> bool:
-        self._check_up_to_date()
+        self.check_up_to_date()
         if _is_plain(name):
             return self.stored.put_new(name, chunks)
         sealed = cipher.encrypt(self._keys[-1], self._id, name, chunks)
@@ -104,7 +114,7 @@ class Encrypted:
         return iter(sorted(name for name in names if name.startswith(prefix)))
 
     def delete(self, name: str) -> None:
-        self._check_up_to_date()
+        self.check_up_to_date()
         self._forget(name)
         self.stored.delete(name if _is_plain(name) else self._hidden(check_name(name)))
 
@@ -112,12 +122,23 @@ class Encrypted:
         """What the file is called below, for whoever looks for it there."""
         return name if _is_plain(name) else self._hidden(check_name(name))
 
-    def _check_up_to_date(self) -> None:
+    def check_up_to_date(self) -> None:
+        """Raises KeyWrong where the archive is known to have newer keys: what needs them is not damaged."""
         if self._behind:
-            raise KeyWrong(
-                f"{self.url}: the key given is from before a rotation: it reads what was there, no more",
-                hint="take a holder's that was added since, or `strongroom key add` this one anew",
-            )
+            raise KeyWrong(f"{self.url}: {self._behind}", hint=_HINT)
+
+    def _stream(self, name: str, data: bytes, stored: int) -> Stream:
+        """How to read a file that begins so. Raises ObjectCorrupt; KeyWrong where its key is newer than ours."""
+        try:
+            return cipher.stream(self._keys, self._id, name, data[: HEADER.size], stored)
+        except ObjectCorrupt:
+            if cipher.key_id(data) in (b"", *(key.id for key in self._keys)):
+                raise
+            if not self._behind and keys.newest_count(self.stored, self._id, self._keys) > len(self._keys):
+                self._behind = _ROTATED
+            if self._behind == _ROTATED:
+                self.check_up_to_date()
+            raise
 
     def _whole(self, name: str) -> bytes:
         stored = self.stored.size(self.stored_name(name))
@@ -125,7 +146,7 @@ class Encrypted:
             self._forget(name)
             self._open(name)  # its last segment proves how long it is: whoever made it longer has nothing read
         data = self._get(name)
-        found = cipher.stream(self._keys, self._id, name, data[: HEADER.size], len(data))
+        found = self._stream(name, data, len(data))
         plain = found.open(0, data[HEADER.size :])
         length = cipher.length_of(name, plain, len(plain))
         if any(plain[length : -cipher.LENGTH.size]):
@@ -163,7 +184,7 @@ class Encrypted:
         stored = self.stored.size(self._hidden(check_name(name)))
         if stored is None:
             raise ObjectMissing(f"{name}: not in the archive {self.url}")
-        found = cipher.stream(self._keys, self._id, name, self._get(name, 0, HEADER.size), stored)
+        found = self._stream(name, self._get(name, 0, HEADER.size), stored)
         end = self._segments(found, cipher.segment_of(found.padded - cipher.LENGTH.size), found.segments - 1)
         opened = found, cipher.length_of(name, end, found.padded)
         with self._lock:
@@ -203,6 +224,12 @@ class Encrypted:
                 return f"{STRAYS}/{name}"
             shown = f"{shown}/{part}"
         return shown
+
+
+def check_up_to_date(backend: Backend) -> None:
+    """Raises KeyWrong where the archive is encrypted and known to have newer keys than those at hand."""
+    if isinstance(backend, Encrypted):
+        backend.check_up_to_date()
 
 
 def as_it_lies(backend: Backend, name: str) -> bytes:

@@ -69,27 +69,28 @@ class Keyring:
         """
         self._check_up_to_date()
         for one in self.holders():
-            if one.count >= len(self.keys) and keys.unwrap(one, secret):
-                raise ValueError(f"{one.name} ({one.id}) has this {one.how} already: another holder needs its own")
+            if one.count >= len(self.keys) and keys.proven(one, self.keys) and keys.unwrap(one, secret):
+                raise ValueError(f"{one.shown} ({one.id}) has this {one.how} already: another needs its own")
         holder = keys.wrap(self.keys, secret, archive_id=self.archive_id, name=name, now=now)
         self._backend.put_new(holder.file, [keys.encode(holder)])
         return holder
 
     def chosen(self, ref: str) -> Holder:
         """The holder of that id, or of a name that only one has. Raises ValueError."""
-        found = [one for one in self.holders() if ref in (one.id, one.name)]
+        found = [one for one in self.holders() if ref in (one.id, one.shown)]
         if len(found) != 1:
             raise ValueError(f"{len(found)} holders have this id or name")
         return found[0]
 
     def remove(self, holder: Holder, *, now: datetime) -> None:
-        """Take one away. Raises ValueError for the last one of all keys, without whom paper alone would read what
-        the newest one encrypted, and Busy. Retry: yes.
+        """Take one away. Raises ValueError where no other is proven to hold all keys, without whom paper alone
+        would read what the newest one encrypted, KeyWrong for a ring from before a rotation, and Busy. Retry: yes.
         """
         with self._alone(now):
-            others = [one for one in self.holders() if one.id != holder.id]
-            if all(one.count < holder.count for one in others):
-                raise ValueError("the last holder of all keys is not removed: add another one first")
+            self._check_up_to_date()
+            others = [one for one in self.holders() if one.id != holder.id and keys.proven(one, self.keys)]
+            if all(one.count < len(self.keys) for one in others):
+                raise ValueError("the last holder of all keys that is proven stays: add another one first")
             self._backend.delete(holder.file)
 
     def rotate(self, secret: str, *, now: datetime) -> list[Holder]:
@@ -100,20 +101,21 @@ class Keyring:
         """
         self.keys = keys.unlock(self._backend, self.archive_id, secret)  # somebody may have rotated since
         with self._alone(now):
-            mine = [one for one in self.holders() if keys.unwrap(one, secret)]
+            ours = [one for one in self.holders() if one.format < keys.FORMAT or keys.proven(one, self.keys)]
+            mine = [one for one in ours if keys.unwrap(one, secret)]
             if not mine:
                 raise ValueError("a paper copy is no holder: a new key would be held by nobody")
             self._check_up_to_date()
             longer = (*self.keys, *keys.new_keys())
-            holder = keys.wrap(longer, secret, archive_id=self.archive_id, name=mine[-1].name, now=now)
+            holder = keys.wrap(longer, secret, archive_id=self.archive_id, name=mine[-1].shown, now=now)
             self._backend.put_new(holder.file, [keys.encode(holder)])
             self.keys = longer
             for one in mine:
                 self._backend.delete(one.file)
-            return [one for one in self.holders() if one.count < len(self.keys)]
+            return [one for one in self.holders() if one.count < len(longer) and keys.proven(one, longer)]
 
     def _check_up_to_date(self) -> None:
-        there = keys.newest_count(self._backend, self.archive_id)
+        there = keys.newest_count(self._backend, self.archive_id, self.keys)
         if len(self.keys) < there:
             raise KeyWrong(
                 f"{self._backend.url}: the key given is from before a rotation: {len(self.keys)} of {there} keys",
@@ -139,7 +141,7 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
     if found is None:
         raise KeyWrong("the paper copy: its first line is not there")
     archive = Archive.open(backend, paper)
-    there = keys.newest_count(backend, archive.id)
+    there = keys.newest_count(backend, archive.id, found[1])
     if len(found[1]) < there:
         raise KeyWrong(
             f"the paper copy has {len(found[1])} of {there} keys: it opens what was there before a rotation",

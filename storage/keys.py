@@ -1,7 +1,8 @@
 """Who may open an encrypted archive: its keys, wrapped for each holder in a small file below `keys/`.
 
 The archive's keys are random; a holder has a passphrase, or a key file of random bytes, that unwraps them. The
-paper copy (`keytext.py`) is those keys themselves, so that it opens an archive whose `keys/` is lost.
+paper copy (`keytext.py`) is those keys themselves, so that it opens an archive whose `keys/` is lost. Whoever
+stores the archive can put files there, too: each is believed as far as it carries proofs by the archive's keys.
 FORMAT.md section 13.
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.constant_time import bytes_eq
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -28,16 +30,19 @@ from storage.errors import FormatUnknown, KeyMissing, KeyWrong, ObjectCorrupt, O
 from storage.keytext import NotAKey, holder_secret, paper_keys
 from storage.snapshot import from_text, to_text
 
-FORMAT = 1
+FORMAT = 2
+_WITHOUT_PROOFS = 1  # a format that older versions wrote
 FOLDER = "keys/"
+NOT_PROVEN = "not proven to be of this archive"  # what is said of a file that anybody may have put there
+LONGEST = 200  # characters of a holder's name
 SHORTEST = 12  # characters of a passphrase
 _NAME = re.compile(r"keys/([0-9a-f]{16})\.json")
 _SALT, _NONCE = 16, 12  # bytes
 # RFC 9106 section 4, the second recommended option: 64 MiB, three passes, four lanes.
 _ARGON2: dict[str, Any] = {"name": "argon2id", "memory_kib": 1 << 16, "passes": 3, "lanes": 4}
 _HKDF: dict[str, Any] = {"name": "hkdf-sha256"}
-_LARGEST = 1 << 20  # bytes of a holder's file: some 16,000 keys
-_MOST = {"memory_kib": 1 << 21, "passes": 64, "lanes": 64}  # a file may not ask for the whole machine
+_LARGEST = 1 << 20  # bytes of a holder's file: some 8,000 keys
+_MOST = {"memory_kib": 1 << 18, "passes": 12, "lanes": 16}  # that a file may ask for: some three seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,18 @@ class Holder:
 
     id: str  # 16 hex digits
     archive: str
-    name: str  # readable by whoever sees the archive's files
+    name: str  # readable by whoever sees the archive's files; to be shown: `shown`
     made_at: datetime
     kdf: dict[str, Any]  # how the secret becomes the key that unwraps
     wrapped: bytes = field(repr=False)
+    proofs: tuple[bytes, ...] = field(default=(), repr=False)  # by each of the keys that are wrapped
+    format: int = FORMAT
+
+    @property
+    def shown(self) -> str:
+        """The name on one line, as it is: who plants a file could else write over what stands beside it."""
+        line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in self.name)
+        return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
 
     @property
     def how(self) -> str:
@@ -58,7 +71,7 @@ class Holder:
 
     @property
     def count(self) -> int:
-        """How many of the archive's keys: those from before a rotation, or all."""
+        """How many of the archive's keys: those from before a rotation, or all. True as far as it is `proven`."""
         return (len(self.wrapped) - _NONCE - TAG_SIZE) // KEY_SIZE
 
     @property
@@ -72,21 +85,22 @@ def new_keys() -> tuple[Key, ...]:
     return (Key(secrets.token_bytes(KEY_SIZE)),)
 
 
-def wrap(keys: Iterable[Key], secret: str, *, archive_id: str, name: str, now: datetime) -> Holder:
+def wrap(keys: Sequence[Key], secret: str, *, archive_id: str, name: str, now: datetime) -> Holder:
     """The archive's keys for one more holder. Raises ValueError for a passphrase that is too short."""
-    if not name.strip() or len(name) > 200:
-        raise ValueError(f"a holder's name of {len(name)} characters, 1 to 200 expected")
+    if not name.strip() or len(name) > LONGEST or not name.isprintable():
+        raise ValueError(f"a holder's name {name!r}: 1 to {LONGEST} characters expected, all of them to be seen")
     if paper_keys(secret) is not None:
         raise ValueError("a paper copy is no holder's secret: it opens the archive as it is")
     machine = holder_secret(secret) is not None
     if not machine and len(_normal(secret)) < SHORTEST:
         raise ValueError(f"a passphrase of {len(_normal(secret))} characters, at least {SHORTEST} expected")
     kdf = {**(_HKDF if machine else _ARGON2), "salt": secrets.token_hex(_SALT)}
-    holder = Holder(secrets.token_hex(8), archive_id, name, now, kdf, b"")
+    empty = Holder(secrets.token_hex(8), archive_id, name, now, kdf, b"")
     nonce = secrets.token_bytes(_NONCE)
     plain = b"".join(key.secret for key in keys)
-    wrapped = nonce + AESGCM(_unwrapping(secret, kdf)).encrypt(nonce, plain, canonical.encode(_facts(holder)))
-    return Holder(holder.id, archive_id, name, now, kdf, wrapped)
+    wrapped = nonce + AESGCM(_unwrapping(secret, kdf)).encrypt(nonce, plain, canonical.encode(_facts(empty)))
+    made = replace(empty, wrapped=wrapped)
+    return replace(made, proofs=tuple(key.proof(_proven(made)) for key in keys))
 
 
 def unwrap(holder: Holder, secret: str) -> tuple[Key, ...] | None:
@@ -101,6 +115,15 @@ def unwrap(holder: Holder, secret: str) -> tuple[Key, ...] | None:
         return None
 
 
+def proven(holder: Holder, keys: Sequence[Key]) -> bool:
+    """Whether somebody who has the archive's keys made this file, told by the newest key that it and `keys` share.
+
+    So who has older keys believes that there are newer ones, and how many. Never of format 1, which has no proofs.
+    """
+    last = min(holder.count, len(keys)) - 1
+    return last < len(holder.proofs) and bytes_eq(keys[last].proof(_proven(holder)), holder.proofs[last])
+
+
 def is_holder(name: str) -> bool:
     """Whether a holder's file can be called so."""
     return _NAME.fullmatch(name) is not None
@@ -108,17 +131,21 @@ def is_holder(name: str) -> bool:
 
 def encode(holder: Holder) -> bytes:
     """Canonical bytes of a holder (FORMAT.md section 13)."""
-    return canonical.seal({**_facts(holder), "wrapped": holder.wrapped.hex()})
+    proofs = {"proofs": [proof.hex() for proof in holder.proofs]} if holder.format == FORMAT else {}
+    return canonical.seal({**_facts(holder), "wrapped": holder.wrapped.hex(), **proofs})
 
 
 def decode(data: bytes, name: str) -> Holder:
     """The holder in `data`. Raises FormatUnknown, ObjectCorrupt."""
     try:
         value = canonical.unseal(data)
-        if (value["kind"], value["format"]) != ("holder", FORMAT):
-            raise FormatUnknown(f"{name}: a {value['kind']} of format {value['format']!r}, a holder was expected")
-        if value.keys() != {"format", "kind", "id", "archive", "name", "made_at", "kdf", "wrapped"}:
+        kind, form = value["kind"], value["format"]
+        if (kind, form) not in (("holder", _WITHOUT_PROOFS), ("holder", FORMAT)):
+            raise FormatUnknown(f"{name}: a {kind!r} of format {form!r}, a holder was expected")
+        more = {"proofs"} if form == FORMAT else set()
+        if value.keys() != {"format", "kind", "id", "archive", "name", "made_at", "kdf", "wrapped", *more}:
             raise ValueError(f"members {sorted(value)}")
+        proofs = tuple(bytes.fromhex(canonical.text(proof)) for proof in value.get("proofs", ()))
         holder = Holder(
             canonical.text(value["id"]),
             canonical.text(value["archive"]),
@@ -126,11 +153,16 @@ def decode(data: bytes, name: str) -> Holder:
             from_text(value["made_at"]),
             _kdf(canonical.mapping(value["kdf"])),
             bytes.fromhex(canonical.text(value["wrapped"])),
+            proofs,
+            form,
         )
+        wanted = 0 if form == _WITHOUT_PROOFS else holder.count
+        if holder.count < 1 or len(proofs) != wanted or any(len(proof) != KEY_SIZE for proof in proofs):
+            raise ValueError(f"{holder.count} keys, {len(proofs)} proofs")
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a holder that this version wrote: {exc!r}") from exc
     if holder.file != name:
-        raise ObjectCorrupt(f"{name}: holds holder {holder.id}")
+        raise ObjectCorrupt(f"{name}: holds holder {holder.id!r}")
     return holder
 
 
@@ -152,14 +184,17 @@ def holders(backend: Backend, archive_id: str, *, problems: list[str] | None = N
     return sorted((one for one in found if one.archive == archive_id), key=lambda one: (one.made_at, one.id))
 
 
-def newest_count(backend: Backend, archive_id: str) -> int:
-    """How many keys the archive has, as far as its holders tell."""
-    return max((one.count for one in holders(backend, archive_id, problems=[])), default=0)
+def newest_count(backend: Backend, archive_id: str, keys: Sequence[Key]) -> int:
+    """How many keys the archive has, as far as its holders prove that to who has `keys`."""
+    counts = (one.count for one in holders(backend, archive_id, problems=[]) if proven(one, keys))
+    return max(len(keys), *counts, 0)
 
 
 def unlock(backend: Backend, archive_id: str, secret: str | None) -> tuple[Key, ...]:
     """The archive's keys, oldest first, by a holder's passphrase or key, or by the paper copy.
 
+    The files that cost least are tried first, and of those the ones with most keys; once one has opened, only what
+    is proven by its keys to have more. So what somebody plants costs no more than another holder's file would.
     Raises KeyMissing where no secret was given, KeyWrong where it is nobody's.
     """
     if not secret:
@@ -175,17 +210,20 @@ def unlock(backend: Backend, archive_id: str, secret: str | None) -> tuple[Key, 
         return paper[1]
     problems: list[str] = []
     known = holders(backend, archive_id, problems=problems)
-    opened = [keys for keys in (unwrap(holder, secret) for holder in known) if keys]
-    if not opened:
-        names = ", ".join(f"{one.name} ({one.how})" for one in known) or "nobody"
+    ring: tuple[Key, ...] = ()
+    for one in sorted(known, key=lambda one: (_cost(one), -one.count)):
+        if not ring or (one.count > len(ring) and proven(one, ring)):
+            ring = unwrap(one, secret) or ring
+    if not ring:
+        names = ", ".join(f"{one.shown} ({one.how})" for one in known) or "nobody"
         unread = f"; and {len(problems)} that cannot be read: {problems[0]}" if problems else ""
         raise KeyWrong(f"{backend.url}: the key given is none of its holders': {names}{unread}")
-    return max(opened, key=len)
+    return ring
 
 
 def _facts(holder: Holder) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        "format": holder.format,
         "kind": "holder",
         "id": holder.id,
         "archive": holder.archive,
@@ -193,6 +231,10 @@ def _facts(holder: Holder) -> dict[str, Any]:
         "made_at": to_text(holder.made_at),
         "kdf": holder.kdf,
     }
+
+
+def _proven(holder: Holder) -> bytes:
+    return canonical.encode({**_facts(holder), "wrapped": holder.wrapped.hex()})
 
 
 def _kdf(value: dict[str, Any]) -> dict[str, Any]:
@@ -204,6 +246,10 @@ def _kdf(value: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{key} of {value[key]}, at most {_MOST[key]}")
     bytes.fromhex(canonical.text(value["salt"]))
     return value
+
+
+def _cost(holder: Holder) -> int:
+    return int(holder.kdf.get("memory_kib", 0) * holder.kdf.get("passes", 0))
 
 
 def _unwrapping(secret: str, kdf: dict[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ from itertools import chain
 from storage import canonical, evidence, putback, replaced
 from storage.anywhere import Anywhere
 from storage.archive import Archive, Damaged
+from storage.encrypted import check_up_to_date
 from storage.errors import ObjectCorrupt, ObjectMissing
 from storage.index import Index, pack_digest, pack_name
 from storage.losses import Hit, losses, needed
@@ -77,7 +78,7 @@ class Repaired:
 def plan_repair(
     archive: Archive, findings: Sequence[Finding], *, copy: Archive | None = None, mark: PutBack | None = None
 ) -> Plan:
-    """What can be mended of what a scrub found. Changes nothing. Raises BackendFailed.
+    """What can be mended of what a scrub found. Changes nothing. Raises BackendFailed, KeyWrong.
 
     `copy`: another folder of the same archive; `mark`: that of the archive, where it must come from there. Reads
     what is damaged, and the listings and plans of the snapshots it hits. Memory: the index of every pack, here and
@@ -117,6 +118,7 @@ def plan_repair(
     mends += [mend for mend in again if mend is not None]
     hits = tuple(hit for found in live if (hit := search.hit(found)))
     by_pack = search.hit_by_pack(hits, live)
+    check_up_to_date(archive.backend)  # what needs a newer key is not lost
     return Plan(
         tuple(sorted(whole)),
         tuple(replace(mend, hits=by_pack(mend)) for mend in mends),

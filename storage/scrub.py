@@ -18,6 +18,7 @@ from itertools import groupby, pairwise
 from storage import canonical, decisions, evidence, keys, lease, records, replaced, snapshot, upkeep_records
 from storage.about import about_digest
 from storage.archive import Archive, Damaged
+from storage.encrypted import check_up_to_date
 from storage.errors import ObjectMissing, StorageError
 from storage.halves import halves
 from storage.index import footer_of, pack_digest, pack_name
@@ -76,8 +77,10 @@ def scrub(
 
     A newest manifest that was deleted cannot be told from one that never was: `noted` are heads that were there
     once and must still be in their chains. `on_bytes` is called from several threads, by one at a time. Raises
-    only what opening the backend raises. Memory: THREADS pieces, the manifests, some 200 bytes an object.
+    only what opening the backend raises, and KeyWrong where a newer key would be needed to tell damage. Memory:
+    THREADS pieces, the manifests, some 200 bytes an object.
     """
+    check_up_to_date(archive.backend)
     damaged: list[Damaged] = []
     live = archive.snapshots(damaged=damaged)
     tombs = archive.tombstones(damaged=damaged)
@@ -113,6 +116,7 @@ def scrub(
     findings += [Finding(name, problem) for name, problem in evidence.problems(archive.backend)]
     findings += [Finding(name, f"{STRAY}: put by somebody else, or renamed") for name in strays(archive)]
     findings += _bad_descriptions(archive)
+    check_up_to_date(archive.backend)  # where keys were rotated meanwhile, some findings are none
     return Report(
         findings=tuple(findings),
         snapshots=len(live),

@@ -16,9 +16,11 @@ import base64
 import contextlib
 import getpass
 import hashlib
+import hmac
 import json
 import os
 import re
+import stat
 import sys
 import unicodedata
 import uuid
@@ -40,7 +42,8 @@ OPEN = ("strongroom.json", "about", "keys")  # these are not encrypted at all
 FOLDERS = (*HIDDEN, *OPEN, "packs", "records", "unnamed", "replaced", "leases")
 HOLDER, PAPER = "STRONGROOM-HOLDER-1", "STRONGROOM-PAPER-1"
 LINE, FULL, CUT = 20, 24, 200  # characters of a line of a key, of one with its check, of a part of a name
-MOST = {"memory_kib": 1 << 21, "passes": 64, "lanes": 64}  # a file may not ask for the whole machine
+LARGEST = 1 << 20  # bytes of a file that is not encrypted
+MOST = {"memory_kib": 1 << 18, "passes": 12, "lanes": 16}  # that a holder's file may ask for
 LOST: list[str] = []  # what cannot be decrypted; told at the end
 
 
@@ -51,14 +54,14 @@ def check(holds: bool, what: str) -> None:
 
 
 @contextlib.contextmanager
-def surviving(what: object) -> Iterator[None]:
+def surviving(what: object, told: list[str] = LOST) -> Iterator[None]:
     """Note down whatever damaged bytes raise, and go on."""
     try:
         yield
     except InvalidTag:
-        LOST.append(f"{what}: damaged, or not what was written under this name")
+        told.append(f"{what}: damaged, or not what was written under this name")
     except Exception as exc:
-        LOST.append(f"{what}: {str(exc) or repr(exc)}")
+        told.append(f"{what}: {str(exc) or repr(exc)}")
 
 
 def canonical(value: Any) -> bytes:
@@ -88,6 +91,7 @@ class Keys:
     def __init__(self, archive: str, keys: list[bytes]) -> None:
         self.archive = archive  # its id
         self.content = {hkdf(key, b"strongroom key id", 8): hkdf(key, b"strongroom content") for key in keys}
+        self._proves = [hkdf(key, b"strongroom holder proof") for key in keys]
         self._names = AESSIV(hkdf(keys[0], b"strongroom names", 64))
 
     def stored_name(self, name: str) -> str:
@@ -114,6 +118,16 @@ class Keys:
         name = "/".join(plain)
         check(self.stored_name(name) == stored, "a name that is written in another way")
         return name
+
+    def proven(self, holder: dict[str, Any]) -> bool:
+        """Holders: whether the newest key that a holder's file shares with these proves the file."""
+        last = min(count_of(holder), len(self._proves)) - 1
+        proof = hmac.digest(self._proves[last], without(holder, "proofs", "seal"), "sha256")
+        return "proofs" in holder and hmac.compare_digest(proof, bytes.fromhex(holder["proofs"][last]))
+
+    def has_newer(self, holder: dict[str, Any]) -> bool:
+        """Holders: whether a file is proven to have more keys than these."""
+        return holder["archive"] == self.archive and count_of(holder) > len(self._proves) and self.proven(holder)
 
     def _bound(self, parts: list[str]) -> bytes:
         """What a file or a name is bound to: its associated data."""
@@ -171,9 +185,8 @@ def letters(text: str) -> str:
 def lines_of(body: str) -> list[str]:
     """Keys as text: the lines behind the first word, numbered as on paper, or joined by dashes."""
     _, *pairs = re.split(r"(?:^|\s)([0-9]+)\s*:", body)
-    check(
-        pairs[::2] == [str(number + 1) for number in range(len(pairs) // 2)], "lines are missing, or in disorder"
-    )
+    numbers = [str(number + 1) for number in range(len(pairs) // 2)]
+    check(pairs[::2] == numbers, "lines are missing, or in disorder")
     whole = letters(body.replace("-", ""))
     return [letters(line) for line in pairs[1::2]] or [whole[at : at + FULL] for at in range(0, len(whole), FULL)]
 
@@ -205,12 +218,18 @@ def holder_key(kdf: dict[str, Any], secret: bytes) -> bytes:
     return Argon2id(salt=salt, length=32, **costs).derive(secret)
 
 
+def count_of(holder: dict[str, Any]) -> int:
+    """Holders: how many keys a file wraps, behind a nonce and before a tag."""
+    size = len(bytes.fromhex(holder["wrapped"])) - 28
+    check(size > 0 and size % 32 == 0, "keys of another length")
+    return size // 32
+
+
 def unwrapped(holder: dict[str, Any], secret: bytes) -> Keys:
     """Holders: the keys that a holder's file keeps. Raises InvalidTag where the secret is another one's."""
     data = bytes.fromhex(holder["wrapped"])
     wrapping = AESGCM(holder_key(holder["kdf"], secret))
-    keys = wrapping.decrypt(data[:12], data[12:], without(holder, "wrapped", "seal"))
-    check(len(keys) > 0 and len(keys) % 32 == 0, "keys of another length")
+    keys = wrapping.decrypt(data[:12], data[12:], without(holder, "wrapped", "proofs", "seal"))
     return Keys(holder["archive"], [keys[at : at + 32] for at in range(0, len(keys), 32)])
 
 
@@ -224,28 +243,28 @@ def opened(root: Path, archive: str | None, text: str) -> Keys:
     start = text.strip().upper()
     if start.startswith(PAPER):
         keys = from_paper(text)
-        check(
-            archive in (None, keys.archive), f"a paper copy of another archive: {keys.archive}, here is {archive}"
-        )
+        check(archive in (None, keys.archive), f"a paper copy of another archive: {keys.archive}")
         return keys
     by_key = start.startswith(HOLDER)
     secret = from_holder_text(text) if by_key else unicodedata.normalize("NFC", text.strip()).encode()
-    found: list[Keys] = []
-    problems: list[str] = []  # told only where no other file opens: each is told again where it is copied
-    for path in sorted(root.glob("keys/*.json")):
-        try:
-            holder = sealed(path.read_bytes())
-            check((holder["kind"], holder["format"], holder["id"]) == ("holder", 1, path.stem), "no holder's file")
+    tried: list[tuple[int, int, Path, dict[str, Any]]] = []
+    problems = ["your key opens none of the files in keys/; the paper copy needs none"]  # told only where it is so
+    for path in root.glob("keys/*.json"):
+        with surviving(path, problems):
+            holder = sealed(small(path))
+            check((holder["kind"], holder["id"]) == ("holder", path.stem), "no holder's file")
+            check(holder["format"] in (1, 2), f"a holder's file of format {holder['format']}, known are 1 and 2")
             if archive in (None, holder["archive"]) and by_key == (holder["kdf"]["name"] == "hkdf-sha256"):
-                found.append(unwrapped(holder, secret))
-        except InvalidTag:
-            continue  # another holder's
-        except Exception as exc:
-            problems.append(f"{path}: {str(exc) or repr(exc)}")
-    check(
-        bool(found), "\n".join(["your key opens none of the files in keys/; the paper copy needs none", *problems])
-    )
-    return max(found, key=lambda keys: len(keys.content))
+                cost = int(holder["kdf"].get("memory_kib", 0)) * int(holder["kdf"].get("passes", 0))
+                tried.append((cost, -count_of(holder), path, holder))
+    found = None
+    for *_, path, holder in sorted(tried, key=lambda one: one[:3]):  # planted ones may cost much
+        with surviving(path, problems), contextlib.suppress(InvalidTag):  # another holder's
+            if found is None or found.has_newer(holder):
+                found = unwrapped(holder, secret)
+    if found is None:
+        raise ValueError("\n".join(problems))
+    return found
 
 
 def given_key() -> str:
@@ -265,11 +284,11 @@ def given_key() -> str:
 def mark_of(root: Path) -> str | None:
     """The id of an archive; None where its mark is damaged or missing. Raises ValueError for one not encrypted."""
     try:
-        mark = sealed((root / "strongroom.json").read_bytes())
+        mark = sealed(small(root / "strongroom.json"))
     except FileNotFoundError as exc:
         LOST.append(str(exc))
         return None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None  # told where it is copied
     found = f"{mark.get('kind')} of format {mark.get('format')}, {mark.get('encryption', 'not encrypted')}"
     wanted = f"archive of format 2, {ENCRYPTION}"
@@ -284,17 +303,37 @@ def lawful(name: str) -> bool:
 
 
 def names_below(root: Path) -> list[str]:
-    """The files of the archive, by the names under which they are stored."""
-    walk = os.walk(root, onerror=lambda problem: LOST.append(str(problem)), followlinks=True)
-    files = (Path(folder, file).relative_to(root).as_posix() for folder, _, found in walk for file in found)
-    return sorted(filter(lawful, files))
+    """What lies in the archive and is no folder, by the names under which it is stored. No link is followed."""
+    found, folders = list[str](), [root]
+    while folders:
+        folder = folders.pop()
+        with surviving(folder), os.scandir(folder) as items:
+            for item in items:
+                stored = Path(item.path).relative_to(root).as_posix()
+                if lawful(stored) and item.is_dir(follow_symlinks=False):
+                    folders.append(Path(item.path))
+                elif lawful(stored):
+                    found.append(stored)
+    return sorted(found)
 
 
-def copied(path: Path, name: str) -> Iterator[bytes]:
+def reading(path: Path) -> BinaryIO:
+    """A file of the archive, opened. Raises ValueError for a link or a pipe, which may lead anywhere."""
+    check(stat.S_ISREG(path.lstat().st_mode) and not path.parent.is_symlink(), "a link, or no file: not read")
+    return path.open("rb")
+
+
+def small(path: Path) -> bytes:
+    """A file that is not encrypted; of one that is too large for that no more is read, and no seal agrees."""
+    with reading(path) as stream:
+        return stream.read(LARGEST)
+
+
+def copied(stream: BinaryIO, name: str) -> Iterator[bytes]:
     """A file that is not encrypted, proven by its name or seal."""
-    data = path.read_bytes()
+    data = stream.read(LARGEST)
     if name.startswith("about/"):
-        check(hashlib.sha256(data).hexdigest() == path.stem, "not the bytes of its name")
+        check(hashlib.sha256(data).hexdigest() == Path(name).stem, "not the bytes of its name")
     else:
         sealed(data)
     yield data
@@ -323,9 +362,9 @@ def give(root: Path, stored: str, keys: Keys, target: Path) -> None:
     check(not path.exists(), f"{name} is there already")
     unproven = path.with_name(f"{path.name}.unproven")  # so called until it is proven to its end
     try:
-        with (root / stored).open("rb") as stream, unproven.open("xb+") as out:
+        with reading(root / stored) as stream, unproven.open("xb+") as out:
             encrypted = name.split("/")[0] not in OPEN
-            out.writelines(keys.plain(stream, name) if encrypted else copied(root / stored, name))
+            out.writelines(keys.plain(stream, name) if encrypted else copied(stream, name))
             if encrypted:
                 cut_to_length(out)
         unproven.rename(path)
@@ -339,7 +378,7 @@ def main() -> None:
     parser.add_argument("archive", type=Path)
     parser.add_argument("plain", type=Path, help="the folder to be made")
     asked = parser.parse_args()
-    root: Path = asked.archive
+    root: Path = asked.archive.resolve()
     try:
         archive = mark_of(root)
         keys = opened(root, archive, given_key())

@@ -13,6 +13,7 @@ from storage import upkeep_records
 from storage.archive import Archive
 from storage.catalog import Catalog
 from storage.compare import Kind
+from storage.encrypted import check_up_to_date
 from storage.errors import BackendFailed, CatalogUnusable
 from storage.facts import differences
 from storage.scrub import Report, packs_there, scrub
@@ -95,8 +96,10 @@ def disagreements(catalog: Catalog | None, archive: Archive, *, now: datetime) -
 def leave(archive: Archive, catalog: Catalog | None, record: ScrubRecord | DrillRecord) -> str:
     """Put the record into the archive, then the catalog. Why that could not be done; "" where it was.
 
-    Told and not raised: what was read stays true.
+    Told and not raised: what was read stays true. But KeyWrong is, where keys were rotated meanwhile: what needs
+    the newer one looked damaged.
     """
+    check_up_to_date(archive.backend)
     if catalog is None:
         return NO_CATALOG
     try:

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from storage import mark
 from storage.archive import Archive
 from storage.backend import LocalDisk
+from storage.keys import encode, new_keys, unlock, wrap
 from storage.keytext import HOLDER, PAPER
 from tests.doubles import START, noise, write
 from tests.test_cli import Shell
@@ -31,6 +33,9 @@ class Desk(Shell):
             [sys.executable, "-m", "flows.cli", *arguments], cwd=self.folder, env={**self.environ, **environ},
             input=typed, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
+
+    def archive_id(self) -> str:
+        return mark.read(LocalDisk(self.folder / "archive")).id
 
     def holders(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.json("key", "list")["holders"]
@@ -160,6 +165,27 @@ def test_older_files_of_holders_do_not_undo_a_rotation(desk: Desk) -> None:
     assert desk.run("import", *IMPORT).returncode == 14
 
 
+def test_a_planted_holder_is_told_and_stops_nothing(desk: Desk) -> None:
+    """As if it held more keys: the night goes on, list and doctor name the file, and it is removed by its id."""
+    planted = wrap((*new_keys(), *new_keys()), PHRASE, archive_id=desk.archive_id(), name="this host", now=START)
+    (desk.folder / "archive" / planted.file).write_bytes(encode(planted))
+
+    assert desk.run("import", *IMPORT).returncode == 14
+    listed = desk.run("key", "list")
+    assert (listed.returncode, f"{planted.file}: not proven to be of this archive" in listed.stderr) == (4, True)
+    assert "nothing that is proven" in listed.stdout
+    doctor = desk.run("doctor")
+    assert doctor.returncode == 0
+    assert "1 can open it: this host (key file)" in doctor.stdout and planted.file in doctor.stdout
+    assert [one["proven"] for one in desk.holders()] == [False, True]
+    (desk.folder / "strongroom.key").rename(desk.folder / "away.key")
+    unproven = desk.run("key", "list")
+    assert (unproven.returncode, "nothing is proven" in unproven.stderr) == (0, True)
+    (desk.folder / "away.key").rename(desk.folder / "strongroom.key")
+    assert desk.run("key", "remove", planted.id, "--yes").returncode == 0
+    assert desk.run("key", "list").returncode == 0
+
+
 def _exchange(folder: Path, files: dict[str, bytes]) -> None:
     for path in folder.iterdir():
         path.unlink()
@@ -194,6 +220,25 @@ def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     assert "from before a rotation" in desk.run("doctor").stdout
     assert desk.run("import", *IMPORT).returncode == 14
     assert desk.run("scrub", "--all").returncode == 0
+
+
+def test_paper_of_very_many_keys_is_lines_alone(desk: Desk) -> None:
+    """Sixty are more than a QR code holds: that is told, no picture is made, and the lines are proven as ever."""
+    secret, disk = (desk.folder / "strongroom.key").read_text(), LocalDisk(desk.folder / "archive")
+    ring, (old,) = unlock(disk, desk.archive_id(), secret), disk.list("keys/")
+    longer = (*ring, *(key for _ in range(59) for key in new_keys()))
+    made = wrap(longer, secret, archive_id=desk.archive_id(), name="this host", now=START)
+    disk.put_new(made.file, [encode(made)])
+    disk.delete(old)
+
+    done = desk.run("key", "export", "--paper")
+    assert (done.returncode, "no picture: more keys than" in done.stderr) == (0, True)
+    assert done.stdout.partition(PAPER)[2].count(":") == 156
+    pictured = desk.run("key", "export", "--paper", "--picture", "page.svg")
+    assert (pictured.returncode, "more keys than" in pictured.stderr) == (2, True)
+    assert PAPER in pictured.stdout and not (desk.folder / "page.svg").exists()
+    proven = desk.ask("key", "drill", "--json", typed=done.stdout)
+    assert (proven.returncode, json.loads(proven.stdout)["keys"]) == (0, 60)
 
 
 def test_a_plain_archive_is_converted_and_gone_on_with(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -28,6 +28,7 @@ from flows.cli.look import place_and_key
 from flows.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
+    from storage.cipher import Key
     from storage.keyring import Keyring
 
 app = typer.Typer(name="key", help="Who can open an encrypted archive: add, remove, rotate; a copy on paper.")
@@ -35,6 +36,7 @@ FileOption = Annotated[
     Path | None,
     typer.Option("--file", help="Its key file, made where it is not there; none: a passphrase is asked for."),
 ]
+_OLDER = "of somebody whom an older version has added? first `strongroom key add` them anew"
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
 
@@ -45,30 +47,61 @@ def register(parent: typer.Typer) -> None:
 
 @app.command("list")
 def list_holders(archive: ArchiveOption = None, config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Everybody who can open the archive. Needs no key."""
+    """Everybody who can open the archive. Needs no key; with one, each is proven to be no planted file."""
     from storage import keys, mark
     from storage.snapshot import to_text
 
     backend, _ = place_and_key(archive, config, key=False)
     found = mark.read(backend)
     problems: list[str] = []
-    known = keys.holders(backend, found.id, problems=problems)
+    ring = _at_hand(archive, config) if found.encrypted else ()
+    known = [
+        (one, keys.proven(one, ring) if ring else None)
+        for one in keys.holders(backend, found.id, problems=problems)
+    ]
     if json:
         rows = [
-            {"id": o.id, "name": o.name, "how": o.how, "keys": o.count, "made_at": to_text(o.made_at)}
-            for o in known
+            {
+                "id": o.id,
+                "name": o.shown,
+                "how": o.how,
+                "keys": o.count,
+                "made_at": to_text(o.made_at),
+                "proven": so,
+            }
+            for o, so in known
         ]
         print_json("key list", {"encrypted": found.encrypted, "holders": rows, "problems": problems})
     elif not found.encrypted:
         say(f"{backend.url}: not encrypted: it has no keys, and needs none")
     else:
-        most = max((one.count for one in known), default=0)
-        rights = ["all" if one.count == most else f"what was there before rotation {one.count}" for one in known]
-        table = [[o.id, o.name, o.how, day(o.made_at), right] for o, right in zip(known, rights, strict=True)]
+        most = max((one.count for one, it_is in known if it_is is not False), default=0)
+        table = [[o.id, o.shown, o.how, day(o.made_at), _right(o.count, most, it_is)] for o, it_is in known]
         print_table("", ["id", "name", "has a", "since", "opens"], table)
+        if not ring:
+            say("hint: no key is at hand that opens it, so this is what the files say, and nothing is proven")
     for problem in problems:
         complain(problem, "`strongroom repair --from` a copy; where none has it, delete that file")
-    return Exit.VERIFICATION if problems else Exit.DONE
+    strange = [one for one, it_is in known if it_is is False]
+    for one in strange:
+        complain(f"{one.file}: {keys.NOT_PROVEN}", f"`strongroom key remove {one.id}`; {_OLDER}")
+    return Exit.VERIFICATION if problems or strange else Exit.DONE
+
+
+def _right(count: int, most: int, proven: bool | None) -> str:
+    if proven is False:
+        return "nothing that is proven"
+    return "all" if count == most else f"what was there before rotation {count}"
+
+
+def _at_hand(archive: str | None, config: Path | None) -> Sequence[Key]:
+    """The keys of the archive, as far as a key for it is at hand; nobody is asked."""
+    from storage.errors import StorageError
+    from storage.keyring import Keyring
+
+    with suppress(ConfigError, StorageError):
+        return Keyring.open(*place_and_key(archive, config)).keys
+    return ()
 
 
 @app.command()
@@ -89,9 +122,9 @@ def add(
     except ValueError as exc:
         raise ConfigError(f"{name}: {exc}") from exc
     if json:
-        print_json("key add", {"id": holder.id, "name": holder.name, "how": holder.how})
+        print_json("key add", {"id": holder.id, "name": holder.shown, "how": holder.how})
     else:
-        out.print(f"{holder.name} opens the archive by a {holder.how}; holder {holder.id}", markup=False)
+        out.print(f"{holder.shown} opens the archive by a {holder.how}; holder {holder.id}", markup=False)
     return Exit.DONE
 
 
@@ -107,15 +140,15 @@ def remove(
     ring, _ = _ring(archive, config)
     try:
         chosen = ring.chosen(holder)
-        if not yes and not typer.confirm(f"Remove {chosen.name} ({chosen.how}, {chosen.id})?", err=True):
+        if not yes and not typer.confirm(f"Remove {chosen.shown} ({chosen.how}, {chosen.id})?", err=True):
             return Exit.INTERRUPTED
         ring.remove(chosen, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"{holder}: {exc}", hint="`strongroom key list` names them") from exc
     if json:
-        print_json("key remove", {"id": chosen.id, "name": chosen.name})
+        print_json("key remove", {"id": chosen.id, "name": chosen.shown})
     else:
-        out.print(f"{chosen.name} opens the archive no more", markup=False)
+        out.print(f"{chosen.shown} opens the archive no more", markup=False)
         say("hint: if that key may be in other hands, `strongroom key rotate` keeps it from what is to come")
     return Exit.DONE
 
@@ -139,12 +172,12 @@ def rotate(
     if archive is None:
         _remember(config)
     if json:
-        rows = [{"id": one.id, "name": one.name, "how": one.how} for one in behind]
+        rows = [{"id": one.id, "name": one.shown, "how": one.how} for one in behind]
         print_json("key rotate", {"keys": len(ring.keys), "behind": rows})
         return Exit.DONE
     out.print(f"from now on key {len(ring.keys)} encrypts; older files keep theirs", markup=False)
     for one in behind:
-        say(f"warning: {one.name} ({one.how}, {one.id}) opens only what was there before: add it anew")
+        say(f"warning: {one.shown} ({one.how}, {one.id}) opens only what was there before: add it anew")
     say("hint: print a new paper copy: `strongroom key export --paper`, and prove it: `strongroom key drill`")
     say("hint: the key given opens what is to come: is it the stolen one? add another, remove it, rotate by that")
     return Exit.DONE
@@ -269,7 +302,14 @@ def _typed() -> str:
 def _show_code(text: str, picture: Path | None) -> None:
     import segno
 
-    code = segno.make_qr(text, error="m")
+    try:
+        code = segno.make_qr(text, error="m")
+    except segno.DataOverflowError:
+        told = "more keys than a QR code holds: the lines above are all of them, and all that is needed"
+        if picture is not None:
+            raise ConfigError(f"--picture {picture}: {told}", hint="print the lines, without --picture") from None
+        say(f"warning: no picture: {told}")
+        return
     if sys.stdout.isatty():
         code.terminal(compact=True)
     if picture is None:

@@ -18,6 +18,7 @@ READER = Path(storage.__file__).parent / "standalone.py"
 DECRYPTER = Path(storage.__file__).parent / "standalone_decrypt.py"
 GOLDEN = Path(__file__).parents[1] / "golden"
 VECTORS: dict[str, Any] = json.loads((GOLDEN / "encrypted-v1.json").read_text())
+HOLDERS: dict[str, Any] = json.loads((GOLDEN / "holders-v2.json").read_text())  # with proofs, for the same archive
 SECRETS = {
     "passphrase": "größte Vorsicht üben",
     "key file": VECTORS["holder_text"]["text"],
@@ -34,7 +35,7 @@ def run(
     given = more.pop("stdin", "")
     return subprocess.run(
         [sys.executable, "-I", "-X", "utf8", program, *arguments],
-        capture_output=True, text=True, check=False, input=given, env={**known, **told, **more},
+        capture_output=True, text=True, check=False, input=given, timeout=300, env={**known, **told, **more},
     )  # fmt: skip
 
 

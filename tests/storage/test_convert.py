@@ -16,9 +16,23 @@ from storage.backend import LocalDisk, Memory
 from storage.convert import Converted, convert
 from storage.encrypted import Encrypted
 from storage.errors import KeyWrong, NotEncrypted, ObjectCorrupt
+from storage.keyring import Keyring
 from storage.lease import TTL
 from storage.scrub import scrub
-from tests.doubles import LAB, NIGHT, START, Died, FaultyBackend, copy, drop, new_archive, noise, read, write
+from tests.doubles import (
+    LAB,
+    NIGHT,
+    START,
+    Died,
+    FaultyBackend,
+    contents,
+    copy,
+    drop,
+    new_archive,
+    noise,
+    read,
+    write,
+)
 
 SECRET = keytext.holder_text(bytes(range(32)))
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -127,6 +141,27 @@ def test_nothing_is_mixed_up() -> None:
         convert(done.archive, Memory(), secret=SECRET, holder="x", clock=lambda: NOW)
     with pytest.raises(ValueError, match="at least 12"):
         converted(source, Memory(), "short")
+
+
+@pytest.mark.parametrize("paper", [False, True])
+def test_a_key_from_before_a_rotation_converts_no_more(paper: bool) -> None:
+    """What came since would go there with the old key: refused as for other writers, and nothing is put."""
+    source, target = plain(), Memory()
+    converted(source, target)
+    ring = Keyring.open(target, SECRET)
+    old = keytext.paper_text(ring.archive_id, ring.keys) if paper else keytext.holder_text(bytes(32))
+    if not paper:
+        ring.add("Anna", old, now=NOW)
+    ring.rotate(SECRET, now=NOW)
+    write(Archive.open(source), {"new": noise(500, 8)}, night=4)
+    before = contents(target)
+
+    with pytest.raises(KeyWrong, match="from before a rotation"):
+        converted(source, target, old)
+    assert contents(target) == before
+    assert converted(source, target).copied > 0
+    new = Archive.open(target, SECRET)
+    assert {"new": noise(500, 8)} in [read(new, found) for found in new.snapshots()]
 
 
 def test_a_disk_that_gives_back_something_else_is_told() -> None:

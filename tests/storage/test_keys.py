@@ -16,6 +16,7 @@ from storage.backend import Memory
 from storage.cipher import KEY_SIZE, Key
 from storage.errors import FormatUnknown, KeyMissing, KeyWrong, NotEncrypted, ObjectCorrupt
 from storage.keytext import NotAKey
+from tests.storage.alone import decrypter
 
 NOW = datetime(2026, 3, 1, 2, 30, tzinfo=UTC)
 PHRASE = "correct horse battery staple"
@@ -134,7 +135,7 @@ def test_a_holder_may_not_ask_for_the_whole_machine() -> None:
         with pytest.raises(ObjectCorrupt, match=key):
             keys.decode(data, name)
     with pytest.raises(FormatUnknown):
-        keys.decode(canonical.seal({**value, "format": 2}), name)
+        keys.decode(canonical.seal({**value, "format": 3}), name)
     with pytest.raises(ObjectCorrupt, match="members"):
         keys.decode(canonical.seal({**value, "note": "unbound"}), name)
 
@@ -188,6 +189,16 @@ def test_a_slip_on_paper_is_named_by_its_line(found: list[bytes], archive: objec
         keytext.paper_keys("\n".join([first, *lines[:number], *lines[number + 1 :]]))
     with pytest.raises(NotAKey, match="line 1 "):
         keytext.paper_keys("\n".join([first, lines[1], lines[0], *lines[2:]]))
+
+
+def test_paper_holds_as_many_keys_as_there_are() -> None:
+    """Sixty, on paper, and joined to one line; the reader alone takes them, too."""
+    ring, archive = tuple(Key(bytes([at]) * KEY_SIZE) for at in range(60)), "6f1c2a34-0b5d-4e8f-9a10-2b3c4d5e6f70"
+    paper = keytext.paper_text(archive, ring)
+
+    for text in (paper, keytext.paper_compact(paper), " ".join(paper.split())):
+        assert keytext.paper_keys(text) == (archive, ring)
+        assert list(decrypter().from_paper(text).content) == [key.id for key in ring]
 
 
 @given(secrets)

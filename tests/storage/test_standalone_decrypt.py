@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -158,13 +160,10 @@ def test_what_is_not_the_archives_is_passed_over(root: Path, tmp_path: Path) -> 
     assert names(tmp_path / "plain") == before
 
 
-def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_listed_is_told(tmp_path: Path) -> None:
     """One that vanished stands for it, for root may list everything."""
-    lost: list[str] = []
-    monkeypatch.setattr(decrypter(), "LOST", lost)
-
     assert decrypter().names_below(tmp_path / "gone") == []
-    assert "gone" in lost[0]
+    assert "gone" in decrypter().LOST[-1]
 
 
 def test_a_file_that_cannot_be_opened_is_told(root: Path, tmp_path: Path) -> None:
@@ -174,6 +173,64 @@ def test_a_file_that_cannot_be_opened_is_told(root: Path, tmp_path: Path) -> Non
 
     assert done.returncode == 1
     assert "records: " in done.stderr
+
+
+def test_no_link_is_followed(root: Path, tmp_path: Path) -> None:
+    """Out of the archive, up in it, in a ring, of a file or of a folder: each is told, and nothing comes of it."""
+    before = set(opened(root).list(""))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x.txt").write_bytes(b"mine")
+    name = f"{hashlib.sha256(b'mine').hexdigest()}.txt"
+    (root / "about" / name).symlink_to(outside / "x.txt")
+    links: dict[str, str | Path] = {
+        "packs/up": "..",
+        "packs/ring": "ring",
+        "keys/out": outside,
+        "unnamed": outside,
+    }
+    for link, target in links.items():
+        (root / link).symlink_to(target)
+    done = run(DECRYPTER, root, tmp_path / "plain", key=KEY)
+
+    assert done.returncode == 1
+    told = {line.partition(": ")[0] for line in done.stderr.splitlines()[1:]}
+    assert told == {f"about/{name}", *links}
+    assert names(tmp_path / "plain") == before
+    assert not any(path.is_symlink() for path in (tmp_path / "plain").rglob("*"))
+
+
+@pytest.mark.parametrize("what", ["keys", "strongroom.json"])
+def test_no_key_or_mark_is_read_elsewhere(root: Path, tmp_path: Path, what: str) -> None:
+    """Where they are links, the archive is as if it had none; the paper copy opens it."""
+    backend = opened(root)
+    paper = keytext.paper_text(Archive.open(LocalDisk(root), KEY).id, backend.keys)
+    (root / what).rename(tmp_path / what)
+    (root / what).symlink_to(tmp_path / what)
+    by_key = run(DECRYPTER, root, tmp_path / "one", key=KEY)
+    by_paper = run(DECRYPTER, root, tmp_path / "two", key=paper)
+
+    assert (by_key.returncode, by_paper.returncode) == (1, 1)
+    assert what in by_key.stderr and f"\n{what}: " in by_paper.stderr
+    assert (tmp_path / "one").exists() == (what != "keys")
+    assert len(list((tmp_path / "two").glob("snapshots/*/*/*.json"))) == 2
+    assert not (tmp_path / "two" / what).exists()
+
+
+def test_what_would_hold_it_up_for_ever_is_passed_over(root: Path, tmp_path: Path) -> None:
+    """A pipe that nobody writes to, a terabyte that takes no room: told by their names."""
+    before = set(opened(root).list(""))
+    os.mkfifo(root / "packs" / "pipe")
+    os.mkfifo(root / "keys" / "pipe.json")
+    large = root / "about" / f"{'0' * 64}.txt"
+    large.touch()
+    os.truncate(large, 1 << 40)
+    done = run(DECRYPTER, root, tmp_path / "plain", key=KEY)
+
+    assert done.returncode == 1
+    told = {line.partition(": ")[0] for line in done.stderr.splitlines()[1:]}
+    assert told == {"packs/pipe", "keys/pipe.json", f"about/{large.name}"}
+    assert names(tmp_path / "plain") == before
 
 
 @pytest.mark.parametrize(

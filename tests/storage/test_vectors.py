@@ -1,12 +1,15 @@
 """Encryption is for ever: vectors that were stored once are what the code makes, and what a reader alone reads.
 
-`tests/golden/make_encrypted.py` says how they were made. Fixed random numbers make fixed ciphertexts.
+`tests/golden/make_encrypted.py` and `make_holders.py` say how they were made. Fixed random numbers make fixed
+ciphertexts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from storage import cipher, keys, keytext
 from storage.backend import Memory
 from storage.cipher import Key
 from storage.encrypted import Encrypted
-from tests.storage.alone import VECTORS, content, decrypter
+from tests.storage.alone import HOLDERS, VECTORS, content, decrypter
 
 ID: str = VECTORS["archive"]
 KEYS = tuple(Key(bytes.fromhex(key["secret"])) for key in VECTORS["keys"])
@@ -118,10 +121,10 @@ def test_the_names_cover_what_is_odd() -> None:
     assert any(part.endswith("-") for part in parts)
 
 
-@pytest.mark.parametrize("file", VECTORS["holders"])
+@pytest.mark.parametrize("file", [*VECTORS["holders"], *HOLDERS])
 def test_a_stored_holder_opens(file: str, tmp_path: Path) -> None:
-    """A passphrase and a key file give both keys, in order, to the code and to the reader alone; no other does."""
-    told = VECTORS["holders"][file]
+    """A passphrase and a key file give its keys, in order, to the code and to the reader alone; no other does."""
+    told = {**VECTORS["holders"], **HOLDERS}[file]
     data = told["text"].encode()
     holder = keys.decode(data, file)
     (tmp_path / "keys").mkdir()
@@ -129,19 +132,42 @@ def test_a_stored_holder_opens(file: str, tmp_path: Path) -> None:
     found = decrypter().opened(tmp_path, ID, told["secret"])
 
     assert keys.encode(holder) == data
-    assert keys.unwrap(holder, told["secret"]) == KEYS
+    assert keys.unwrap(holder, told["secret"]) == KEYS[: told["keys"]]
     assert keys.unwrap(holder, told["secret"] + "?") is None if holder.how == "passphrase" else True
-    assert list(found.content) == [key.id for key in KEYS]
+    assert list(found.content) == [key.id for key in KEYS[: told["keys"]]]
     assert found.archive == ID
     with pytest.raises(ValueError, match="opens none"):
         decrypter().opened(tmp_path, ID.replace("a", "b"), told["secret"])
 
 
-def test_there_is_a_holder_of_each_kind() -> None:
-    """Argon2id and HKDF."""
-    known = [keys.decode(told["text"].encode(), file).how for file, told in VECTORS["holders"].items()]
+@pytest.mark.parametrize("file", HOLDERS)
+def test_a_holder_is_proven_as_ever(file: str) -> None:
+    """By each of its keys, to the code and to the reader alone, whether who asks has one key or both."""
+    told = HOLDERS[file]
+    holder, value = keys.decode(told["text"].encode(), file), json.loads(told["text"])
 
-    assert sorted(known) == ["key file", "passphrase"]
+    assert [proof.hex() for proof in holder.proofs] == value["proofs"] == told["proofs"]
+    for ring in (KEYS[:1], KEYS):
+        alone = decrypter().Keys(ID, [key.secret for key in ring])
+        assert keys.proven(holder, ring) and alone.proven(value)
+        assert not keys.proven(replace(holder, name="Eve"), ring) and not alone.proven({**value, "name": "Eve"})
+    strange = (KEYS[1],)
+    assert not keys.proven(holder, strange) and not decrypter().Keys(ID, [KEYS[1].secret]).proven(value)
+
+
+def test_a_holder_of_the_first_format_proves_nothing() -> None:
+    """It opens, and that is all that is believed of it."""
+    for file, told in VECTORS["holders"].items():
+        assert not keys.proven(keys.decode(told["text"].encode(), file), KEYS)
+        assert not decrypter().Keys(ID, [key.secret for key in KEYS]).proven(json.loads(told["text"]))
+
+
+@pytest.mark.parametrize("stored", [VECTORS["holders"], HOLDERS])
+def test_there_is_a_holder_of_each_kind(stored: dict[str, Any]) -> None:
+    """Argon2id and HKDF, of both formats."""
+    known = {keys.decode(told["text"].encode(), file).how for file, told in stored.items()}
+
+    assert known == {"key file", "passphrase"}
 
 
 def test_keys_are_written_as_ever() -> None:
