@@ -218,6 +218,10 @@ class Source(Protocol):
         the reason. Retry: yes.
         """
 
+    def records(self, intent: Intent, fetched: Mapping[str, Path]) -> int | None:
+        """How many records the files hold, such as rows, where no paths tell them; None where they do, or nobody
+        can count them. Watched from night to night. Local; never raises for what a file holds."""
+
     def never_holds(self, scope: Scope) -> tuple[str, ...]:
         """What an export of this scope never holds, in words for the user."""
 
