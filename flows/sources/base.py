@@ -248,6 +248,7 @@ class Connection:
     start_timeout_s: float = 900  # planning an export happens inside the request that starts it
     login: str = ""  # how user name and password are used, where a system has several ways; "": its usual one
     requests_per_s: float | None = None  # at most; None: the dialect's, 0: no limit
+    link_hosts: tuple[str, ...] | None = None  # where links to files may lead, and below; None: the dialect's
     renew: Callable[[], Mapping[str, str]] | None = None  # the secrets once more: a token may have run out
 
     def __repr__(self) -> str:
