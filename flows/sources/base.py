@@ -10,7 +10,7 @@ verb        RSpace                  Mayan EDMS                     WebAdMIT
 ==========  ======================  =============================  ==================================
 login       status + whoami         /users/current/: an anonymous  user_identities
                                     call looks like an empty site
-roster      users, or groups, that  cabinets that the user sees    identities of the user
+roster      users, or groups, that  cabinets that the user sees    exports of an identity
             the key may export
 discover    a search becomes ids    the scope itself               identity and template by *name*,
                                                                    each night anew
@@ -35,7 +35,8 @@ witness     the records that were   files and documents counted    nothing to as
             EXPORT event's list
 unchanged   activity and newest     nothing newer by the baseline  never
             modification
-inspect     manifest.txt            page count of a PDF            CSV columns, row count
+inspect     manifest.txt            page count of a PDF            columns of a CSV, and the like
+records     paths tell them         paths tell them                rows of CSV and Excel files
 cleanup     nothing                 delete the download entry      nothing
 ==========  ======================  =============================  ==================================
 

@@ -67,7 +67,7 @@ class _Container:
         count = struct.unpack_from("<I", data, 44)[0]
         places = list(struct.unpack_from("<109I", data, 76))
         more, seen = struct.unpack_from("<I", data, 68)[0], 0
-        while more < _LAST and seen <= count:
+        while more < _LAST and seen * self._size < len(data):
             rest = struct.unpack(f"<{self._size // 4}I", self._sector(more))
             places += rest[:-1]
             more, seen = rest[-1], seen + 1
@@ -101,7 +101,10 @@ class _Container:
         table = self._chain(self._minifat)
         found = b""
         while start < _LAST and len(found) < size:
-            found += whole[start * 64 : start * 64 + 64]
+            piece = whole[start * 64 : start * 64 + 64]
+            if not piece:
+                break
+            found += piece
             start = struct.unpack_from("<I", table, start * 4)[0]
         return found
 
