@@ -83,7 +83,7 @@ class Desk:
                 self.wfile.write(reply.body)
                 self.close_connection = "Content-Length" in reply.headers
 
-            do_GET = do_POST = do_HEAD = _any
+            do_GET = do_POST = do_CONNECT = _any
 
             def date_time_string(self, timestamp: float | None = None) -> str:
                 return format_datetime(clock.now(), usegmt=True)

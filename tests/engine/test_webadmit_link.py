@@ -11,6 +11,7 @@ import pytest
 
 from flows.errors import Exit, FileGone, SourceError, SourceUnavailable, SourceUnexpected
 from flows.export import ExportFile, JobRef
+from flows.sources.client import Client
 from flows.sources.webadmit import WebAdMIT
 from flows.sources.webadmit_link import HOSTS, checked
 from flows.sources.webadmit_wire import run_path, zip_paths
@@ -316,3 +317,52 @@ def test_a_run_elsewhere_is_none(office: Office) -> None:
 
     assert record.ended is Ended.LOST
     assert "href is not as documented" in record.reason
+
+
+# -- how it is sent
+
+
+def client(office: Office) -> Client:
+    """Ours, beside the office."""
+    return office.source().wire.client
+
+
+def test_a_link_is_sent_byte_for_byte(office: Office) -> None:
+    """As the store writes them; only what no request may hold is encoded, which means the same."""
+    usual = (
+        "/export_files/reports/000/267/520/0f_original.txt?AWSAccessKeyId=AK&Expires=1&Signature=a%2Bb%2fc%3D"
+        "&response-content-disposition=attachment%3B%20filename%3D%22a.csv%22&x=it's~(1)*!;,"
+    )
+    office.kept = lambda _: Reply(200, b"")
+    for path in (usual, '/a?filename="a.csv"'):
+        with client(office).signed(office.store.url + path, refuse=lambda _: AssertionError()) as download:
+            assert list(filter(None, download.chunks)) == []
+
+    assert [asked.path for asked in office.store.seen] == [usual, "/a?filename=%22a.csv%22"]
+
+
+@pytest.mark.parametrize("path", ["/a/../b", "/a/./b", "/a#b", "/a b", "/ü", "/a\n", ""])
+def test_a_link_that_would_become_another(office: Office, path: str) -> None:
+    """It is not sent."""
+    with (
+        pytest.raises(SourceUnexpected, match="no web address"),
+        client(office).signed(office.store.url + path, refuse=lambda _: AssertionError()),
+    ):
+        pass
+    with pytest.raises(SourceUnexpected), client(office).signed("http://127.0.0.1:99999/", refuse=AssertionError):
+        pass
+
+    assert office.store.seen == []
+
+
+def test_a_proxy_sees_no_link(office: Office) -> None:
+    """It is asked for a tunnel to the store, and for nothing else."""
+    office.table["proxy"] = office.store.url
+    office.store.answer = lambda _: Reply(503)
+    with (
+        pytest.raises(SourceUnavailable),
+        client(office).signed("https://b.s3.amazonaws.com/a?Signature=x", refuse=lambda _: AssertionError()),
+    ):
+        pass
+
+    assert [(asked.method, asked.path) for asked in office.store.seen] == [("CONNECT", "b.s3.amazonaws.com:443")]
