@@ -2,25 +2,25 @@
 
 Facts are from the contract (webadmit.md, part A). Beside it: `webadmit_scopes.py` (how scopes are written),
 `webadmit_names.py` (which identity and template is meant), `webadmit_wire.py` and `webadmit_budget.py` (HTTP,
-errors, the key's allowance), `webadmit_status.py` (what a run says), `webadmit_link.py` (its short link),
-`webadmit_content.py` and `webadmit_xls.py` (what a file must show).
+errors, the key's allowance), `webadmit_rows.py` (what stands in answers), `webadmit_status.py` (what a run says),
+`webadmit_link.py` (its short link), `webadmit_content.py`, `webadmit_xls.py` and `webadmit_checks.py` (what a file
+must show, and a run).
 
 Callbacks are not offered: anybody may send one, none is promised to come, and a poll tells the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from flows.errors import FileGone, SourceBusy, SourceUnavailable, SourceUnexpected
 from flows.export import Account, ExportFile, Intent, JobRef, Pace, Scope, State, Status
+from flows.sources import webadmit_checks as checks
 from flows.sources import webadmit_content as content
 from flows.sources import webadmit_link as links
 from flows.sources import webadmit_names as names
@@ -37,11 +37,25 @@ from flows.sources.base import (
 )
 from flows.sources.client import Answer
 from flows.sources.webadmit_names import Identity, Template
+from flows.sources.webadmit_rows import (
+    NAME,
+    WORD,
+    Row,
+    failed,
+    identities,
+    is_of,
+    kind_of,
+    number,
+    ref_of,
+    rows,
+    template_in,
+    the_one,
+    zip_paths,
+)
 from flows.sources.webadmit_scopes import KINDS, member, parse_scope, scope_from_table
 from flows.sources.webadmit_status import Said, state_of, status_of
-from flows.sources.webadmit_wire import API, Row, Wire, number, refusal, rows, run_path, text, zip_paths
-from flows.sources.webadmit_wire import member as object_of
-from storage.verify import Check, Outcome, Promise
+from flows.sources.webadmit_wire import API, Wire, refusal
+from storage.verify import Check, Promise
 
 CAPABILITIES = Capabilities(
     recognised_by="job id",
@@ -62,7 +76,6 @@ PDF_NEVER = (
     "applicants beyond the first 1,000 of its list",
     "tables of applicants' data (an export scope has them)",
 )
-FRESH = "asked for tonight"  # the check that tells our run from somebody else's
 
 
 class WebAdMIT:
@@ -89,7 +102,7 @@ class WebAdMIT:
 
     def login(self) -> Account:
         answer = self.wire.get(f"{API}/user_identities")
-        ids = sorted(one.id for one in _identities(answer))
+        ids = sorted(one.id for one in identities(answer))
         if not ids:
             names.identity_of([], {})  # raises what to do about it
         more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
@@ -147,8 +160,8 @@ class WebAdMIT:
         if not 200 <= answer.status < 300:
             raise refusal(answer)
         try:
-            row = object_of(answer, _NAME[scope.kind])
-            ref = _ref(row, scope, now, "no")
+            row = the_one(answer, NAME[scope.kind])
+            ref = ref_of(row, scope, now, "no")
         except SourceUnexpected as exc:
             raise SourceUnavailable(f"WebAdMIT took the request, and its answer is of no use: {exc}") from exc
         if ref.handle["id"] not in intent.baseline["recent"]:
@@ -166,20 +179,20 @@ class WebAdMIT:
         found = [
             row
             for row in self._recent(scope.kind, scope.options["identity"])
-            if number(row) not in before and _is_of(row, scope) and not _failed(row.get(_WORD[scope.kind]))
+            if number(row) not in before and is_of(row, scope) and not failed(row.get(WORD[scope.kind]))
         ]
         best = max(found, key=number, default=None)
-        return None if best is None else _ref(best, scope, asked_at, "unknown")
+        return None if best is None else ref_of(best, scope, asked_at, "unknown")
 
     def poll(self, refs: Sequence[JobRef]) -> Mapping[str, Status]:
         shared: dict[tuple[str, int], list[JobRef]] = {}
         for ref in refs:
-            shared.setdefault((_kind(ref), ref.handle["identity"]), []).append(ref)
+            shared.setdefault((kind_of(ref), ref.handle["identity"]), []).append(ref)
         found: dict[str, Status] = {}
         for (kind, identity), group in shared.items():
             listed = {}
             if len(group) > 1:
-                listed = {number(row): row.get(_WORD[kind]) for row in self._recent(kind, identity)}
+                listed = {number(row): row.get(WORD[kind]) for row in self._recent(kind, identity)}
             for ref in group:
                 word = listed.get(ref.handle["id"])
                 # The list has no links: only what still waits is told by it.
@@ -213,12 +226,15 @@ class WebAdMIT:
         return self._noted(file.name, opened)
 
     def inspect(self, intent: Intent, status: Status, file: ExportFile, path: Path) -> list[Check]:
-        checks, self._rows[path] = content.inspect(path, intent.scope.options["format"], file.shown)
-        return checks
+        found, self._rows[path] = content.inspect(path, intent.scope.options["format"], file.shown)
+        return found
 
     def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
         etags = self._notebook.read().get("etags", {}) if self._notebook is not None else {}
-        return [_fresh(ref), *(_etag(name, etags.get(name, ""), path) for name, path in fetched.items())]
+        return [
+            checks.fresh(ref),
+            *(checks.etag(name, etags.get(name, ""), path) for name, path in fetched.items()),
+        ]
 
     def records(self, intent: Intent, fetched: Mapping[str, Path]) -> int | None:
         known = [
@@ -242,13 +258,13 @@ class WebAdMIT:
     # -- inside
 
     def _identity(self, scope: Scope) -> Identity:
-        found = _identities(self.wire.get(f"{API}/user_identities"))
+        found = identities(self.wire.get(f"{API}/user_identities"))
         return names.identity_of(found, scope.options)
 
     def _templates(self, identity: Identity, kind: str) -> list[Template]:
         name = "exports" if kind == "export" else "pdf_manager_templates"
         found = rows(self.wire.get(f"{API}/user_identities/{identity.id}/{name}"), name)
-        return [_template(row, kind) for row in found]
+        return [template_in(row, kind) for row in found]
 
     def _recent(self, kind: str, identity: int) -> list[Row]:
         """The runs of an identity that WebAdMIT remembers, whoever started them; in no order."""
@@ -264,7 +280,7 @@ class WebAdMIT:
             raise FileGone("WebAdMIT does not know this run any more", hint="run again: it starts a new one")
         if answer.status != 200:
             raise refusal(answer)
-        return object_of(answer, _NAME[_kind(ref)]), answer
+        return the_one(answer, NAME[kind_of(ref)]), answer
 
     def _status(self, ref: JobRef) -> Status:
         try:
@@ -274,9 +290,9 @@ class WebAdMIT:
         return self._judged(ref, row, answer)
 
     def _judged(self, ref: JobRef, row: Row, answer: Answer) -> Status:
-        kind = _kind(ref)
+        kind = kind_of(ref)
         link = bool(zip_paths(row)) if kind == "pdf" else bool(row.get("download_url"))
-        said = Said(str(row.get(_WORD[kind])), link)
+        said = Said(str(row.get(WORD[kind])), link)
         before = self._linkless.pop(ref.key, 0)
         if not link and state_of(said.word) is State.READY:
             self._linkless[ref.key] = before + 1
@@ -307,79 +323,6 @@ class WebAdMIT:
                 etags = self._notebook.read().get("etags", {})
                 self._notebook.write({"etags": {**etags, name: download.validator}})
             yield download
-
-
-_NAME = {"export": "export_files", "pdf": "pdf_manager_batch"}  # of the object in an answer about one run
-_WORD = {"export": "status", "pdf": "state"}  # what tells how it stands
-
-
-def _kind(ref: JobRef) -> str:
-    return "pdf" if "/pdf_manager_batches/" in ref.handle["href"] else "export"
-
-
-def _ref(row: Row, scope: Scope, at: datetime, adopted: Literal["no", "yes", "unknown"]) -> JobRef:
-    identity, template, run = scope.options["identity"], scope.options["template"], number(row)
-    if "href" in row:
-        href = run_path(row)
-    elif scope.kind == "export":
-        href = f"{API}/exports/{template}/export_files/{run}"
-    else:
-        href = f"{API}/user_identities/{identity}/pdf_manager_batches/{run}"
-    handle = {"identity": identity, "id": run, "href": href}
-    return JobRef(handle, at, adopted)
-
-
-def _failed(word: Any) -> bool:
-    try:
-        return state_of(word) is State.FAILED
-    except SourceUnexpected:
-        return False
-
-
-def _is_of(row: Row, scope: Scope) -> bool:
-    """Whether a run in the list is of this template. Its href names one, too, and the two are known to differ."""
-    template = scope.options["template"]
-    if scope.kind == "export":
-        return row.get("export_id") == template or f"/exports/{template}/" in str(row.get("href"))
-    of = row.get("pdf_manager_template")
-    return isinstance(of, dict) and of.get("id") == template
-
-
-def _identities(answer: Answer) -> list[Identity]:
-    keys = ("type", "association", "organization", "institution", "cycle")
-    found = rows(answer, "user_identities")
-    return [Identity(number(row), **{key: text(row, key) for key in keys}) for row in found]
-
-
-def _template(row: Row, kind: str) -> Template:
-    name = text(row, "name")
-    if kind == "pdf":
-        return Template(number(row), name, names.PDFS, "application/zip")
-    clipboard = text(row, "list_type").lower() == "clipboard"
-    return Template(number(row), name, names.format_of(text(row, "format")), text(row, "mime_type"), clipboard)
-
-
-def _fresh(ref: JobRef) -> Check:
-    run = f"run {ref.handle['id']}"
-    match ref.adopted:
-        case "no":
-            return Check(FRESH, Outcome.PASSED, got=f"{run}, which was not there before")
-        case "unknown":
-            return Check(FRESH, Outcome.PASSED, got=f"{run}, found again after its answer was lost")
-        case _:
-            reason = "adopted: somebody else had started it before, and its data may be as old as that"
-            return Check(FRESH, Outcome.NOT_AVAILABLE, got=run, reason=reason)
-
-
-def _etag(name: str, etag: str, path: Path) -> Check:
-    """What the store calls the file, beside its MD5: which it is for most files, and nobody promises."""
-    plain = etag.strip('"')
-    with path.open("rb") as stream:
-        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if plain.lower() == md5:
-        return Check("etag", Outcome.PASSED, name, got=f"{plain}, the MD5 of the bytes")
-    reason = "the store's name for the file says nothing of its bytes" if plain else "the store gave none"
-    return Check("etag", Outcome.NOT_AVAILABLE, name, got=plain, reason=reason)
 
 
 WEBADMIT = Dialect(

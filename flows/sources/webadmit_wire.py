@@ -7,7 +7,6 @@ opened by a client that does not know it (`webadmit_link.py`).
 from __future__ import annotations
 
 import ipaddress
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,13 +19,7 @@ from flows.sources.client import Answer, Client
 from flows.sources.webadmit_budget import Budget, over, retry_after_s
 
 API = "/api/v1"
-MAX_TEXT = 300  # characters of a value that we read; more is no name
-_RUN = re.compile(
-    r"/api/v1/(?:exports/[0-9]{1,18}/export_files|user_identities/[0-9]{1,18}/pdf_manager_batches)/[0-9]{1,18}"
-)
-_ZIP = re.compile(r"/api/v1/user_identities/[0-9]{1,18}/pdf_manager_zip_files/([0-9]{1,18})/download")
-
-Row = Mapping[str, Any]
+MAX_TEXT = 300  # characters of a text in our messages
 
 
 class Wire:
@@ -164,65 +157,3 @@ def message(answer: Answer) -> str:
 def plain(text: str) -> str:
     """A text of the server's for our messages: one line, bounded."""
     return " ".join("".join(char if char.isprintable() else " " for char in text[:2000]).split())[:MAX_TEXT]
-
-
-def rows(answer: Answer, name: str) -> list[Row]:
-    """A list of an answer. Raises SourceUnexpected: what is not read would be missed by nobody."""
-    body = answer.json()
-    found = body.get(name) if isinstance(body, dict) else None
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise SourceUnexpected(f"WebAdMIT: an answer without a list of {name}", hint="check url")
-    return list(found)
-
-
-def member(answer: Answer, name: str) -> Row:
-    """The object of that name; of a batch, older answers have it without the name around it.
-
-    Raises SourceUnexpected."""
-    body = answer.json()
-    found = body.get(name, body) if isinstance(body, dict) else None
-    if not isinstance(found, dict) or "id" not in found:
-        raise SourceUnexpected(f"WebAdMIT: an answer without {name}", hint="check url")
-    return found
-
-
-def number(row: Row, name: str = "id") -> int:
-    """An id. Raises SourceUnexpected."""
-    found = row.get(name)
-    if not isinstance(found, int) or isinstance(found, bool) or not 0 < found < 2**63:
-        raise SourceUnexpected(f"WebAdMIT: {name} {str(found)[:40]!r} is no number")
-    return found
-
-
-def text(row: Row, name: str) -> str:
-    """A text; "" where it is null or missing. Raises SourceUnexpected for one that is none."""
-    found = row.get(name)
-    if found is None:
-        return ""
-    if not isinstance(found, str) or len(found) > MAX_TEXT:
-        raise SourceUnexpected(f"WebAdMIT: {name} is no text")
-    return plain(found)
-
-
-def run_path(row: Row) -> str:
-    """Where a run is asked for: its own href, which must be a path of the documented form: the key goes there.
-
-    Raises SourceUnexpected."""
-    found = row.get("href")
-    if not isinstance(found, str) or not _RUN.fullmatch(found):
-        raise SourceUnexpected("WebAdMIT: a run whose href is not as documented")
-    return found
-
-
-def zip_paths(row: Row) -> list[str]:
-    """Where a batch's files are asked for, in the order of their numbers. Raises SourceUnexpected."""
-    found = row.get("download_hrefs") or []
-    if not isinstance(found, list):
-        raise SourceUnexpected("WebAdMIT: download_hrefs is no list")
-    numbered: dict[int, str] = {}
-    for href in found:
-        match = _ZIP.fullmatch(href) if isinstance(href, str) else None
-        if match is None or int(match[1]) in numbered:
-            raise SourceUnexpected("WebAdMIT: a batch whose download_hrefs are not as documented")
-        numbered[int(match[1])] = href
-    return [numbered[key] for key in sorted(numbered)]

@@ -14,7 +14,7 @@ from flows.export import ExportFile, JobRef
 from flows.sources.client import Client
 from flows.sources.webadmit import WebAdMIT
 from flows.sources.webadmit_link import HOSTS, checked
-from flows.sources.webadmit_wire import run_path, zip_paths
+from flows.sources.webadmit_rows import run_path, zip_paths
 from storage.records import Ended
 from storage.verify import Promise
 from tests.engine.admissions import CSV, EXPIRED, Asked, Office, Reply
