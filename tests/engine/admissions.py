@@ -47,7 +47,7 @@ class Asked:
 
 @dataclass
 class Reply:
-    """An answer; a Content-Length among `headers` is sent as it is."""
+    """An answer; a Content-Length among `headers` is sent as it is, or not at all where it is empty."""
 
     status: int
     body: bytes = b""
@@ -78,7 +78,8 @@ class Desk:
                 reply = desk.answer(asked)
                 self.send_response(reply.status)
                 for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
-                    self.send_header(name, value)
+                    if value:
+                        self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(reply.body)
                 self.close_connection = "Content-Length" in reply.headers
@@ -264,7 +265,8 @@ class Office:
             href = f"/api/v1/user_identities/42/pdf_manager_batches/{run.id}"
             return {"href": href, "id": run.id, "state": word, "pdf_manager_template": {"id": run.export}}
         href = f"/api/v1/exports/{run.export}/export_files/{run.id}"
-        return {"id": run.id, "href": href, "export_id": run.export, "status": word}
+        trap = f"{self.store.url}/the-last-field"
+        return {"id": run.id, "href": href, "export_id": run.export, "status": word, "zz_new": trap}
 
     def _told(self, run: Run, name: str) -> Reply:
         row = self._row(run, run.look(), name)

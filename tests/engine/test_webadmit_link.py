@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.errors import Exit, FileGone, SourceError, SourceUnavailable, SourceUnexpected
+from flows.errors import Exit, FileGone, SourceUnavailable, SourceUnexpected
 from flows.export import ExportFile, JobRef
 from flows.sources.client import Client
 from flows.sources.webadmit import WebAdMIT
@@ -154,8 +154,32 @@ def test_a_length_that_nobody_says(office: Office) -> None:
     chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(CSV), CSV)
     office.kept = lambda _: Reply(200, chunked, {"Content-Length": "", "Transfer-Encoding": "chunked"})
 
-    with pytest.raises(SourceError):
+    with pytest.raises(SourceUnavailable, match="how many bytes"):
         fetch(office.source())
+
+
+@pytest.mark.parametrize("location", ["", "http://evil.example.org/a", "/relative", "https://example.org/a"])
+def test_a_redirect_to_elsewhere(office: Office, location: str) -> None:
+    """A batch's file is fetched where a link may lead, and nowhere else."""
+    zipped = ExportFile(
+        "D.zip", Promise(), locator={"zip": "/api/v1/user_identities/42/pdf_manager_zip_files/1/download"}
+    )
+    office.lies["pdf_manager_zip_files"] = lambda _: Reply(302, headers={"Location": location})
+
+    with pytest.raises(SourceUnexpected) as raised, office.source().open(ref(), zipped):
+        pass
+    assert "/a" not in str(raised.value)
+
+
+def test_a_file_passes_in_pieces(office: Office) -> None:
+    """However large it is, a piece of it is in memory."""
+    office.files = [bytes(9 << 20)]
+    office.begin("Available")
+    with office.source().open(ref(), FILE) as download:
+        sizes = [len(piece) for piece in download.chunks]
+
+    assert sum(sizes) == 9 << 20
+    assert max(sizes) <= 1 << 20
 
 
 # -- going on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import zipfile
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 
 from flows.errors import Exit
 from storage.records import Ended, RunRecord
-from tests.engine.admissions import CSV, KEY, Asked, Office, Reply
+from tests.engine.admissions import CSV, EXPIRED, KEY, Asked, Office, Reply
 from tests.engine.bench import by_name, check
 
 
@@ -65,20 +66,49 @@ def test_the_key_stays_where_it_belongs(office: Office) -> None:
     assert all(asked.method in ("GET", "POST") for asked in office.api.seen)
 
 
-def test_nothing_secret_is_written(office: Office) -> None:
-    """No link, no signature, no key: not in the archive, the catalog, or the spool of a run that failed."""
+def test_nothing_secret_is_written(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    """No link, no signature, no key: not in the archive, the catalog, the log, or what a failed run leaves."""
+    caplog.set_level(logging.DEBUG)
     office.kept = lambda _: Reply(403, b"<Error><Code>SignatureDoesNotMatch</Code><k>AKIAEXAMPLE</k></Error>")
     record = office.run()
 
     ends(record, Ended.FAILED, Exit.VENDOR, "the store answers 403 (SignatureDoesNotMatch)")
-    held = b"".join(
-        path.read_bytes() for path in office.folder.rglob("*") if path.is_file() and path.name != "key"
-    )
+    files = [path for path in office.folder.rglob("*") if path.is_file() and path.name != "key"]
+    held = caplog.text.encode() + b"".join(path.read_bytes() for path in files)
     for secret in (b"Signature=", b"secret%2Fnumber", KEY.encode(), office.store.url.encode(), b"AKIAEXAMPLE"):
         assert secret not in held
 
 
 # -- ends
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(200, EXPIRED), Reply(200, b"<html>sign in</html>"), Reply(403, EXPIRED), Reply(500), Reply(200, b"x")],
+)
+def test_a_bad_night_costs_no_good_one(office: Office, reply: Reply) -> None:
+    """What was kept before stays as it is; the run is remembered where its file may still come."""
+    good = office.run()
+    office.kept = lambda _: reply
+    bad = office.run()
+
+    assert bad.ended in (Ended.FAILED, Ended.QUARANTINED)
+    assert office.content(good) == {"Nightly.csv": CSV}
+    office.kept = lambda _: None
+    assert office.run().ended is Ended.VERIFIED
+    assert len(office.posts()) == (2 if bad.ended is Ended.FAILED else 3)
+
+
+def test_a_run_that_never_ends(office: Office) -> None:
+    """There is a deadline, and the job is remembered: a later end is used."""
+    office.script, office.table["ceiling_s"] = ["In Progress"], 7200
+    record = office.run()
+
+    ends(record, Ended.LOST, Exit.VENDOR, "In Progress")
+    assert "run 100" in record.hint
+    office.runs[100].words = ["Available"]
+    assert office.run().ended is Ended.VERIFIED
+    assert len(office.posts()) == 1
 
 
 @pytest.mark.parametrize("word", ["Failed", "failed"])
