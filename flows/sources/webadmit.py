@@ -211,7 +211,7 @@ class WebAdMIT:
             paths = zip_paths(self._run(ref)[0])
         for place, path in enumerate(paths, start=1):
             name = names.file_name(scope.id, suffix, place)
-            locator = {"zip": path} if path else {"html": options["format"] == "html"}
+            locator = {"zip": path} if path else {"html": options["format"] in content.PAGES}
             yield ExportFile(name, Promise(), options["media_type"], locator, said=name)
 
     def open(

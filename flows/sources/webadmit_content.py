@@ -23,6 +23,7 @@ from storage.ziptest import BROKEN, test_zip
 CHARSET = "iso-8859-1"
 MAX_FIELD = 16 << 20  # characters of one field: an essay has thousands
 PIECE = 1 << 20
+PAGES = ("html", "xls")  # formats that may come as a web page: a table that is called .xls is opened as a workbook
 SUFFIX = {"csv": ".csv", "xls": ".xls", "html": ".html", "fixed": ".txt", "csv-zip": ".zip", PDFS: ".zip"}
 
 
@@ -62,7 +63,8 @@ def _check(name: str, file: str, found: Found) -> Check:
 def error_page(head: bytes, *, html: bool) -> str:
     """What of an error page a file begins with; "" for anything else. `html`: a web page is what was asked for."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<?xml", b"<error")) and b"<html" not in text:
+    page = any(sign in text for sign in (b"<html", b"excel.sheet", b"office:spreadsheet"))
+    if text.startswith((b"<?xml", b"<error")) and not page:
         return "an XML document"
     if not html and text.startswith((b"<!doctype", b"<html", b"<?xml")):
         return "an HTML page"
@@ -72,7 +74,7 @@ def error_page(head: bytes, *, html: bool) -> str:
 def _page(path: Path, format: str) -> str:
     with path.open("rb") as stream:
         head = stream.read(512)
-    return error_page(head, html=format == "html") if head else "an empty file"
+    return error_page(head, html=format in PAGES) if head else "an empty file"
 
 
 # -- text
@@ -124,18 +126,25 @@ def _fixed(path: Path) -> Found:
 
 
 def _html(path: Path) -> Found:
-    """A page with a table, written to its end."""
-    rows, last = 0, b""
+    """A page with a table, or a table alone, written to its end. Excel writes and reads such ones, too."""
     with path.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            # A tag that was cut between two pieces is seen with the second; what is left of the first holds none.
-            rows += len(re.findall(rb"<tr[\s>]", last[-3:] + piece, re.IGNORECASE))
-            last = (last + piece)[-64:]
-    if not last.rstrip().lower().endswith(b"</html>"):
+        rows, last = _tags(stream, rb"<(?:tr|row)[\s>]")
+    if not last.rstrip().lower().endswith((b"</html>", b"</table>", b"</workbook>")):
         return Found(problem="it does not end as a page does")
     if not rows:
         return Found(problem="it has no table")
     return Found(got=f"{rows:,} rows of tables", rows=rows - 1)
+
+
+def _tags(stream: IO[bytes], tag: bytes) -> tuple[int, bytes]:
+    """How often a tag stands in a text, whatever its case; and the end of the text."""
+    count, last = 0, b""
+    while piece := stream.read(PIECE):
+        # One that lies across two pieces ends in the second.
+        found = re.finditer(tag, last + piece, re.IGNORECASE)
+        count += sum(match.end() > len(last) for match in found)
+        last = (last + piece)[-64:]
+    return count, last
 
 
 # -- packed
@@ -162,10 +171,12 @@ def _tables(archive: zipfile.ZipFile, members: Iterable[zipfile.ZipInfo]) -> Fou
 
 
 def _xls(path: Path) -> Found:
-    """A workbook, of the old kind or of the new one."""
+    """A workbook: of the old kind, of the new one, or a web page that is called so."""
     with path.open("rb") as stream:
-        new = stream.read(4) == b"PK\x03\x04"
-    if not new:
+        head = stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith(b"<"):
+        return _html(path)
+    if not head.startswith(b"PK\x03\x04"):
         rows, problem = rows_of_xls(path)
         return Found(f"{rows:,} rows", problem, None if problem else rows)
     sound = test_zip(path, file="")
@@ -181,9 +192,5 @@ def _xls(path: Path) -> Found:
 
 def _sheet(archive: zipfile.ZipFile, name: str) -> int:
     """The rows of a sheet, without its heading."""
-    rows, last = 0, b""
     with archive.open(name) as stream:
-        while piece := stream.read(PIECE):
-            rows += len(re.findall(rb"<row[\s>/]", last + piece))
-            last = piece[-4:]
-    return max(rows - 1, 0)
+        return max(_tags(stream, rb"<row[\s>/]")[0] - 1, 0)

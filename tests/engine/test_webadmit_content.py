@@ -111,6 +111,19 @@ def test_html(tmp_path: Path) -> None:
     assert not look(tmp_path, PAGE, "html")[0]
 
 
+def test_a_table_that_is_called_a_workbook(tmp_path: Path) -> None:
+    """As many systems write it; a page without a table is none, whatever it is called."""
+    table = b"\n<table><tr><th>Name</th></tr>" + b"<tr><td>A</td></tr>" * 3 + b"</table>\n"
+
+    assert look(tmp_path, table, "xls")[:2] == (True, 3)
+    assert look(tmp_path, b"<html>" + table + b"</html>", "xls")[:2] == (True, 3)
+    assert look(tmp_path, table[:-20], "xls")[:2] == (False, None)
+    assert not look(tmp_path, table, "csv")[0]
+    sheet = b'<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?><Workbook><Row/>' + b"<Row >" * 4
+    assert look(tmp_path, sheet + b"</Workbook>", "xls")[:2] == (True, 3)
+    assert not look(tmp_path, S3_ERROR, "xls")[0]
+
+
 def test_rows_across_pieces_are_counted_once(tmp_path: Path) -> None:
     """Wherever a file is cut for reading."""
     for lead in range(12):
