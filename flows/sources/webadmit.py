@@ -277,7 +277,7 @@ class WebAdMIT:
         if answer.status == 404 and answer.json() is None:
             raise SourceUnavailable("WebAdMIT answers 404 with a web page, for a run that it has", answered=True)
         if answer.status == 404:
-            raise FileGone("WebAdMIT does not know this run any more", hint="run again: it starts a new one")
+            raise FileGone("WebAdMIT does not know this run any more", hint=links.AGAIN)
         if answer.status != 200:
             raise refusal(answer)
         return the_one(answer, NAME[kind_of(ref)]), answer
@@ -304,13 +304,13 @@ class WebAdMIT:
         if status.state.waits:
             raise SourceUnavailable(f"{file.shown}: {status.detail or status.raw}", answered=True)
         if not status.state.ready:
-            raise FileGone(f"{file.shown}: WebAdMIT says {status.raw!r} of it now")
+            raise FileGone(f"{file.shown}: WebAdMIT says {status.raw!r} of it now", hint=links.AGAIN)
         return row["download_url"]
 
     def _zip_link(self, file: ExportFile) -> object:
         answer = self.wire.ask(file.locator["zip"])
         if answer.status == 404:
-            raise FileGone(f"{file.shown}: WebAdMIT has it no more")
+            raise FileGone(f"{file.shown}: WebAdMIT has it no more", hint=links.AGAIN)
         if answer.status not in (302, 303, 307):
             raise refusal(answer)
         return answer.headers.get("location")

@@ -20,6 +20,7 @@ from flows.sources.webadmit_wire import local
 
 HOSTS = ("amazonaws.com",)
 LINKS = 3  # asked for in a row, where they have expired or the file has changed
+AGAIN = "run again: it starts a new one"
 _FORM = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/[!-~]*")
 _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,60})</Code>")
 
@@ -84,7 +85,7 @@ def refusal(answer: Answer, what: str) -> Exception:
     if answer.status == 403 and b"Request has expired" in answer.body:
         return Expired(f"{what}: the link had expired before it was used", answered=True)
     if answer.status in (404, 410):
-        return FileGone(f"{what}: the store has it no more{code}")
+        return FileGone(f"{what}: the store has it no more{code}", hint=AGAIN)
     if 300 <= answer.status < 400:
         return SourceUnavailable(f"{what}: the store sends us elsewhere, which is not followed", answered=True)
     return SourceUnavailable(f"{what}: the store answers {answer.status}{code}", answered=True)

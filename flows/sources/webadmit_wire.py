@@ -112,10 +112,12 @@ def refusal(answer: Answer) -> Exception:
     said = message(answer)
     tail = f": {said}" if said else ""
     if over(answer.status, answer.headers):
+        wait_s = retry_after_s(answer.headers, answer.date)
+        told = f"; it asks to wait {wait_s:.0f} s" if "retry-after" in answer.headers else ""
         return SourceUnavailable(
-            "WebAdMIT: the key's requests of this hour are used up",
+            f"WebAdMIT: the key's requests of this hour are used up{told}",
             sent=False,
-            retry_after_s=retry_after_s(answer.headers, answer.date),
+            retry_after_s=wait_s,
             hint="another program may use the same key; ask less often, or give each its own user",
         )
     match answer.status:
