@@ -112,6 +112,8 @@ class SourceTable(_Table):
     session: SecretRef | None = None  # a cookie's value, for servers whose login only a browser can do
     login: Literal["", "basic"] = ""  # "basic": send user name and password each time; Mayan EDMS
     requests_per_s: Annotated[float, Field(ge=0, le=1000)] | None = None  # at most; 0: no limit; Mayan EDMS
+    # Where links may lead that a system gives to its files, and everything below; WebAdMIT.
+    link_hosts: tuple[str, ...] | None = None
     schedule: ScheduleTable | None = None
     policy: PolicyTable | None = None  # instead of the default one, whole
     ca_file: str | None = None  # PEM, for a server whose certificate your own authority signed
@@ -140,7 +142,15 @@ class SourceTable(_Table):
             raise ValueError("port 0 is none")
         return value
 
-    @field_validator("scope", mode="before")
+    @field_validator("link_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for host in value or ():
+            if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", host):
+                raise ValueError(f"{host!r} is no name of hosts, such as amazonaws.com")
+        return value
+
+    @field_validator("scope", "link_hosts", mode="before")
     @classmethod
     def _list(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value

@@ -41,6 +41,7 @@ def connection(settings: Settings, source: SourceTable) -> Connection:
         start_timeout_s=source.start_timeout_s,
         login=source.login,
         requests_per_s=source.requests_per_s,
+        link_hosts=source.link_hosts,
         renew=secrets,
     )
 

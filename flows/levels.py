@@ -29,13 +29,16 @@ log = logging.getLogger(__name__)
 RecordOf = Callable[[str], Record | None]
 
 
-def beside_history(archive: Archive, record_of: RecordOf, clock: Callable[[], datetime]) -> Complete:
+def beside_history(
+    archive: Archive, record_of: RecordOf, clock: Callable[[], datetime], records: int | None = None
+) -> Complete:
     """What a writer asks before it commits: the draft with its level, the checks of it, and the quality by them.
 
-    A draft that is not verified is left as it is: it counts in no case. Memory beside the plans: a number of 8
-    bytes for each record or member, 36 bytes in Python, of this export and of one that it is compared with.
+    `records`: how many there are, where the source has counted them; which ones nobody knows then. A draft that is
+    not verified is left as it is: it counts in no case. Memory beside the plans: a number of 8 bytes for each
+    record or member, 36 bytes in Python, of this export and of one that it is compared with.
     """
-    return partial(_levelled, archive, record_of, clock)
+    return partial(_levelled, archive, record_of, clock, records)
 
 
 def standing_of(archive: Archive, found: Snapshot, *, now: datetime) -> Standing | None:
@@ -54,8 +57,8 @@ def hint(archive: Archive, found: Snapshot, *, now: datetime) -> str:
 
 
 def _levelled(
-    archive: Archive, record_of: RecordOf, clock: Callable[[], datetime], draft: Draft, reader: Reader,
-    files: Listing,
+    archive: Archive, record_of: RecordOf, clock: Callable[[], datetime], counted: int | None, draft: Draft,
+    reader: Reader, files: Listing,
 ) -> Draft:  # fmt: skip
     if draft.quality is not Quality.VERIFIED:
         return draft
@@ -67,14 +70,15 @@ def _levelled(
     compared: list[Compared] = []
     left_out: list[Check] = []
     arrived = _arrived(draft, reader, files, history, now)
-    for base in to_compare(history, decisions, asked(draft.request), now=now) if arrived.fetched else ():
+    told = arrived.fetched and counted is None
+    for base in to_compare(history, decisions, asked(draft.request), now=now) if told else ():
         try:
             compared.append(_compared(archive, live[base.id], names, record_of))
         except StorageError as exc:
             why = f"record ids cannot be held against number {base.number}: {exc}"
             log.warning("%s: %s", draft.key, why)
             left_out.append(Check(LEVEL, Outcome.NOT_AVAILABLE, reason=why))
-    level = Level(None if record_of is no_record else len(names), tuple(compared))
+    level = Level(counted if record_of is no_record else len(names), tuple(compared))
     arrived = replace(arrived, records=level.records, compared=level.compared)
     checks = [*tonight(history, decisions, arrived, now=now).checks(), *left_out]
     return replace(draft, level=level, checks=(*draft.checks, *checks), quality=judge([*draft.checks, *checks]))

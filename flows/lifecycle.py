@@ -253,7 +253,8 @@ class Engine:
             tags=self.plan.tags,
         )
         now = self.clock.now
-        complete = levels.beside_history(self._archive, record_of(self.plan.table.system), now)
+        records = self._source.records(intent, spooled.paths())
+        complete = levels.beside_history(self._archive, record_of(self.plan.table.system), now, records)
         writer = Writer(self._archive, self.key, proven=proven)
         return keeping.write(writer, draft, spooled, clock=now, complete=complete)
 

@@ -250,10 +250,12 @@ def _fetch(
     on_bytes: Progress,
 ) -> Spooled:  # fmt: skip
     _note(path).unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
+    part = _Part()
     for attempt in range(1, tries + 1):
         problem: SourceError
         try:
-            item = _try(source, ref, file, path, _watched(path, pace, clock, on_bytes))
+            item = _try(source, ref, file, path, part, _watched(path, pace, clock, on_bytes))
             failed = _failed(item.checks)
             if not failed:
                 return item
@@ -263,6 +265,7 @@ def _fetch(
                 hint="the file on the server is not the one that was announced; run again for a new export",
                 checks=item.checks,
             )
+            part = _Part()
         except SourceUnavailable as exc:
             problem = exc
         if attempt < tries:
@@ -271,13 +274,25 @@ def _fetch(
     raise problem
 
 
-def _try(source: Source, ref: JobRef, file: ExportFile, path: Path, on_bytes: Progress) -> Spooled:
-    path.unlink(missing_ok=True)  # from the beginning: no system here can prove that a part is of the same file
-    with source.open(ref, file) as download:
+@dataclass
+class _Part:
+    """What an earlier try of the same run left: a later process cannot know whether the disk has all of it."""
+
+    validator: str = ""  # of the file that it is a part of; "": it is of no use
+
+
+def _try(source: Source, ref: JobRef, file: ExportFile, path: Path, part: _Part, on_bytes: Progress) -> Spooled:
+    if not (source.capabilities.ranges and part.validator):
+        path.unlink(missing_ok=True)  # from the beginning: nothing proves that a part is of the same file
+    offset = path.stat().st_size if path.exists() else 0
+    with source.open(ref, file, offset=offset, validator=part.validator if offset else "") as download:
+        part.validator = download.validator
         total = file.promised.size or download.total or 0
         # Spool and archive usually share a disk: the file lies there twice before the spool is freed.
         check_disk(path.parent, 2 * total)
-        measured = receive(download, path, most=file.promised.size, on_bytes=lambda piece: on_bytes(piece, total))
+        measured = receive(
+            download, path, offset=offset, most=file.promised.size, on_bytes=lambda piece: on_bytes(piece, total)
+        )
         item = Spooled(file, path, measured, tuple(_compare(source, file, measured)))
         if not _failed(item.checks):  # noted before the source lets go: it may remove the file at the system
             _note(path).write_text(json.dumps({"name": file.name, "sha256": measured.sha256}))

@@ -10,7 +10,7 @@ verb        RSpace                  Mayan EDMS                     WebAdMIT
 ==========  ======================  =============================  ==================================
 login       status + whoami         /users/current/: an anonymous  user_identities
                                     call looks like an empty site
-roster      users, or groups, that  cabinets that the user sees    identities of the user
+roster      users, or groups, that  cabinets that the user sees    exports of an identity
             the key may export
 discover    a search becomes ids    the scope itself               identity and template by *name*,
                                                                    each night anew
@@ -35,7 +35,8 @@ witness     the records that were   files and documents counted    nothing to as
             EXPORT event's list
 unchanged   activity and newest     nothing newer by the baseline  never
             modification
-inspect     manifest.txt            page count of a PDF            CSV columns, row count
+inspect     manifest.txt            page count of a PDF            columns of a CSV, and the like
+records     paths tell them         paths tell them                rows of CSV and Excel files
 cleanup     nothing                 delete the download entry      nothing
 ==========  ======================  =============================  ==================================
 
@@ -218,6 +219,10 @@ class Source(Protocol):
         the reason. Retry: yes.
         """
 
+    def records(self, intent: Intent, fetched: Mapping[str, Path]) -> int | None:
+        """How many records the files hold, such as rows, where no paths tell them; None where they do, or nobody
+        can count them. Watched from night to night. Local; never raises for what a file holds."""
+
     def never_holds(self, scope: Scope) -> tuple[str, ...]:
         """What an export of this scope never holds, in words for the user."""
 
@@ -244,6 +249,7 @@ class Connection:
     start_timeout_s: float = 900  # planning an export happens inside the request that starts it
     login: str = ""  # how user name and password are used, where a system has several ways; "": its usual one
     requests_per_s: float | None = None  # at most; None: the dialect's, 0: no limit
+    link_hosts: tuple[str, ...] | None = None  # where links to files may lead, and below; None: the dialect's
     renew: Callable[[], Mapping[str, str]] | None = None  # the secrets once more: a token may have run out
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
+from urllib.parse import unquote_to_bytes as unquote
 from urllib.parse import urlsplit
 
 import httpx
@@ -31,6 +32,9 @@ TRICKLE_S = 1.0  # what came in so long is handed on, however little it is
 TRIES = 3  # of a request that may be repeated
 GATEWAY = (502, 503, 504)  # said by a proxy while the system behind it is away
 USER_AGENT = "strongroom"
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
+_LINK = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(/[!-~]*)")  # without user and password
+_STRONG = re.compile(r'"[!#-~]{1,200}"')  # an ETag that names bytes, and not only what they mean
 
 # httpx logs every URL at INFO and httpcore every header at DEBUG: a link may be a secret, a header is one.
 for _name in ("httpx", "httpcore"):
@@ -60,6 +64,13 @@ class Answer:
             return json.loads(self.body)
         except (ValueError, RecursionError):
             return None
+
+
+class Changed(SourceUnavailable):
+    """What an answer goes on with is not, or cannot be shown to be, the file that a part is of.
+
+    Retry: yes, for the whole file.
+    """
 
 
 class Client:
@@ -154,9 +165,41 @@ class Client:
         with _mapped(_where(link)), http.stream("GET", link, headers=headers) as response:
             if response.status_code != 200:
                 raise refuse(_answer(response))
-            length = response.headers.get("content-length", "")
-            total = int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+            total = _length(response)
             yield Download(_pieces(response, total, _where(link)), 0, total)
+
+    @contextmanager
+    def signed(
+        self, link: str, *, offset: int = 0, validator: str = "", refuse: Callable[[Answer], Exception]
+    ) -> Iterator[Download]:
+        """Open a link that is itself the credential: sent as it is, with nothing of ours beside it.
+
+        No key, no cookie, no body and so no type of one; no redirect is followed. `offset` with the `validator`
+        (a strong ETag) of an earlier answer asks for the rest of that very file; the answer says in `start` what
+        it gives. Raises Changed where the rest is not of that file; else as `stream`.
+        """
+        if not _is_kept(link):
+            raise SourceUnexpected(f"{_where(self.base)}: the system gave a link that is no web address")
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if offset:
+            headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
+        self._bare.cookies.clear()
+        where = _where(link)
+        with _mapped(where), self._bare.stream("GET", link, headers=headers) as response:
+            known, length = response.headers, _length(response)
+            if response.status_code == 416 or (response.status_code == 206 and not offset):
+                raise Changed(f"{where}: has no part of the file from {offset} on", answered=True)
+            if response.status_code == 206:
+                found = _CONTENT_RANGE.fullmatch(known.get("content-range", ""))
+                if found is None or int(found[1]) != offset or known.get("etag") != validator:
+                    raise Changed(f"{where}: goes on with another file", answered=True)
+                yield Download(_pieces(response, length, where), offset, int(found[2]), validator)
+            elif response.status_code == 200:
+                etag = known.get("etag", "")
+                strong = etag if _STRONG.fullmatch(etag) else ""
+                yield Download(_pieces(response, length, where), 0, length, strong)
+            else:
+                raise refuse(_answer(response))
 
     def _request(
         self,
@@ -196,6 +239,20 @@ def _origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), port
 
 
+def _is_kept(link: str) -> bool:
+    """Whether httpx asks for what a link says.
+
+    It sends a usual one byte for byte. It may encode a sign, which changes nothing; what else it would make of an
+    odd one is not what was signed. (Its way around that, `target`, would show the link to a proxy.)
+    """
+    parts = _LINK.fullmatch(link)
+    try:
+        _origin(link)
+        return parts is not None and unquote(httpx.URL(link).raw_path) == unquote(parts[1])
+    except (ValueError, httpx.InvalidURL):
+        return False
+
+
 def _where(url: str) -> str:
     """The server, for messages: paths and queries may be secrets."""
     return urlsplit(url).netloc.rpartition("@")[2]
@@ -208,6 +265,12 @@ def _answer(response: httpx.Response) -> Answer:
         if len(body) > MAX_ANSWER:
             raise SourceUnexpected(f"{_where(str(response.url))}: an answer of more than {MAX_ANSWER} bytes")
     return Answer(response.status_code, dict(response.headers), bytes(body))
+
+
+def _length(response: httpx.Response) -> int | None:
+    """The bytes of the body, as its headers say; None: they do not."""
+    length = response.headers.get("content-length", "")
+    return int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
 
 
 def _pieces(response: httpx.Response, total: int | None, where: str) -> Iterator[bytes | bytearray]:
@@ -278,20 +341,21 @@ def _received(sock: socket.socket, left: int) -> Iterator[bytes | bytearray]:
 
 @contextmanager
 def _mapped(where: str) -> Iterator[None]:
+    """httpx's errors as ours, without those beneath: they hold the request, and so a link or a key."""
     try:
         yield
-    except httpx.ConnectTimeout as exc:
-        raise SourceUnavailable(f"{where}: no connection in time", sent=False) from exc
-    except httpx.TimeoutException as exc:
-        raise SourceUnavailable(f"{where}: no answer in time") from exc
+    except httpx.ConnectTimeout:
+        raise SourceUnavailable(f"{where}: no connection in time", sent=False) from None
+    except httpx.TimeoutException:
+        raise SourceUnavailable(f"{where}: no answer in time") from None
     except httpx.ConnectError as exc:
         hint = (
             "if its certificate is signed by your own authority, name that in ca_file"
             if "CERT" in str(exc)
             else ""
         )
-        raise SourceUnavailable(f"{where}: no connection ({exc})", sent=False, hint=hint) from exc
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as exc:
-        raise SourceUnexpected(f"{where}: the system gave a link that is no web address") from exc
+        raise SourceUnavailable(f"{where}: no connection ({exc})", sent=False, hint=hint) from None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        raise SourceUnexpected(f"{where}: the system gave a link that is no web address") from None
     except httpx.HTTPError as exc:
-        raise SourceUnavailable(f"{where}: the connection broke ({type(exc).__name__})") from exc
+        raise SourceUnavailable(f"{where}: the connection broke ({type(exc).__name__})") from None

@@ -139,6 +139,9 @@ class Mayan:
         got = f"{kept}" + (f", {gone} more went while they were read" if gone else "")
         return Check(name, outcome, got=got, promised=f"{before} before and {told} after")
 
+    def records(self, intent: Intent, fetched: Mapping[str, Path]) -> int | None:
+        return None  # paths tell them
+
     def never_holds(self, scope: Scope) -> tuple[str, ...]:
         exported = () if scope.options["exports"] != "none" else ("edited pages as PDF (set exports for them)",)
         return (*NEVER, *exported)

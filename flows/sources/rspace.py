@@ -230,6 +230,9 @@ class RSpace:
             return first
         return complete.checks(before, after, present, event, by_design)
 
+    def records(self, intent: Intent, fetched: Mapping[str, Path]) -> int | None:
+        return None  # paths tell them
+
     def never_holds(self, scope: Scope) -> tuple[str, ...]:
         special: tuple[str, ...] = ()
         if scope.kind != "selection":

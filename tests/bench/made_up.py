@@ -76,6 +76,9 @@ class MadeUp:
     def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
         return []
 
+    def records(self, intent: Intent, fetched: Mapping[str, Path]) -> int | None:
+        return None
+
     def never_holds(self, scope: Scope) -> tuple[str, ...]:
         return ()
 

@@ -10,6 +10,7 @@ import pytest
 
 from flows.demo import DemoServer, World
 from tests.engine import bench as benches
+from tests.engine.admissions import Office
 from tests.engine.bench import Bench
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # where it exists, waiting for a disk is not part of these tests
@@ -29,6 +30,17 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         for source in made.open_sources:
             source.close()
         made.catalog.close()
+
+
+@pytest.fixture
+def office(monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
+    """An admissions office that WebAdMIT's client may ask."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", tempfile.gettempdir())
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        made = Office(Path(folder))
+        yield made
+        made.close()
 
 
 @pytest.fixture

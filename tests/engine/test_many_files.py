@@ -110,6 +110,9 @@ class Shelf:
     def witness(self, intent: Intent, ref: JobRef, status: Status, fetched: Mapping[str, Path]) -> list[Check]:
         return []
 
+    def records(self, intent: Intent, fetched: Mapping[str, Path]) -> int | None:
+        return None
+
     def never_holds(self, scope: Scope) -> tuple[str, ...]:
         return ()
 
