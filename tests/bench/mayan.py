@@ -49,7 +49,7 @@ def fill(api: httpx.Client, many: int) -> None:
 
     seeding.wait(ready, "the last documents have versions", deadline_s=3600)
     seeding.wait(lambda: None if _lacks(api) else True, "all documents have versions", deadline_s=3600)
-    seeding.quiet(api)
+    seeding.quiet(api, deadline_s=3600)
 
 
 def _lacks(api: httpx.Client) -> int:

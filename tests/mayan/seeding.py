@@ -128,7 +128,7 @@ def remap(api: httpx.Client, document_id: int, pages: Sequence[tuple[int, int]])
     return version_id
 
 
-def quiet(api: httpx.Client, polls: int = 30) -> None:
+def quiet(api: httpx.Client, polls: int = 30, deadline_s: float = 60) -> None:
     """Returns when no event came for so many polls: Mayan writes them behind what they tell of, by its worker."""
     last, same = -1, 0
 
@@ -138,7 +138,7 @@ def quiet(api: httpx.Client, polls: int = 30) -> None:
         last, same = newest, same + 1 if newest == last else 0
         return same >= polls or None
 
-    wait(still, "no more events come")
+    wait(still, "no more events come", deadline_s)
 
 
 def trash(api: httpx.Client, document_id: int) -> None:
