@@ -25,7 +25,7 @@ CHECKS = (
 )
 TESTS = (
     ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not server and not mayan and not full"),
-    ("pytest", "-q", "-m", "server and not full"),
+    ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "server and not full"),
     ("pytest", "-q", "-rs", "-n", "2", "--dist", "loadfile", "-m", "mayan and not full"),
 )
 

@@ -25,6 +25,10 @@ from tests.mayan.office import Office, office
 from tests.mayan_server import Server
 
 LARGE = 100_000
+SETTINGS = {
+    "REST_API_THROTTLING_ENABLED": "false",
+    "SEARCH_BACKEND": "mayan.apps.dynamic_search.backends.django.DjangoSearchBackend",  # no index to be written
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ def main() -> None:
     parser.add_argument("--changed", type=int, default=20)
     given = parser.parse_args()
     with (
-        Server(settings={"REST_API_THROTTLING_ENABLED": "false"}) as server,
+        Server(settings=SETTINGS) as server,
         server.mayan.client() as api,
         tempfile.TemporaryDirectory() as folder,
         office(Path(folder), server.mayan) as here,
