@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from flows import archivekey
 from flows.config import Settings, SourceTable
 from flows.credentials import connection
 from flows.disk import MARGIN
@@ -62,8 +63,11 @@ def keys(store: Archive, backend: Backend) -> tuple[str, str]:
     found = holders_of(backend, store.id, problems=problems)
     holders = [one for one in found if is_proven(one, store.backend.keys)]
     problems += [f"{one.file}: {NOT_PROVEN}" for one in found if one not in holders]
-    names = ", ".join(f"{one.shown} ({one.how})" for one in holders) or "nobody"
     most, proven = len(store.backend.keys), proven_on(store)
+    whole = [one for one in holders if one.count >= most]
+    names = ", ".join(f"{one.shown} ({one.how})" for one in whole) or "nobody"
+    older = ", ".join(one.shown for one in holders if one not in whole)
+    names += f"; only what was there before a rotation: {older}" if older else ""
     if proven is None:
         paper, warning = (
             "no paper copy was ever proven",
@@ -74,12 +78,19 @@ def keys(store: Archive, backend: Backend) -> tuple[str, str]:
         warning = "print it anew: `strongroom key export --paper`, then `key drill`"
     else:
         paper, warning = f"the paper copy was proven on {proven[0]:%Y-%m-%d}", ""
-    whole = [one for one in holders if one.count >= most]
     if warning and len(whole) > 1:
         warning = ""  # losing one of them loses nothing
     if problems:
         warning = "; ".join(filter(None, [warning, f"{problems[0]}: `strongroom key list` says what to do"]))
-    return f"encrypted; {len(holders)} can open it: {names}; {paper}", warning
+    return f"encrypted; {len(whole)} can open it: {names}; {paper}", warning
+
+
+def key_file(settings: Settings) -> str:
+    """A warning where others on this machine can read the file of the archive's key; "" where not."""
+    path = archivekey.key_file(settings)
+    if path is None or not path.exists() or not path.stat().st_mode & 0o077:
+        return ""
+    return f"{path} can be read by others on this machine: chmod 600"
 
 
 def catalog(settings: Settings, store: Archive) -> str:
@@ -103,7 +114,7 @@ def catalog(settings: Settings, store: Archive) -> str:
         entered = index.reindex(store, damaged=damaged)
         damaged += [Damaged(half.links[0].name, half.problem) for half in halves(store) if half.error]
         if damaged:
-            raise ObjectCorrupt(f"{damaged[0].name}: {damaged[0].problem}; {len(damaged)} such files")
+            raise ObjectCorrupt(f"{damaged[0].told}; {len(damaged)} such files")
     return f"{settings.catalog_path}, {f'{entered} entries added from the archive' if entered else 'up to date'}"
 
 

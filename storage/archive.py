@@ -48,6 +48,11 @@ class Damaged:
     name: str
     problem: str
 
+    @property
+    def told(self) -> str:
+        """Its name and the problem, which most often begins with the name."""
+        return self.problem if self.problem.startswith(self.name) else f"{self.name}: {self.problem}"
+
 
 class Archive:
     """An opened archive. Thread-safe for reading as far as the backend is."""

@@ -31,6 +31,8 @@ def decode(data: bytes) -> Any:
     """The value in `data`. Raises ValueError for bytes that are not UTF-8 JSON, or JSON with floats."""
     try:
         return json.loads(data.decode(), parse_float=_refuse_text, parse_constant=_refuse_text)
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"not UTF-8: {exc.reason} at byte {exc.start}") from None  # its own text holds all of it
     except RecursionError:
         raise ValueError("JSON nested too deeply") from None
 

@@ -138,6 +138,8 @@ class Encrypted:
                 self._behind = _ROTATED
             if self._behind == _ROTATED:
                 self.check_up_to_date()
+            if self._behind:  # what came before can be read, so this one file does not end everything
+                raise ObjectCorrupt(f"{name}: {_OLDER}", hint=_HINT) from None
             raise
 
     def _whole(self, name: str) -> bytes:

@@ -67,7 +67,7 @@ class Keyring:
         Raises ValueError for a secret or name that will not do, or a secret that a holder of all keys has already,
         KeyWrong for a ring from before a rotation. Two of one name are told apart by their ids.
         """
-        self._check_up_to_date()
+        self.check_up_to_date()
         for one in self.holders():
             if one.count >= len(self.keys) and keys.proven(one, self.keys) and keys.unwrap(one, secret):
                 raise ValueError(f"{one.shown} ({one.id}) has this {one.how} already: another needs its own")
@@ -87,7 +87,7 @@ class Keyring:
         would read what the newest one encrypted, KeyWrong for a ring from before a rotation, and Busy. Retry: yes.
         """
         with self._alone(now):
-            self._check_up_to_date()
+            self.check_up_to_date()
             others = [one for one in self.holders() if one.id != holder.id and keys.proven(one, self.keys)]
             if all(one.count < len(self.keys) for one in others):
                 raise ValueError("the last holder of all keys that is proven stays: add another one first")
@@ -105,7 +105,7 @@ class Keyring:
             mine = [one for one in ours if keys.unwrap(one, secret)]
             if not mine:
                 raise ValueError("a paper copy is no holder: a new key would be held by nobody")
-            self._check_up_to_date()
+            self.check_up_to_date()
             longer = (*self.keys, *keys.new_keys())
             holder = keys.wrap(longer, secret, archive_id=self.archive_id, name=mine[-1].shown, now=now)
             self._backend.put_new(holder.file, [keys.encode(holder)])
@@ -114,7 +114,8 @@ class Keyring:
                 self._backend.delete(one.file)
             return [one for one in self.holders() if one.count < len(longer) and keys.proven(one, longer)]
 
-    def _check_up_to_date(self) -> None:
+    def check_up_to_date(self) -> None:
+        """Raises KeyWrong where the archive has newer keys."""
         there = keys.newest_count(self._backend, self.archive_id, self.keys)
         if len(self.keys) < there:
             raise KeyWrong(

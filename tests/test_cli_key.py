@@ -147,8 +147,27 @@ def test_holders_come_and_go(desk: Desk) -> None:
     assert desk.run("key", "remove", "nobody", "--yes").returncode == 2
     assert desk.ask("snapshots", "-a", "archive", STRONGROOM_KEY=PHRASE).returncode == 16
     assert desk.run("key", "remove", "cellar", "--yes").returncode == 0
-    last = desk.run("key", "remove", "this host", "--yes")
+    used = desk.run("key", "remove", "this host", "--yes")
+    assert (used.returncode, "is whose key you use" in used.stderr) == (2, True)
+    (desk.folder / "page.txt").write_text(desk.run("key", "export", "--paper").stdout)
+    paper = {"STRONGROOM_KEY_FILE": "page.txt"}
+    last = desk.ask("key", "remove", "this host", "--yes", "-a", "archive", **paper)
     assert (last.returncode, "last holder" in last.stderr) == (2, True)
+
+
+def test_a_lost_key_file_is_made_anew_by_paper(desk: Desk) -> None:
+    """As the README says it; doctor warns of one that others can read."""
+    (desk.folder / "typed.txt").write_text(desk.run("key", "export", "--paper").stdout)
+    (desk.folder / "strongroom.key").unlink()
+    paper = {"STRONGROOM_KEY_FILE": "typed.txt"}
+    anew = ("key", "add", "this host, anew", "--file", "strongroom.key", "--archive", "archive")
+
+    assert desk.ask(*anew, **paper).returncode == 0
+    assert desk.run("key", "remove", "this host", "--yes").returncode == 0
+    assert [one["name"] for one in desk.holders()] == ["this host, anew"]
+    assert "can be read by others" not in desk.run("doctor").stdout
+    (desk.folder / "strongroom.key").chmod(0o644)
+    assert "strongroom.key can be read by others" in desk.run("doctor").stdout
 
 
 def test_older_files_of_holders_do_not_undo_a_rotation(desk: Desk) -> None:
@@ -204,10 +223,12 @@ def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     (desk.folder / "page.txt").write_text(done.stdout)
     lines = done.stdout.partition(f"{PAPER}\n")[2]
 
-    assert desk.ask("key", "drill", typed=lines.lower()).returncode == 0
+    assert desk.ask("key", "drill", typed=f"{PAPER}\n{lines}".lower()).returncode == 0
+    headless = desk.ask("key", "drill", typed=lines)  # which would open nothing, where it is all that there is
+    assert (headless.returncode, "first line is not there" in headless.stderr) == (16, True)
     assert desk.ask("key", "drill", typed=done.stdout).returncode == 0  # the whole page, piped
     wrong = lines.replace(lines[5], "A" if lines[5] != "A" else "B", 1)
-    told = desk.ask("key", "drill", typed=wrong)
+    told = desk.ask("key", "drill", typed=f"{PAPER}\n{wrong}")
     assert (told.returncode, "line 1 is not as it was printed" in told.stderr) == (16, True)
     assert "the paper copy was proven on" in desk.run("doctor").stdout
     lost = {"STRONGROOM_KEY_FILE": "page.txt"}
@@ -217,9 +238,14 @@ def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     assert rotated["keys"] == 2
     old = desk.run("key", "drill", "--from", "page.txt")
     assert (old.returncode, "1 of 2 keys" in old.stderr) == (16, True)
+    half = desk.ask("key", "export", "--paper", "-a", "archive", STRONGROOM_KEY_FILE="page.txt")
+    assert (half.returncode, "1 of 2 keys" in half.stderr, PAPER in half.stdout) == (16, True, False)
     assert "from before a rotation" in desk.run("doctor").stdout
     assert desk.run("import", *IMPORT).returncode == 14
     assert desk.run("scrub", "--all").returncode == 0
+    looked = desk.ask("snapshots", "-a", "archive", STRONGROOM_KEY_FILE="page.txt")
+    assert (looked.returncode, looked.stderr.count("from before a rotation")) == (4, 1)
+    assert "1 " in looked.stdout or "old-lab" in looked.stdout  # what was there before is listed
 
 
 def test_paper_of_very_many_keys_is_lines_alone(desk: Desk) -> None:

@@ -84,7 +84,7 @@ def rebuild(config: ConfigOption = None, json: JsonOption = False) -> int:
     for problem in made.problems:
         complain(f"the old catalog: {problem}", "what was in flight is lost: a run may ask once more")
     for bad in damaged[:SHOWN]:
-        complain(f"{bad.name}: {bad.problem}", "`strongroom scrub --all` says whom it hits")
+        complain(bad.told, "`strongroom scrub --all` says whom it hits")
     if made.lost:
         named = ", ".join(made.lost[:SHOWN])
         complain(

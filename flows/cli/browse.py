@@ -161,7 +161,7 @@ def find(
     if not json:
         say(f"{number(len(hits))} found in {number(len(chosen))} snapshots")
     for bad in damaged:
-        complain(f"{bad.name}: {bad.problem}", "`strongroom scrub --all` says whom it hits")
+        complain(bad.told, "`strongroom scrub --all` says whom it hits")
     return Exit.VERIFICATION if damaged else Exit.DONE
 
 

@@ -137,10 +137,18 @@ def remove(
     json: JsonOption = False,
 ) -> int:
     """Take a holder away. Who copied the archive before, and has that holder's key, can still read the copy."""
-    ring, _ = _ring(archive, config)
+    from storage.keys import unwrap
+
+    ring, secret = _ring(archive, config)
     try:
         chosen = ring.chosen(holder)
+        if unwrap(chosen, secret):
+            raise ConfigError(
+                f"{chosen.shown} ({chosen.id}) is whose key you use: with it gone, every run that uses it ends",
+                hint="put another holder's key in its place, then remove this one",
+            )
         if not yes and not typer.confirm(f"Remove {chosen.shown} ({chosen.how}, {chosen.id})?", err=True):
+            say("nothing was removed")
             return Exit.INTERRUPTED
         ring.remove(chosen, now=datetime.now(UTC))
     except ValueError as exc:
@@ -164,6 +172,7 @@ def rotate(
     """
     ring, secret = _ring(archive, config)
     if not yes and not typer.confirm("Rotate? All other holders and paper copies must be made anew.", err=True):
+        say("nothing was rotated")
         return Exit.INTERRUPTED
     try:
         behind = ring.rotate(secret, now=datetime.now(UTC))
@@ -204,11 +213,13 @@ def export(
     if picture is not None and picture.suffix not in (".svg", ".png", ".pdf"):
         raise ConfigError(f"--picture {picture}: .svg, .png and .pdf are written", hint="name it page.svg")
     ring, _ = _ring(archive, config)
+    ring.check_up_to_date()  # half of the keys on paper would be taken for all of them
     text = paper_text(ring.archive_id, ring.keys)
     now = datetime.now(UTC)
     print(f"Strongroom: the keys of archive {ring.archive_id}, printed {now:%Y-%m-%d}.")
     print("Whoever has this page can read everything in that archive. Keep it where fire and thieves do not come.")
-    print("To use it: set STRONGROOM_KEY_FILE to a file with these lines. To prove it: strongroom key drill.\n")
+    print("To use it: put these lines into a file and name that in STRONGROOM_KEY_FILE, with --archive.")
+    print("To prove it: strongroom key drill.\n")
     print(text)
     _show_code(paper_compact(text), picture)
     say("hint: `strongroom key drill` asks for these lines as they stand on paper, and proves them")
@@ -289,14 +300,11 @@ def _text(file: Path) -> str:
 
 
 def _typed() -> str:
-    from storage.keytext import PAPER
-
     lines: Iterable[str] = sys.stdin  # perhaps the whole page, in which empty lines stand
     if sys.stdin.isatty():
         say("type the lines as they stand on paper, from the first one; an empty line ends them")
         lines = takewhile(str.strip, lines)
-    text = "".join(lines)
-    return text if PAPER in text.upper() else f"{PAPER}\n{text}"
+    return "".join(lines)
 
 
 def _show_code(text: str, picture: Path | None) -> None:

@@ -141,7 +141,7 @@ def snapshots(
     else:
         out.print("no snapshots")
     for bad in damaged:
-        complain(f"{bad.name}: {bad.problem}", "`strongroom scrub --all` says whom it hits")
+        complain(bad.told, "`strongroom scrub --all` says whom it hits")
     if any(s.id in hits for s in found):
         say("hint: `strongroom show ID` names what a damaged snapshot has lost; `strongroom repair --from COPY`")
     return Exit.VERIFICATION if damaged else Exit.DONE
@@ -163,7 +163,7 @@ def _list_gone(store: Archive, keys: list[ScopeKey], last: int | None, *, json: 
     else:
         out.print("nothing is gone")
     for bad in damaged:
-        complain(f"{bad.name}: {bad.problem}", "`strongroom repair --from COPY` may bring it back")
+        complain(bad.told, "`strongroom repair --from COPY` may bring it back")
     return Exit.VERIFICATION if damaged else Exit.DONE
 
 

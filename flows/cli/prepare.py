@@ -189,7 +189,7 @@ def _examine(config: Path | None) -> Iterator[Finding]:
         return
     yield _ask("archive", partial(health.archive, archive))
     detail, warning = health.keys(archive, backend_of(settings))
-    yield Finding("keys", True, detail, warning=warning)
+    yield Finding("keys", True, detail, warning="; ".join(filter(None, [health.key_file(settings), warning])))
     yield _ask("catalog", partial(health.catalog, settings, archive))
     yield _ask("disk", partial(health.disk, settings))
     for source in settings.sources:
