@@ -49,6 +49,25 @@ class Killed(BaseException):
     """The process is gone: nobody catches this, and nobody records it."""
 
 
+class Dying:
+    """A source during one of whose verbs the process dies: before the verb did its work, or after."""
+
+    def __init__(self, source: Source, verb: str, *, after: bool, error: BaseException | None = None) -> None:
+        self._source, self._verb, self._after, self._error = source, verb, after, error or Killed()
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self._source, name)
+        if name != self._verb:
+            return inner
+
+        def die(*given: Any, **named: Any) -> None:
+            if self._after:
+                inner(*given, **named)
+            raise self._error
+
+        return die
+
+
 class TravellingClock:
     """The world's clock. To sleep is to move it, and then to let whatever was waiting for that time happen."""
 
