@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from flows.errors import FileGone, SourceBusy, SourceUnavailable, SourceUnexpected
@@ -53,7 +53,7 @@ from flows.sources.webadmit_rows import (
     zip_paths,
 )
 from flows.sources.webadmit_scopes import KINDS, member, parse_scope, scope_from_table
-from flows.sources.webadmit_status import Said, state_of, status_of
+from flows.sources.webadmit_status import LOOKS, Said, state_of, status_of
 from flows.sources.webadmit_wire import API, Wire, refusal
 from storage.verify import Check, Promise
 
@@ -67,6 +67,7 @@ CAPABILITIES = Capabilities(
     silent_about="WebAdMIT promises nothing of its files; as many bytes came as the store announced",
     stuck="WebAdMIT has no call that ends a run: ask its support what became of run {id}",
 )
+LATE = timedelta(hours=13)  # after its start a run that is available and has no link will get none
 EXPORT_NEVER = (
     "applicants who are not on the list that the export is based on",
     "documents (a pdf scope has them)",
@@ -164,7 +165,8 @@ class WebAdMIT:
             ref = ref_of(row, scope, now, "no")
         except SourceUnexpected as exc:
             raise SourceUnavailable(f"WebAdMIT took the request, and its answer is of no use: {exc}") from exc
-        if ref.handle["id"] not in intent.baseline["recent"]:
+        # The list may be short: what has a lower number than one in it was there before as well.
+        if ref.handle["id"] > max(intent.baseline["recent"], default=0):
             return ref
         if scope.options.get("fresh", True):
             raise SourceBusy(
@@ -294,6 +296,8 @@ class WebAdMIT:
         link = bool(zip_paths(row)) if kind == "pdf" else bool(row.get("download_url"))
         said = Said(str(row.get(WORD[kind])), link)
         before = self._linkless.pop(ref.key, 0)
+        if answer.date is not None and answer.date - ref.started_at > LATE:
+            before = LOOKS  # another night's: no link will come, and the run must not be waited for for ever
         if not link and state_of(said.word) is State.READY:
             self._linkless[ref.key] = before + 1
         return status_of(said, linkless=before, at=answer.date)

@@ -17,8 +17,8 @@ SHARE = 0.1  # of them, that are ours
 BURST = 60  # that may come at once: a night of a dozen scopes begins so
 SCARCE = 0.05  # of the limit: when less is left, for whatever reason, we hold back
 SCARCE_GAP_S = 30.0
-OVER_S = 60.0  # after a refusal that says nothing of a time; the window is not documented
-MOST_S = 3600.0  # whatever a server asks for
+OVER_S = 60.0  # after a refusal that says nothing of a time nor of the allowance
+MOST_S = 3600.0  # whatever a server asks for; and the allowance's hour, of which nobody says where it began
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +60,19 @@ def over(status: int, headers: Mapping[str, str]) -> bool:
 
 
 def retry_after_s(headers: Mapping[str, str], at: datetime | None) -> float:
-    """Seconds that a refusal asks to wait. `at`: the server's time, for one that names an instant."""
+    """Seconds that a refusal asks to wait. `at`: the server's time, for one that names an instant.
+
+    One that names no time and says that nothing remains: an hour, then there is room whatever the window is.
+    """
+    silent = MOST_S if number(headers.get("x-ratelimit-remaining")) == 0 else OVER_S
     text = headers.get("retry-after", "").strip()
     if number(text) is not None:
         return min(float(text), MOST_S)
     try:
         until = parsedate_to_datetime(text)
-        return min(max((until - at).total_seconds(), 0.0), MOST_S) if at is not None else OVER_S
+        return min(max((until - at).total_seconds(), 0.0), MOST_S) if at is not None else silent
     except (ValueError, TypeError, OverflowError):
-        return OVER_S
+        return silent
 
 
 def number(text: str | None) -> int | None:

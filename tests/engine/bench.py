@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 from flows import config
 from flows.config import Settings
 from flows.credentials import connection
-from flows.demo import DemoServer, World
+from flows.demo import Admissions, DemoServer, World
 from flows.demo.message import FORM, Request, Response
 from flows.demo.rspace import RSpace as DemoRSpace
 from flows.errors import Exit
@@ -49,10 +49,29 @@ class Killed(BaseException):
     """The process is gone: nobody catches this, and nobody records it."""
 
 
+class Dying:
+    """A source during one of whose verbs the process dies: before the verb did its work, or after."""
+
+    def __init__(self, source: Source, verb: str, *, after: bool, error: BaseException | None = None) -> None:
+        self._source, self._verb, self._after, self._error = source, verb, after, error or Killed()
+
+    def __getattr__(self, name: str) -> Any:
+        inner = getattr(self._source, name)
+        if name != self._verb:
+            return inner
+
+        def die(*given: Any, **named: Any) -> None:
+            if self._after:
+                inner(*given, **named)
+            raise self._error
+
+        return die
+
+
 class TravellingClock:
     """The world's clock. To sleep is to move it, and then to let whatever was waiting for that time happen."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World | Admissions) -> None:
         self._world = world
         self._due: list[tuple[datetime, Callable[[], None]]] = []
         self._lock = threading.RLock()
@@ -107,7 +126,7 @@ class Bench:
         secret = self.folder / f"key-{user}"
         secret.write_text(token or key or self.world.user(user).api_key)
         keys = {"url": self.server.url, **self.table, **table}
-        lines = [f"{name} = {_toml(value)}" for name, value in keys.items()]
+        lines = [f"{name} = {toml(value)}" for name, value in keys.items()]
         where = secret.name if self.secret_by == "file" else f"cat {secret.name}"
         path = self.folder / "strongroom.toml"
         path.write_text(
@@ -285,11 +304,11 @@ class Bench:
         return self.catalog.jobs.open(self.engine(scope).key)
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml(inner)}" for name, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{name} = {toml(inner)}" for name, inner in value.items()) + " }"
     if isinstance(value, list):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(toml(item) for item in value) + "]"
     return json.dumps(value)
 
 

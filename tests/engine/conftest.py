@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.demo import DemoServer, World
+from flows.demo import Admissions, DemoServer, WebAdmitServer, World
 from tests.engine import bench as benches
+from tests.engine import school as schools
 from tests.engine.admissions import Office
 from tests.engine.bench import Bench
+from tests.engine.school import School
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # where it exists, waiting for a disk is not part of these tests
 
@@ -41,6 +43,21 @@ def office(monkeypatch: pytest.MonkeyPatch) -> Iterator[Office]:
         made = Office(Path(folder))
         yield made
         made.close()
+
+
+@pytest.fixture
+def school(monkeypatch: pytest.MonkeyPatch) -> Iterator[School]:
+    """An engine's surroundings, over the demo's WebAdMIT: forty applicants, runs of half a minute."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", tempfile.gettempdir())
+    world = Admissions(seed=1, ticks=lambda: 0.0, init_s=2, queue_s=5, run_s=30)
+    place = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as folder, WebAdmitServer(world) as server:
+        made = schools.make(Path(folder), server)
+        yield made
+        for source in made.open_sources:
+            source.close()
+        made.catalog.close()
 
 
 @pytest.fixture

@@ -24,28 +24,9 @@ from storage.catalog import Beginning
 from storage.holder import Holder, this_process
 from storage.records import Ended, RunRecord
 from storage.snapshot import record_name
-from tests.engine.bench import Bench, Killed, carry
+from tests.engine.bench import Bench, Dying, Killed, carry
 
 PHASES = ("login", "start", "wait", "download", "keep", "finish")
-
-
-class Dying:
-    """A source during one of whose verbs the process dies: before the verb did its work, or after."""
-
-    def __init__(self, source: Source, verb: str, *, after: bool, error: BaseException | None = None) -> None:
-        self._source, self._verb, self._after, self._error = source, verb, after, error or Killed()
-
-    def __getattr__(self, name: str) -> Any:
-        inner = getattr(self._source, name)
-        if name != self._verb:
-            return inner
-
-        def die(*given: Any, **named: Any) -> None:
-            if self._after:
-                inner(*given, **named)
-            raise self._error
-
-        return die
 
 
 def _killed_before(bench: Bench, phase: str, **given: Any) -> None:

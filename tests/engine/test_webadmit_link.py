@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from flows.errors import Exit, FileGone, SourceUnavailable, SourceUnexpected
+from flows.errors import FileGone, SourceUnavailable, SourceUnexpected
 from flows.export import ExportFile, JobRef
 from flows.sources.client import Client
 from flows.sources.webadmit import WebAdMIT
@@ -86,19 +86,6 @@ def test_another_store_can_be_named() -> None:
 
 
 # -- opening
-
-
-def test_each_opening_has_a_link_of_its_own(office: Office) -> None:
-    """No link is kept from one to the next, nor from the poll before."""
-    office.begin("Available")
-    source = office.source()
-    source.poll([ref()])
-    fetch(source)
-    fetch(source)
-
-    used = [asked.path for asked in office.store.seen]
-    assert len(set(used)) == 2
-    assert f"number{office.links}&" in used[-1]
 
 
 def test_an_expired_link(office: Office) -> None:
@@ -216,8 +203,8 @@ def test_a_rest_that_is_not_of_that_file(office: Office, headers: dict[str, str]
     assert fetch(office.source(), offset=1000, validator='"known"') == (0, CSV)
 
 
-def cut(office: Office, at: int, then: Callable[[], None] = lambda: None) -> Callable[[Asked], Reply | None]:
-    """The store breaks off at a byte of its first answer; afterwards, `then`."""
+def cut(office: Office, at: int) -> Callable[[Asked], Reply | None]:
+    """The store breaks off at a byte of its first answer."""
     answers = [True]
 
     def broken(asked: Asked) -> Reply | None:
@@ -225,31 +212,9 @@ def cut(office: Office, at: int, then: Callable[[], None] = lambda: None) -> Cal
             return None
         answers.pop()
         whole = office.file(asked)
-        then()
         return Reply(200, whole.body[:at], {**whole.headers, "Content-Length": str(len(whole.body))})
 
     return broken
-
-
-def test_a_broken_download_goes_on(office: Office) -> None:
-    """By range, from where it broke off: what is kept is the file, and nothing was fetched twice."""
-    office.kept = cut(office, 1500)
-    record = office.run()
-
-    assert record.ended is Ended.VERIFIED
-    assert office.content(record) == {"Nightly.csv": CSV}
-    assert [asked.headers.get("range") for asked in office.store.seen] == [None, "bytes=1500-"]
-    assert record.bytes_fetched == len(CSV)
-
-
-def test_a_file_that_changed_between_two_tries(office: Office) -> None:
-    """It is fetched whole: no file is made of two."""
-    new = CSV.replace(b"M\xfcller", b"M\xf6ller")
-    office.kept = cut(office, 1500, lambda: office.files.__setitem__(0, new))
-    record = office.run()
-
-    assert record.ended is Ended.VERIFIED
-    assert office.content(record) == {"Nightly.csv": new}
 
 
 def test_a_store_that_names_no_file(office: Office) -> None:
@@ -267,19 +232,6 @@ def test_a_store_that_names_no_file(office: Office) -> None:
     assert record.ended is Ended.VERIFIED
     assert office.content(record) == {"Nightly.csv": CSV}
     assert not any("range" in asked.headers for asked in office.store.seen)
-
-
-@pytest.mark.parametrize("wrong", [-7, 7])
-def test_a_length_that_is_wrong(office: Office, wrong: int) -> None:
-    """A file that ends before or behind its announced end is no file, however often it comes."""
-    office.kept = lambda asked: Reply(200, CSV, {"Content-Length": str(len(CSV) + wrong)})
-    record = office.run()
-
-    if wrong > 0:
-        assert (record.ended, record.exit_code) == (Ended.FAILED, Exit.VENDOR)
-        assert "bytes" in record.reason or "broke" in record.reason
-    else:  # whole lines are missing, and the last is cut: nobody takes it for the file
-        assert record.ended is not Ended.VERIFIED
 
 
 # -- silence

@@ -103,7 +103,7 @@ def test_the_status_of_a_used_up_allowance() -> None:
 
 
 def test_how_long_a_refusal_asks_to_wait() -> None:
-    """Seconds or an instant by the server's own clock, an hour at most; else a minute."""
+    """Seconds or an instant by the server's clock, an hour at most; else a minute, or the hour that is used up."""
     later = (NOW + timedelta(seconds=90)).strftime("%a, %d %b %Y %H:%M:%S GMT")
 
     assert retry_after_s({"retry-after": "17"}, NOW) == 17
@@ -112,3 +112,5 @@ def test_how_long_a_refusal_asks_to_wait() -> None:
     assert retry_after_s({"retry-after": later}, None) == OVER_S
     assert retry_after_s({"retry-after": "soon"}, NOW) == OVER_S
     assert retry_after_s({}, NOW) == OVER_S
+    assert retry_after_s({"x-ratelimit-remaining": "7"}, NOW) == OVER_S
+    assert retry_after_s({"x-ratelimit-remaining": "0"}, NOW) == 3600

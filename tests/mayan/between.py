@@ -1,4 +1,4 @@
-"""What stands between a client and its server: it can lose, cut and change answers, and act before one."""
+"""What stands between a client and its server: it can lose, cut, change and refuse, and act before an answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 import httpx
 
-Fate: TypeAlias = Literal["pass", "lose question", "lose answer", "cut answer"]
+Fate: TypeAlias = Literal["pass", "lose question", "lose answer", "cut answer", "refuse"]
 HOP = ("connection", "transfer-encoding", "content-encoding", "keep-alive", "date", "server")
 SIZE = "content-length"
 
@@ -47,6 +47,11 @@ class Handler(BaseHTTPRequestHandler):
         fate = self.server.fate(self.command, path)
         self.close_connection = True
         if fate == "lose question":
+            return
+        if fate == "refuse":  # as a proxy does: 401, and no word why
+            self.send_response(401)
+            self.send_header(SIZE, "0")
+            self.end_headers()
             return
         headers = {name: value for name, value in self.headers.items() if name.lower() not in (*HOP, "host")}
         answer = httpx.request(
