@@ -334,4 +334,5 @@ WEBADMIT = Dialect(
     member=member,
     parse_scope=parse_scope,
     connect=WebAdMIT,
+    personal=True,
 )

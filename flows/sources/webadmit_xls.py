@@ -1,9 +1,8 @@
-"""How many rows an old Excel file (.xls) has, and whether it is whole. It is read by calamine, in a process of its own.
+"""How many rows an old Excel file (.xls) has, and whether it is whole: calamine reads it, in a process of its own.
 
-A damaged file makes calamine panic or ask for more memory than there is; beside us it may. What calamine lets pass,
-a file whose last sectors are missing and were not needed for its cells, is told from the container's own table
-([MS-CFB] 2.3): the first 109 sectors of it, which say all of files up to 7 MB. This file is also what that process
-runs, so that at its top it imports the standard library alone.
+A damaged file makes calamine panic, or ask for more memory than there is; beside us it may. What calamine lets
+pass, a file that lacks sectors which its cells do not need, is told from the container's own table ([MS-CFB] 2.3):
+by the first 109 sectors of it, which say all of files up to 7 MB. This file is also what that process runs.
 """
 
 from __future__ import annotations
@@ -13,6 +12,8 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+
+from python_calamine import CalamineError, SheetTypeEnum, load_workbook
 
 MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")
 MOST = 512 << 20  # bytes; an .xls has at most 65,536 rows a sheet
@@ -51,9 +52,11 @@ def _length(path: Path, head: bytes) -> int:
     """How many bytes the file must have at least, to hold every sector that its table calls used."""
     shift = struct.unpack_from("<H", head, 30)[0]
     size = 1 << (12 if shift == 12 else 9)
-    count, last = struct.unpack_from("<I", head, 44)[0], 0
+    count = struct.unpack_from("<I", head, 44)[0]
+    places: tuple[int, ...] = struct.unpack_from("<109I", head, 76)[:count]
+    last = 0
     with path.open("rb") as stream:
-        for nth, place in enumerate(struct.unpack_from("<109I", head, 76)[:count]):
+        for nth, place in enumerate(places):
             stream.seek((place + 1) * size)
             table = stream.read(size)
             if len(table) < size:
@@ -66,8 +69,6 @@ def _length(path: Path, head: bytes) -> int:
 
 def _main(path: str) -> int:
     """Read a workbook to its end and print its rows, or what is wrong: the whole life of the reader's process."""
-    from python_calamine import CalamineError, SheetTypeEnum, load_workbook
-
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
