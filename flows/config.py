@@ -373,9 +373,10 @@ def _check_members(where: str, source: SourceTable) -> None:
         member = partial(source.dialect.member, every)
         for scope in (scope for scope in scopes if not scope.every):
             one = member_called(member, scope.name)
-            if one is not None and (one.kind, one.id) != (scope.kind, scope.id):
+            whose = [key for key in source.dialect.whose if scope.options.get(key) != every.options.get(key)]
+            if one is not None and ((one.kind, one.id) != (scope.kind, scope.id) or whose):
                 hint = "give it another name = …"
-                named = f"{every.name!r} calls {one.kind} {one.id} so"
+                named = f"{every.name!r} calls {one.kind} {one.id} so{f', of another {whose[0]}' if whose else ''}"
                 raise ConfigError(f"{where}: a scope is called {scope.name!r}, and {named}", hint=hint)
 
 
