@@ -1,6 +1,6 @@
 """The demo's story: some nights of a made-up lab and of an admissions office, through the real flows on Prefect.
 
-The nights are the demo's own: its server's clock moves on a day at a time, and the flows are told to rehearse
+The nights are the demo's own: their servers' clock moves on a day at a time, and the flows are told to rehearse
 that date. Rehearsed nights let nothing go, so the demo does that itself, in the archive that it made. Everything
 else is what a user's own night does.
 """
@@ -133,7 +133,8 @@ def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) 
     final = code or overall(codes)
     if json:
         kept = [
-            {"id": s.id, "scope": s.key.scope, "quality": s.manifest.draft.quality} for s in archive.snapshots()
+            {"id": s.id, "source": s.key.source, "scope": s.key.scope, "quality": s.manifest.draft.quality}
+            for s in archive.snapshots()
         ]
         print_json("demo", {"folder": str(folder), "exit_code": int(final), "snapshots": kept})
     return final
