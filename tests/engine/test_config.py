@@ -212,11 +212,6 @@ def test_times_of_a_source_reach_its_pace(tmp_path: Path) -> None:
             f"{LAB}{EVERY_USER}[[source.scope]]\nkind = 'selection'\nids = [1]\nname = 'user:7'",
             "a scope is called 'user:7', and 'every user' calls user 7 so",
         ),
-        (
-            LAB.replace("rspace", "webadmit") + "[[source.scope]]\nexport = 'All'\norganization = 'A'\n"
-            "[[source.scope]]\nevery = 'export'\norganization = 'B'",
-            "a scope is called 'export:All', and 'every export' calls export All so, of another organization",
-        ),
     ],
 )
 def test_each_mistake_is_named_by_file_and_key(tmp_path: Path, text: str, said: str) -> None:
