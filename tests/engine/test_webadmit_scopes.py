@@ -99,7 +99,7 @@ def test_no_scope_stands_in_for_an_export_of_another_organisation(tmp_path: Path
     """Both have an export of that name: one of them would be left out of each night without a word."""
     path = tmp_path / "strongroom.toml"
     text = (
-        '[[source]]\nname = "a"\nsystem = "webadmit"\nurl = "https://api.webadmit.org"\napi_key = { env = "KEY" }\n'
+        '[[source]]\nname = "a"\nsystem = "webadmit"\nurl = "https://a.example.org"\napi_key = { env = "KEY" }\n'
         '[[source.scope]]\nexport = "All"\norganization = "A"\n'
         '[[source.scope]]\nevery = "export"\norganization = "B"\n'
     )
