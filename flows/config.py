@@ -111,7 +111,7 @@ class SourceTable(_Table):
     password: SecretRef | None = None
     session: SecretRef | None = None  # a cookie's value, for servers whose login only a browser can do
     login: Literal["", "basic"] = ""  # "basic": send user name and password each time; Mayan EDMS
-    requests_per_s: Annotated[float, Field(ge=0, le=1000)] | None = None  # at most; 0: no limit; Mayan EDMS
+    requests_per_s: Annotated[float, Field(ge=0, le=1000)] | None = None  # 0: no limit; Mayan EDMS, WebAdMIT
     # Where links may lead that a system gives to its files, and everything below; WebAdMIT.
     link_hosts: tuple[str, ...] | None = None
     schedule: ScheduleTable | None = None
@@ -373,9 +373,10 @@ def _check_members(where: str, source: SourceTable) -> None:
         member = partial(source.dialect.member, every)
         for scope in (scope for scope in scopes if not scope.every):
             one = member_called(member, scope.name)
-            if one is not None and (one.kind, one.id) != (scope.kind, scope.id):
+            whose = [key for key in source.dialect.whose if scope.options.get(key) != every.options.get(key)]
+            if one is not None and ((one.kind, one.id) != (scope.kind, scope.id) or whose):
                 hint = "give it another name = …"
-                named = f"{every.name!r} calls {one.kind} {one.id} so"
+                named = f"{every.name!r} calls {one.kind} {one.id} so{f', of another {whose[0]}' if whose else ''}"
                 raise ConfigError(f"{where}: a scope is called {scope.name!r}, and {named}", hint=hint)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -55,10 +56,13 @@ def archive(store: Archive) -> str:
     return said
 
 
-def keys(store: Archive, backend: Backend) -> tuple[str, str]:
-    """Who can open the archive, and a warning where one loss would close it for ever; "" for none."""
+def keys(store: Archive, backend: Backend, sources: Iterable[SourceTable] = ()) -> tuple[str, str]:
+    """Who can open the archive; and a warning where one loss would close it for ever, or where it is plain and one
+    of `sources` gives data about people; "" for none."""
     if not isinstance(store.backend, Encrypted):
-        return "not encrypted: whoever can read its files can read what is in them", ""
+        about = ", ".join(source.name for source in sources if source.dialect.personal)
+        warning = f"{about} holds data about people: `strongroom archive convert` encrypts it" if about else ""
+        return "not encrypted: whoever can read its files can read what is in them", warning
     problems: list[str] = []
     found = holders_of(backend, store.id, problems=problems)
     holders = [one for one in found if is_proven(one, store.backend.keys)]

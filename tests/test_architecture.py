@@ -32,6 +32,7 @@ OWNERS = {
     "rich": {"flows.cli"},
     "tenacity": {"flows.sources.client"},
     "segno": {"flows.cli.key"},
+    "python_calamine": {"flows.sources.webadmit_xls"},
     "psutil": {"storage.holder", "flows.server_at_hand", "flows.health"},
     "cronsim": {"flows.config", "flows.schedule"},
     "matplotlib": {"flows.cli.calendar"},

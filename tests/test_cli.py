@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flows.cli.make import overall
@@ -48,8 +50,6 @@ def shell(tmp_path: Path) -> Shell:
 @pytest.fixture
 def export(tmp_path: Path) -> Iterator[Path]:
     """An export file that somebody has already: a selection of two records, xml."""
-    import httpx
-
     with DemoServer(World(seed=1, start=datetime.now(UTC), queue_s=0, run_s=0)) as server:
         facts = announce(server)["rspace"]
         ids = ",".join(str(number) for number in facts["record_ids"][:2])
@@ -229,3 +229,25 @@ def test_a_reader_that_leaves_ends_a_verb_quietly(shell: Shell, verb: str) -> No
         )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_demo_server_serves_both_systems(shell: Shell) -> None:
+    """One line of JSON has what is needed for either; their nights pass together; Ctrl-C ends it well."""
+    command = [sys.executable, "-m", "flows.cli", "demo-server", "--start", "2026-03-01"]
+    with subprocess.Popen(
+        command, cwd=shell.folder, env=shell.environ, stdout=subprocess.PIPE, text=True
+    ) as served:
+        try:
+            assert served.stdout is not None
+            told = json.loads(served.stdout.readline())
+            passed = httpx.post(told["control"], json={"nights": 1}).raise_for_status().json()
+            office = told["webadmit"]
+            now = httpx.post(office["control"], json={}).raise_for_status().json()["now"]
+            key = {"x-api-key": office["api_key"]}
+            found = httpx.get(f"{office['url']}/api/v1/user_identities", headers=key).raise_for_status().json()
+        finally:
+            served.send_signal(signal.SIGINT)
+
+    assert served.returncode == 0
+    assert now[:10] == passed["now"][:10] == "2026-03-02"
+    assert {one["type"] for one in found["user_identities"]} >= {"Admissions User"}

@@ -130,7 +130,22 @@ def test_init_makes_no_plain_archive_unasked(tmp_path: Path) -> None:
         assert not (tmp_path / "strongroom.key").exists()
     (tmp_path / "strongroom.toml").write_text('[archive]\nurl = "archive"\n')
     assert "not encrypted" in desk.run("init", "--yes", "--no-encryption").stdout
-    assert "keys: not encrypted" in desk.run("doctor").stdout
+    assert "ok   keys: not encrypted" in desk.run("doctor").stdout
+
+
+def test_doctor_warns_of_a_plain_archive_for_data_about_people(tmp_path: Path) -> None:
+    """Applicants' data in the clear are named by their source; encrypted, or of a lab, they are not."""
+    desk = Desk(tmp_path)
+    desk.run("init", "--yes", "--no-encryption")
+    config = tmp_path / "strongroom.toml"
+    lab = '[[source]]\nname = "lab"\nsystem = "rspace"\nurl = "http://127.0.0.1:9"\napi_key = { env = "NONE" }\n'
+    config.write_text(config.read_text() + lab + lab.replace("lab", "people").replace("rspace", "webadmit"))
+
+    keys = {finding["what"]: finding for finding in desk.json("doctor")["findings"]}["keys"]
+
+    assert (keys["ok"], keys["detail"].startswith("not encrypted")) == (True, True)
+    assert keys["warning"].startswith("people holds data about people")
+    assert "convert" in keys["warning"]
 
 
 def test_holders_come_and_go(desk: Desk) -> None:

@@ -36,7 +36,7 @@ def demo(
     start: StartOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Back up a made-up lab for some nights, prove it, restore it. Needs nothing but this machine."""
+    """Back up a made-up lab and admissions office for some nights, prove it, restore. Needs this machine alone."""
     from flows.cli.story import tell
 
     folder = folder.absolute()
@@ -52,11 +52,14 @@ def demo(
 
 
 def demo_server(
-    port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
-    seed: Annotated[int, typer.Option(help="Which lab is made up.")] = 1,
+    port: Annotated[int, typer.Option(help="Of the lab; the office has a free one. 0: any free one.")] = 0,
+    seed: Annotated[int, typer.Option(help="Which lab and office are made up.")] = 1,
     start: StartOption = None,
 ) -> int:
-    """Serve a made-up lab in RSpace's dialect on loopback, until Ctrl-C. Prints one JSON line about it."""
+    """Serve a made-up lab in RSpace's dialect, and an admissions office in WebAdMIT's, on loopback, until Ctrl-C.
+
+    Prints one JSON line about them.
+    """
     from flows.demo import serve_forever
 
     try:

@@ -61,6 +61,16 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 #
 # [[source.scope]]
 # kind = "all"                                # or type, cabinet, tag (with id = …), search, ids
+#
+# [[source]]
+# name = "admissions"
+# system = "webadmit"
+# url = "https://api.webadmit.org"
+# api_key = { env = "WEBADMIT_API_KEY" }
+#
+# [[source.scope]]
+# export = "Nightly full"                     # by its name in WebAdMIT; or pdf = "…", a PDF Manager template
+# organization = "School of Nursing"          # what tells the key's identities apart
 """
 KEY = TEMPLATE.splitlines()[4]
 PLAIN = """\
@@ -188,7 +198,7 @@ def _examine(config: Path | None) -> Iterator[Finding]:
         yield Finding("archive", False, f"{exc}; {exc.hint}", verdict(exc)[1])
         return
     yield _ask("archive", partial(health.archive, archive))
-    detail, warning = health.keys(archive, backend_of(settings))
+    detail, warning = health.keys(archive, backend_of(settings), settings.sources)
     yield Finding("keys", True, detail, warning="; ".join(filter(None, [health.key_file(settings), warning])))
     yield _ask("catalog", partial(health.catalog, settings, archive))
     yield _ask("disk", partial(health.disk, settings))

@@ -1,6 +1,6 @@
-"""The demo's story: some nights of a made-up lab, through the real flows on a real Prefect server.
+"""The demo's story: some nights of a made-up lab and of an admissions office, through the real flows on Prefect.
 
-The nights are the demo's own: its server's clock moves on a day at a time, and the flows are told to rehearse
+The nights are the demo's own: their servers' clock moves on a day at a time, and the flows are told to rehearse
 that date. Rehearsed nights let nothing go, so the demo does that itself, in the archive that it made. Everything
 else is what a user's own night does.
 """
@@ -11,22 +11,26 @@ import hashlib
 import os
 import signal
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from flows.cli.console import complain, day, number, out, print_json, print_table, say
 from flows.cli.make import join_prefect, leave_prefect, overall
 from flows.clock import SystemClock
-from flows.demo import DemoServer, World, announce
+from flows.demo import Admissions, DemoServer, WebAdmitServer, World, announce
+from flows.demo.webadmit_office import DIRECTOR
 from flows.errors import Exit
 from storage.archive import Archive
 from storage.backend import open_url
 from storage.restore import Lost, restore
 
-KEY = "STRONGROOM_DEMO_KEY"
+OWN_FILE = "the server's own file"
+KEYS = {"lab": "STRONGROOM_DEMO_KEY", "admissions": "STRONGROOM_DEMO_ADMISSIONS_KEY"}
 
 CONFIGURATION = """\
-# Made by `strongroom demo`: a lab on a server that lives as long as the demo.
+# Made by `strongroom demo`: a lab and an admissions office on servers that live as long as the demo.
 [archive]
 url = "archive"
 
@@ -37,8 +41,8 @@ keep_last = 3
 [[source]]
 name = "lab"
 system = "rspace"
-url = "{url}"
-api_key = {{ env = "{key}" }}
+url = "{lab}"
+api_key = {{ env = "{lab_key}" }}
 poll_first_s = 0.2
 poll_longest_s = 1.0
 
@@ -54,6 +58,22 @@ format = "html"
 kind = "selection"
 name = "paper"
 ids = {records}
+
+[[source]]
+name = "admissions"
+system = "webadmit"
+url = "{office}"
+api_key = {{ env = "{office_key}" }}
+poll_first_s = 0.2
+poll_longest_s = 1.0
+
+[[source.scope]]
+export = "Nightly applicants"
+organization = "Demo School of Nursing"
+
+[[source.scope]]
+pdf = "Full applications"
+organization = "Demo School of Nursing"
 """
 
 
@@ -68,19 +88,27 @@ def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) 
 
     began = time.monotonic()
     out.quiet = json
-    with DemoServer(World(seed=1, start=start)) as server:
-        facts = announce(server)["rspace"]
-        os.environ[KEY] = facts["api_key"]
+    world = World(seed=1, start=start)
+    with DemoServer(world) as lab, WebAdmitServer(Admissions(1, clock=world.clock)) as office:
+        told = announce(lab, office)
+        facts = told["rspace"]
+        os.environ[KEYS["lab"]] = facts["api_key"]
+        os.environ[KEYS["admissions"]] = told["webadmit"]["api_key"]
         path = folder / configuration.FILE_NAME
         path.write_text(
             CONFIGURATION.format(
-                url=facts["url"], key=KEY, group=facts["group_id"], records=facts["record_ids"][:5]
+                lab=lab.url,
+                lab_key=KEYS["lab"],
+                group=facts["group_id"],
+                records=facts["record_ids"][:5],
+                office=office.url,
+                office_key=KEYS["admissions"],
             ),
             encoding="utf-8",
         )
         settings = configuration.load(path)
         Archive.create(open_url(settings.file.archive.url, base=settings.folder), now=datetime.now(UTC))
-        say(f"a made-up lab answers as RSpace at {facts['url']}")
+        say(f"a made-up lab answers as RSpace at {lab.url}, an admissions office as WebAdMIT at {office.url}")
         # Its own Prefect server, whatever is configured for real work: a demo must not fill somebody's history.
         for name in ("PREFECT_API_URL", "PREFECT_PROFILE"):
             os.environ.pop(name, None)
@@ -88,10 +116,11 @@ def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) 
         os.environ["PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW"] = "ignore"
         ui = join_prefect(settings, passing=True).ui_url
         try:
-            codes = [_night(server, path, place) for place in range(1, nights + 1)]
+            codes = [_night(world, path, place) for place in range(1, nights + 1)]
             archive = open_archive(settings)
             _print_snapshots(archive)
-            code = _prove(archive, server, folder)
+            served = {"lab": partial(_of_lab, world), "admissions": partial(_of_office, office.world)}
+            code = max(_prove(archive, name, folder, own, world.now()) for name, own in served.items())
             say(f"{nights} nights in {time.monotonic() - began:.0f} s; everything is in {folder}")
             if stay:
                 say(f"Prefect UI: {ui} (Ctrl-C ends the demo)")
@@ -104,18 +133,19 @@ def tell(folder: Path, *, nights: int, start: datetime, stay: bool, json: bool) 
     final = code or overall(codes)
     if json:
         kept = [
-            {"id": s.id, "scope": s.key.scope, "quality": s.manifest.draft.quality} for s in archive.snapshots()
+            {"id": s.id, "source": s.key.source, "scope": s.key.scope, "quality": s.manifest.draft.quality}
+            for s in archive.snapshots()
         ]
         print_json("demo", {"folder": str(folder), "exit_code": int(final), "snapshots": kept})
     return final
 
 
-def _night(server: DemoServer, path: Path, place: int) -> int:
+def _night(world: World, path: Path, place: int) -> int:
     from flows.backup import nightly
 
     if place > 1:
-        server.world.pass_nights(1)
-    clock = SystemClock(server.world.now())
+        world.pass_nights(1)
+    clock = SystemClock(world.now())
     state = nightly(None, str(path), clock.now(), return_state=True)
     out.print(f"night {place}, {clock.now():%Y-%m-%d}: {state.message}", markup=False)
     _let_go(path, clock)
@@ -155,23 +185,38 @@ def _print_snapshots(archive: Archive) -> None:
     say(f"{forgotten} snapshots were forgotten by keep_last = 3; their tombstones say so")
 
 
-def _prove(archive: Archive, server: DemoServer, folder: Path) -> int:
-    """Restore the newest snapshot and compare it with the very file that the server made."""
-    found = archive.find("latest", now=server.world.now())
+def _prove(
+    archive: Archive, source: str, folder: Path, served: Callable[[str], bytes | None], now: datetime
+) -> int:
+    """Restore a source's newest snapshot and compare it with the very file that its server made."""
+    found = archive.find("latest", source=source, now=now)
     (result,) = restore(archive, found, folder / "restored")
     if isinstance(result, Lost):
         complain(result.problem)
         return Exit.VERIFICATION
-    job = server.world.job_of_file(result.entry.path)
-    built = server.world.file_of(job) if job else None
+    own = served(result.entry.path)
     restored = hashlib.sha256(result.path.read_bytes()).hexdigest()
-    served = hashlib.sha256(built.path.read_bytes()).hexdigest() if built else "gone"
-    out.print(
-        f"restored {found.key} of {day(found.manifest.draft.taken_at)}: sha256 {restored[:16]}…", markup=False
-    )
-    out.print(f"the server's own file:{' ' * 20}sha256 {served[:16]}…", markup=False)
-    if restored != served:
+    theirs = "gone" if own is None else hashlib.sha256(own).hexdigest()
+    said = f"restored {found.key} of {day(found.manifest.draft.taken_at)}"
+    out.print(f"{said}: sha256 {restored[:16]}…", markup=False)
+    out.print(f"{OWN_FILE:<{len(said)}}: sha256 {theirs[:16]}…", markup=False)
+    if restored != theirs:
         complain("the restored file differs from the one on the server")
         return Exit.VERIFICATION
     out.print("bit for bit the same", style="green")
     return Exit.DONE
+
+
+def _of_lab(world: World, name: str) -> bytes | None:
+    """The file of that name, as the lab's server made it."""
+    job = world.job_of_file(name)
+    built = world.file_of(job) if job else None
+    return built.path.read_bytes() if built else None
+
+
+def _of_office(office: Admissions, name: str) -> bytes | None:
+    """What the newest run that we started has made of the template that a file is called after."""
+    runs = [*office.runs.values(), *office.batches.values()]
+    ours = [run for run in runs if run.started_by == DIRECTOR and Path(name).stem == run.template.name]
+    newest = max(ours, key=lambda run: run.began_at, default=None)
+    return office.body(newest, newest.files[0]) if newest else None

@@ -370,3 +370,5 @@ class Dialect:
     imports: Imports | None = None  # None: there are no export files that somebody may already have
     record_of: Callable[[str], Record | None] = no_record  # by a path in a snapshot
     give_back: Callable[[Connection], Receiver] | None = None  # None: the system takes nothing back
+    whose: tuple[str, ...] = ()  # options of a scope that say, beside kind and id, what is meant
+    personal: bool = False  # what it gives is about people throughout: `doctor` warns of a plain archive

@@ -338,4 +338,6 @@ WEBADMIT = Dialect(
     member=member,
     parse_scope=parse_scope,
     connect=WebAdMIT,
+    whose=(*names.WHO, "cycle"),
+    personal=True,
 )

@@ -37,16 +37,18 @@ def test_the_server_is_started_reused_and_replaced(tmp_path: Path, server: DemoS
 
 
 def test_the_demo_tells_its_story(tmp_path: Path, home: Home) -> None:
-    """Nights of three scopes, proven, one of each forgotten by its rule, one restored; no server is left."""
+    """Nights of a lab and an office, proven, one of each scope forgotten, one restored; no server is left."""
     environ = {name: value for name, value in home.environ.items() if name != "PREFECT_API_URL"}
     alone = Home(tmp_path, home.server, home.key, environ)
 
     done = alone.run("demo", "--nights", "4", "--folder", "shown", timeout=300)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("verified") >= 9
-    assert "3 snapshots were forgotten by keep_last = 3" in done.stdout + done.stderr
-    assert "bit for bit the same" in done.stdout
+    assert done.stdout.count("5 scopes: 5 verified") == 4
+    assert done.stdout.count("admissions/export:Nightly applicants") >= 3
+    assert done.stdout.count("admissions/pdf:Full applications") >= 3
+    assert "5 snapshots were forgotten by keep_last = 3" in done.stdout + done.stderr
+    assert done.stdout.count("bit for bit the same") == 2
     assert not (tmp_path / "shown" / "state" / "prefect-server.json").exists()
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flows import config
+from flows.errors import ConfigError
 from flows.export import EVERY
 from flows.roster import member_called
 from flows.sources.webadmit_scopes import member, parse_scope, scope_from_table
@@ -90,3 +93,19 @@ def test_a_name_that_no_chain_can_have(name: str) -> None:
     """Such an export is configured by itself."""
     with pytest.raises(ValueError, match="by itself"):
         member(scope_from_table({"every": "export"}), name)
+
+
+def test_no_scope_stands_in_for_an_export_of_another_organisation(tmp_path: Path) -> None:
+    """Both have an export of that name: one of them would be left out of each night without a word."""
+    path = tmp_path / "strongroom.toml"
+    text = (
+        '[[source]]\nname = "a"\nsystem = "webadmit"\nurl = "https://a.example.org"\napi_key = { env = "KEY" }\n'
+        '[[source.scope]]\nexport = "All"\norganization = "A"\n'
+        '[[source.scope]]\nevery = "export"\norganization = "B"\n'
+    )
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="'every export' calls export All so, of another organization"):
+        config.load(path)
+
+    path.write_text(text + 'name = "B"\n')
+    assert [scope.name for scope in config.load(path).sources[0].scopes()] == ["export:All", "B"]
