@@ -131,8 +131,8 @@ def _known_archive(settings: Settings, catalog: Catalog, archive: Archive) -> bo
         raise KeyWrong(
             f"{archive.backend.url}: the key given gives {len(there)} keys, and not {seen[-1]}, which the catalog "
             "knows: it is from before a rotation, or older files were put back in keys/",
-            hint="take a holder's key, or a paper copy, that was made since; is it new? then "
-            f"the newest files of keys/ from a copy. An older archive on purpose? move {settings.catalog_path} away",
+            hint="take a holder's key, or a paper copy, that was made since; is it new? then the newest files "
+            f"from a copy's keys/. An older archive on purpose? move {settings.catalog_path} away",
         )
     return bool(known)
 
