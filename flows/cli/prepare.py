@@ -199,7 +199,7 @@ def _examine(config: Path | None) -> Iterator[Finding]:
         return
     yield _ask("archive", partial(health.archive, archive))
     detail, warning = health.keys(archive, backend_of(settings), settings.sources)
-    yield Finding("keys", True, detail, warning="; ".join(filter(None, [health.key_file(settings), warning])))
+    yield Finding("keys", True, detail, warning="; ".join(filter(None, [warning, health.key_file(settings)])))
     yield _ask("catalog", partial(health.catalog, settings, archive))
     yield _ask("disk", partial(health.disk, settings))
     for source in settings.sources:

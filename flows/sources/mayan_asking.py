@@ -23,7 +23,9 @@ class Bounds:
     deadline_s: float = 1200  # for one export, from when it was asked for: others may be before it in the queue
     page_s: float = 3  # added for each page, which takes about one
     lock_s: float = 35  # locks of a page that somebody else draws last 30 s
-    dead_s: float = 250  # and those of a killed worker twice CONVERTER_IMAGE_GENERATION_TIMEOUT, which is 120 s
+    # And of a killed worker twice CONVERTER_IMAGE_GENERATION_TIMEOUT, which is 120 s (Mayan EDMS 4.12.2,
+    # documents/models/document_version_page_model_mixins.py).
+    dead_s: float = 250
     stopped_s: float = 120  # without an end, on a release that cuts exports
 
 
