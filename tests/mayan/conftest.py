@@ -8,12 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import httpx
 import pytest
 
+from flows.sources.mayan_asking import Bounds
+from tests.mayan.between import Between, between
 from tests.mayan.install import CannotHave
+from tests.mayan.office import Office, office
 from tests.mayan_server import Mayan, Server
 
 WISH = "STRONGROOM_MAYAN"
@@ -63,3 +68,18 @@ def fresh_mayan(start_mayan: StartMayan) -> Iterator[Server]:
     """A server for this module alone, with the data of a new installation."""
     with start_mayan() as server:
         yield server
+
+
+@pytest.fixture
+def link(mayan: Mayan) -> Iterator[Between]:
+    """What an office asks the session's server through."""
+    with between(mayan.url) as made:
+        yield made
+
+
+@pytest.fixture
+def here(tmp_path: Path, mayan: Mayan, link: Between) -> Iterator[Office]:
+    """An office that asks through it. Empty, before its first night."""
+    with office(tmp_path, replace(mayan, url=link.url)) as made:
+        made.bounds = Bounds(deadline_s=60)
+        yield made

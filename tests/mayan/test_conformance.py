@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from flows.errors import Exit, SourceRefused
-from flows.sources.mayan_asking import Bounds
 from tests.mayan import exporting, seeding
-from tests.mayan.between import Between, Fate, between
+from tests.mayan.between import Between, Fate
 from tests.mayan.files import pdf
-from tests.mayan.office import Office, office
+from tests.mayan.office import Office
 from tests.mayan.test_exports import scope_of
 from tests.mayan_server import Mayan
 
@@ -29,21 +27,6 @@ def api(mayan: Mayan) -> Iterator[httpx.Client]:
     """An administrator's."""
     with mayan.client() as client:
         yield client
-
-
-@pytest.fixture
-def link(mayan: Mayan) -> Iterator[Between]:
-    """Between the office and its server."""
-    with between(mayan.url) as made:
-        yield made
-
-
-@pytest.fixture
-def here(tmp_path: Path, mayan: Mayan, link: Between) -> Iterator[Office]:
-    """Empty, before its first night."""
-    with office(tmp_path, replace(mayan, url=link.url)) as made:
-        made.bounds = Bounds(deadline_s=60)
-        yield made
 
 
 def fetches(link: Between, path: str) -> int:

@@ -20,7 +20,7 @@ from tests.mayan.conftest import StartMayan
 from tests.mayan.files import pdf
 from tests.mayan.office import Office, office
 from tests.mayan.test_exports import scope_of
-from tests.mayan_server import Mayan, Server
+from tests.mayan_server import Server
 
 pytestmark = pytest.mark.mayan
 
@@ -110,21 +110,6 @@ def test_one_that_stays_half_is_not_taken(old: Server, tmp_path: Path) -> None:
             assert half in exporting.left(api)
         for number in exporting.left(api):
             api.delete(f"/downloads/{number}/")
-
-
-@pytest.fixture
-def link(mayan: Mayan) -> Iterator[Between]:
-    """What an office asks the newest release through."""
-    with between(mayan.url) as made:
-        yield made
-
-
-@pytest.fixture
-def here(tmp_path: Path, mayan: Mayan, link: Between) -> Iterator[Office]:
-    """Empty, before its first night."""
-    with office(tmp_path, replace(mayan, url=link.url)) as made:
-        made.bounds = Bounds(deadline_s=60)
-        yield made
 
 
 def test_one_that_is_still_copied(admin: httpx.Client, here: Office, link: Between) -> None:
