@@ -9,26 +9,26 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo, available_timezones
 
-from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from flows.configtables import ArchiveTable, ScheduleTable, SecretRef, StateTable, Table, UpkeepTable
 from flows.configwords import problem
 from flows.errors import ConfigError
 from flows.export import Pace, Scope
+from flows.ops.tables import Hours, MetricsTable, NotifyTable, PingTable, ReportTable, WatchTable
 from flows.policytable import PolicyTable
 from flows.roster import member_called
 from flows.sources import DIALECTS
 from flows.sources.base import Dialect
 from storage.policy import Policy
-from storage.turns import WITHIN_DAYS, Within
+from storage.turns import Within
 
 FILE_NAME = "strongroom.toml"
 ENVIRONMENT = "STRONGROOM_CONFIG"  # names the file where no option does
@@ -37,69 +37,11 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # of a source: it is part of pat
 Seconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+# Keys of a scope that no dialect knows.
+OURS: dict[str, type[BaseModel]] = {"policy": PolicyTable, "schedule": ScheduleTable}
 
 
-class SecretRef(_Table):
-    """Where a secret is. Exactly one key."""
-
-    env: str | None = None  # name of an environment variable
-    file: str | None = None  # path; the first line counts; relative to the configuration's folder
-    command: str | None = None  # a command line; the first line that it prints counts
-    prefect_secret: str | None = None  # name of a Prefect Secret block
-
-    @model_validator(mode="after")
-    def _one(self) -> SecretRef:
-        if len([value for value in self.model_dump().values() if value is not None]) != 1:
-            raise ValueError("expected exactly one of env, file, command, prefect_secret")
-        return self
-
-
-class ArchiveTable(_Table):
-    """`[archive]`"""
-
-    url: str = Field(default="archive", min_length=1)  # a folder, relative to the configuration's
-    key: SecretRef | None = None  # opens an encrypted archive: a holder's key or passphrase; none: it is plain
-
-
-class StateTable(_Table):
-    """`[state]`"""
-
-    folder: str = Field(default="state", min_length=1)  # catalog, spool, Prefect's own files; a local disk
-    record_names: bool = True  # false: the catalog holds no names of files and records; the archive has them
-
-
-class UpkeepTable(_Table):
-    """`[upkeep]`: what the scheduled scrub and drill do."""
-
-    scrub_within_days: Annotated[int, Field(ge=1, le=3650)] = WITHIN_DAYS  # in which every pack is read
-    drill: bool = True  # whether the scheduled one is done
-
-
-class ScheduleTable(_Table):
-    """`schedule = { cron = "30 3 * * *", timezone = "Europe/Vienna" }`"""
-
-    cron: str
-    timezone: str = "UTC"
-
-    @field_validator("timezone")
-    @classmethod
-    def _zone(cls, value: str) -> str:
-        return _known_zone(value)
-
-    @field_validator("cron")
-    @classmethod
-    def _cron(cls, value: str) -> str:
-        try:
-            # Any instant serves: only the form is looked at.
-            CronSim(value, datetime(2026, 1, 1, tzinfo=ZoneInfo("UTC")))
-        except CronSimError as exc:
-            raise ValueError(f"{value!r} is no cron line ({exc})") from exc
-        return value
-
-
-class SourceTable(_Table):
+class SourceTable(Table):
     """`[[source]]`"""
 
     name: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
@@ -114,7 +56,8 @@ class SourceTable(_Table):
     requests_per_s: Annotated[float, Field(ge=0, le=1000)] | None = None  # 0: no limit; Mayan EDMS, WebAdMIT
     # Where links may lead that a system gives to its files, and everything below; WebAdMIT.
     link_hosts: tuple[str, ...] | None = None
-    schedule: ScheduleTable | None = None
+    schedule: ScheduleTable | None = None  # a scope may have its own
+    verified_within_h: Hours | None = None  # instead of the one in [watch]
     policy: PolicyTable | None = None  # instead of the default one, whole
     ca_file: str | None = None  # PEM, for a server whose certificate your own authority signed
     proxy: Annotated[str, Field(pattern=r"^https?://[^\s/@]+/?$")] | None = None  # http://host:port, no password
@@ -166,15 +109,33 @@ class SourceTable(_Table):
 
     def policy_of(self, name: str) -> PolicyTable | None:
         """The policy of the scope of that name, or of the every-scope that covers it; else the source's."""
-        pairs = [(table.get("policy"), scope) for table, scope in zip(self.scope, self.scopes(), strict=True)]
+        found = self._table_of(name).get("policy")
+        return self.policy if found is None else PolicyTable.model_validate(found)
+
+    def schedule_of(self, name: str) -> ScheduleTable | None:
+        """When that scope's nights are: its own schedule, that of the every-scope that covers it, the source's."""
+        found = self._table_of(name).get("schedule")
+        return self.schedule if found is None else ScheduleTable.model_validate(found)
+
+    def own_schedules(self) -> dict[str, ScheduleTable]:
+        """The scopes that have a schedule of their own, by name: the source's leaves them out."""
+        pairs = zip(self.scope, self.scopes(), strict=True)
+        return {
+            scope.name: ScheduleTable.model_validate(table["schedule"])
+            for table, scope in pairs
+            if "schedule" in table
+        }
+
+    def _table_of(self, name: str) -> Mapping[str, Any]:
+        """The table of the scope of that name, else of the every-scope that covers it; else an empty one."""
+        pairs = list(zip(self.scope, self.scopes(), strict=True))
         own = (table for table, scope in pairs if scope.name == name)
         every = (
             table
             for table, scope in pairs
             if scope.every and member_called(partial(self.dialect.member, scope), name) is not None
         )
-        found = next(chain(own, every), None)
-        return self.policy if found is None else PolicyTable.model_validate(found)
+        return next(chain(own, every), {})
 
     def called(self, name: str) -> Scope | None:
         """The configured scope of that name, else the member of an every-scope that would have it, else None."""
@@ -205,16 +166,21 @@ class SourceTable(_Table):
         return timedelta(seconds=self.fresh_for_s)
 
 
-class File(_Table):
+class File(Table):
     """The whole file."""
 
     archive: ArchiveTable = ArchiveTable()
     state: StateTable = StateTable()
     policy: PolicyTable = PolicyTable()
     upkeep: UpkeepTable = UpkeepTable()
+    watch: WatchTable = WatchTable()
+    notify: NotifyTable = NotifyTable()
+    ping: tuple[PingTable, ...] = ()
+    metrics: MetricsTable = MetricsTable()
+    report: ReportTable = ReportTable()
     source: tuple[SourceTable, ...] = ()
 
-    @field_validator("source", mode="before")
+    @field_validator("source", "ping", mode="before")
     @classmethod
     def _list(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
@@ -318,7 +284,17 @@ def load(path: Path) -> Settings:
         problems = [problem(error) for error in exc.errors()]
         raise ConfigError("\n".join(f"{path}: {line}" for line in problems)) from exc
     _check_sources(path, file)
+    _check_pings(path, file)
     return Settings(path.absolute(), file)
+
+
+def _check_pings(path: Path, file: File) -> None:
+    names = [source.name for source in file.source]
+    for number, ping in enumerate(file.ping, start=1):
+        if ping.source is not None and (ping.of != "nightly" or ping.source not in names):
+            there = ", ".join(names) or "none"
+            hint = f"only pings of nightly have one; there are: {there}"
+            raise ConfigError(f"{path}: ping {number}: source = {ping.source!r} of {ping.of}", hint=hint)
 
 
 def _check_sources(path: Path, file: File) -> None:
@@ -337,7 +313,7 @@ def _check_sources(path: Path, file: File) -> None:
             raise ConfigError(f"{where}: needs {wanted}, has {', '.join(sorted(named)) or 'none'}", hint=hint)
         names: set[str] = set()
         for number, table in enumerate(source.scope, start=1):
-            _check_policy(f"{where}: scope {number}", table)
+            _check_ours(f"{where}: scope {number}", table)
             try:
                 scope = source.dialect.scope(_plain(table))
             except ValueError as exc:
@@ -353,17 +329,18 @@ def _check_sources(path: Path, file: File) -> None:
 
 def _plain(table: Mapping[str, Any]) -> Mapping[str, Any]:
     """A scope's table as its dialect knows it."""
-    return {key: value for key, value in table.items() if key != "policy"}
+    return {key: value for key, value in table.items() if key not in OURS}
 
 
-def _check_policy(where: str, table: Mapping[str, Any]) -> None:
-    if "policy" not in table:
-        return
-    try:
-        PolicyTable.model_validate(table["policy"])
-    except ValidationError as exc:
-        lines = [problem({**error, "loc": ("policy", *error["loc"])}) for error in exc.errors()]
-        raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from exc
+def _check_ours(where: str, table: Mapping[str, Any]) -> None:
+    for key, model in OURS.items():
+        if key not in table:
+            continue
+        try:
+            model.model_validate(table[key])
+        except ValidationError as exc:
+            lines = [problem({**error, "loc": (key, *error["loc"])}) for error in exc.errors()]
+            raise ConfigError("\n".join(f"{where}: {line}" for line in lines)) from exc
 
 
 def _check_members(where: str, source: SourceTable) -> None:
@@ -378,9 +355,3 @@ def _check_members(where: str, source: SourceTable) -> None:
                 hint = "give it another name = …"
                 named = f"{every.name!r} calls {one.kind} {one.id} so{f', of another {whose[0]}' if whose else ''}"
                 raise ConfigError(f"{where}: a scope is called {scope.name!r}, and {named}", hint=hint)
-
-
-def _known_zone(value: str) -> str:
-    if value not in available_timezones():
-        raise ValueError(f"{value!r} is no IANA time zone, such as Europe/Vienna")
-    return value

@@ -7,7 +7,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from flows.config import SecretRef, Settings, SourceTable
+from flows.config import Settings, SourceTable
+from flows.configtables import SecretRef
 from flows.errors import ConfigError
 from flows.server_at_hand import PrefectTrouble
 from flows.sources.base import Connection

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from flows.config import Settings
+from flows.configtables import ScheduleTable
 from flows.errors import ConfigError
 from storage.planning import Nights
 from storage.policy import Policy, Span
 from storage.snapshot import ScopeKey
 
+SLACK = timedelta(hours=12)  # that a night may take, or be late
+UNSCHEDULED = timedelta(hours=36)
+LOOKED = 9
 ASSUMED = (
     "30 3 * * *"  # where the configuration has no schedule: the cron of a Prefect deployment is not known here
 )
@@ -26,6 +31,29 @@ def coming(cron: str, timezone: str, *, now: datetime) -> Iterator[datetime]:
     except CronSimError as exc:
         raise ConfigError(f"{cron!r} is no cron line ({exc})", hint='five fields, such as "30 3 * * *"') from exc
     return (tick.astimezone(UTC) for tick in ticks)
+
+
+def next_after(table: ScheduleTable, *, now: datetime) -> datetime | None:
+    """The first night after `now`; None where none comes any more."""
+    return next(coming(table.cron, table.timezone, now=now), None)
+
+
+def last_before(table: ScheduleTable, *, now: datetime) -> datetime | None:
+    """The last night that began before `now`; None where there was none within the 50 years that are looked at."""
+    ticks = CronSim(table.cron, now.astimezone(ZoneInfo(table.timezone)), reverse=True)
+    last = next(ticks, None)
+    return last and last.astimezone(UTC)
+
+
+def within(table: ScheduleTable | None, *, now: datetime) -> timedelta:
+    """How old the last good news of a scope may be: the longest time between two of its next nights, and SLACK.
+
+    Eight nights are looked at, so that a schedule of working days has its weekend.
+    """
+    if table is None:
+        return UNSCHEDULED
+    nights = list(islice(coming(table.cron, table.timezone, now=now), LOOKED))
+    return max((later - one for one, later in pairwise(nights)), default=UNSCHEDULED - SLACK) + SLACK
 
 
 def for_as_long(cron: str, policy: Policy, span: Span, *, now: datetime) -> list[datetime]:
@@ -46,12 +74,13 @@ def scheduled(settings: Settings | None, source: str) -> bool:
 def nights_of(
     settings: Settings | None, policy_of: Callable[[ScopeKey], Policy], *, now: datetime
 ) -> Callable[[ScopeKey], Nights]:
-    """Of each scope its coming nights, by its source's schedule; else ASSUMED in its policy's zone."""
-    tables = {} if settings is None else {table.name: table.schedule for table in settings.sources}
+    """Of each scope its coming nights, by its own schedule or its source's; else ASSUMED in its policy's zone."""
+    tables = {} if settings is None else {table.name: table for table in settings.sources}
     seen: dict[tuple[str, str], _Remembered] = {}
 
     def of(key: ScopeKey) -> Nights:
-        table = tables.get(key.source)
+        source = tables.get(key.source)
+        table = source.schedule_of(key.scope) if source else None
         line = (table.cron, table.timezone) if table else (ASSUMED, policy_of(key).timezone)
         if line not in seen:
             seen[line] = _Remembered(coming(*line, now=now))

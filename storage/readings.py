@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlmodel import Session, func, select, text
 
@@ -18,6 +18,8 @@ from storage.snapshot import from_text, to_text
 from storage.tables import DrillRow, Head, PackRow, ScrubRow
 from storage.upkeep_records import DrillRecord, Finding, Noted, ScrubRecord
 
+Row = TypeVar("Row", ScrubRow, DrillRow)
+PASSED = "passed"  # the outcome of a drill in which everything came back
 Sessions = Callable[[], AbstractContextManager[Session]]
 _READ = """insert into pack (digest, size, last_good_at, last_bad_at) values (:digest, :size, :good, :bad)
     on conflict (digest) do update set
@@ -89,6 +91,26 @@ class Readings:
         with self._read() as session:
             return session.exec(select(DrillRow).order_by(text("ended_at desc, id desc"))).first()
 
+    def scrubs(self, since: datetime) -> list[ScrubRow]:
+        """The scrubs that ended since then, and the last in any case; newest first."""
+        return self._since(ScrubRow, since)
+
+    def drills(self, since: datetime) -> list[DrillRow]:
+        """The drills that ended since then, and the last and the last that passed in any case; newest first."""
+        found = self._since(DrillRow, since)
+        if any(row.outcome == PASSED for row in found):
+            return found
+        with self._read() as session:
+            query = select(DrillRow).where(DrillRow.outcome == PASSED)
+            passed = session.exec(query.order_by(text("ended_at desc, id desc"))).first()
+        return found if passed is None else [*found, passed]
+
+    def _since(self, table: type[Row], since: datetime) -> list[Row]:
+        newest = select(table).order_by(text("ended_at desc, id desc"))
+        with self._read() as session:
+            found = list(session.exec(newest.where(text("ended_at >= :since")).params(since=to_text(since))))
+            return found or list(session.exec(newest.limit(1)))
+
     def drilled(self) -> dict[str, datetime]:
         """When each snapshot was drilled last, by id."""
         with self._read() as session:
@@ -133,7 +155,7 @@ def _drill_row(record: DrillRecord) -> DrillRow:
         scope=record.key.scope,
         started_at=to_text(record.started_at),
         ended_at=to_text(record.ended_at),
-        outcome="passed" if record.passed else "failed",
+        outcome=PASSED if record.passed else "failed",
         files=record.files,
         bytes=record.size,
         milliseconds=record.milliseconds,

@@ -57,7 +57,7 @@ def scrub_in_turn(
     noted = [*expected, *(catalog.readings.heads() if catalog else ())]
 
     def chosen(packs: Sequence[Kept]) -> list[str]:
-        digests = choose(_with_history(packs, catalog), budget, now=started_at)
+        digests = choose(with_history(packs, catalog), budget, now=started_at)
         sizes = {pack.digest: pack.size for pack in packs}
         on_chosen(sum(sizes[digest] for digest in digests))
         return digests
@@ -116,10 +116,11 @@ def leave(archive: Archive, catalog: Catalog | None, record: ScrubRecord | Drill
 def age_of(archive: Archive, catalog: Catalog, *, now: datetime) -> Age:
     """How long ago the kept bytes were last known to be right. Reads manifests, no pack."""
     there = packs_there(archive, archive.snapshots(damaged=[]), archive.tombstones(damaged=[]))
-    return age(_with_history(there, catalog), now=now)
+    return age(with_history(there, catalog), now=now)
 
 
-def _with_history(packs: Sequence[Kept], catalog: Catalog | None) -> list[Kept]:
+def with_history(packs: Sequence[Kept], catalog: Catalog | None) -> list[Kept]:
+    """These packs, with what scrubs read of them."""
     known = catalog.readings.packs() if catalog else {}
     return [
         replace(pack, good_at=known[pack.digest].good_at, damaged=known[pack.digest].damaged)

@@ -1,0 +1,40 @@
+"""An alarm: one thing that is wrong, as a value that a person and a machine can read. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class Level(IntEnum):
+    """How bad, as plugins of Nagios count. Source: Monitoring Plugins Development Guidelines, *Return Codes*."""
+
+    WARNING = 1  # somebody should look this week
+    CRITICAL = 2  # data may not be backed up, or not be readable
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing that is wrong. No secret, and no name of a record, is in any of its texts."""
+
+    kind: str  # one word of `watch.KINDS`: stale, failed, waiting, …
+    about: str  # lab/user:7, archive, disk:/srv, …
+    level: Level
+    sentence: str  # thing, got, promised
+    hint: str = ""  # what to try, with the command
+
+    @property
+    def id(self) -> str:
+        """The same as long as it is the same trouble."""
+        return f"{self.kind} {self.about}"
+
+    def to_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "kind": self.kind,
+            "about": self.about,
+            "level": self.level.name.lower(),
+            "sentence": self.sentence,
+            "hint": self.hint,
+        }

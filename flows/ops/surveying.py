@@ -1,0 +1,213 @@
+"""Asks archive, catalog and disks what a survey holds. No system is asked, and no pack is read."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from flows.config import Settings, SourceTable
+from flows.ops.survey import Disk, Drilled, EverySeen, Ran, ScopeSeen, Scrubbed, Shot, Survey
+from flows.roster import known_members
+from flows.schedule import last_before, next_after, within
+from flows.workbench import backend_of
+from storage.archive import Archive, Damaged
+from storage.backend import LocalDisk
+from storage.catalog import Catalog
+from storage.decisions import held
+from storage.halves import halves
+from storage.holder import Holder
+from storage.latest import Stood, stood
+from storage.readings import PASSED
+from storage.records import Ended
+from storage.scrub import packs_there
+from storage.snapshot import ScopeKey, from_text
+from storage.tables import Run
+from storage.turns import age
+from storage.upkeep import disagreements, with_history
+
+BACK = timedelta(days=40)  # so far go the runs that are asked for where nobody says how far
+
+
+def survey(
+    settings: Settings, archive: Archive, catalog: Catalog, *, now: datetime, back: timedelta = BACK
+) -> Survey:
+    """What is known at `now`, and of runs what began within `back`. Raises StorageError. Retry: yes.
+
+    Reads manifests and tombstones: 200 scopes of a year take some seconds. What is damaged among them is told in
+    `damaged`, and passed over elsewhere.
+    """
+    since = now - back
+    damaged: list[Damaged] = []
+    live = archive.snapshots(damaged=damaged)
+    packs = packs_there(archive, live, archive.tombstones(damaged=damaged))
+    read = age(with_history(packs, catalog), now=now)
+    asked = _Asked(settings, archive, catalog, now, since)
+    scopes, everies = asked.scopes()
+    halved = [Damaged(half.links[0].name, half.problem) for half in halves(archive) if half.error]
+    told = [one.told for one in (*damaged, *halved)]
+    told += [f"{one.name}: {one.problem}" for one in disagreements(catalog, archive, now=now)]
+    return Survey(
+        at=now,
+        since=since,
+        archive=archive.backend.url,
+        archive_id=archive.id,
+        encrypted=archive.encrypted,
+        scopes=tuple(scopes),
+        everies=tuple(everies),
+        disks=tuple(_disks(settings)),
+        packs=read.packs,
+        packs_bytes=sum(pack.size for pack in packs),
+        never_read=read.never_read,
+        oldest_unread_at=read.oldest_at,
+        grown=tuple(catalog.grown()),
+        scrubs=tuple(_scrubs(catalog, since)),
+        drills=tuple(_drills(catalog, since)),
+        damaged=tuple(dict.fromkeys(told)),
+    )
+
+
+class _Asked:
+    """The scopes, one after another."""
+
+    def __init__(
+        self, settings: Settings, archive: Archive, catalog: Catalog, now: datetime, since: datetime
+    ) -> None:
+        self._settings, self._archive, self._catalog = settings, archive, catalog
+        self._now, self._since = now, since
+        self._kept = set(archive.scopes())
+
+    def scopes(self) -> tuple[list[ScopeSeen], list[EverySeen]]:
+        """Those of the configuration in its order, then the others that the archive has."""
+        found: dict[ScopeKey, ScopeSeen] = {}
+        everies: list[EverySeen] = []
+        for source in self._settings.sources:
+            for key, every in self._configured(source, everies):
+                found.setdefault(key, self._scope(key, source, every))
+        for key in sorted(self._kept - set(found), key=str):
+            found[key] = self._scope(key, None, "")
+        return list(found.values()), everies
+
+    def _configured(self, source: SourceTable, everies: list[EverySeen]) -> Iterator[tuple[ScopeKey, str]]:
+        """Of a source: each scope, and for an every-scope each member that had a run or a snapshot."""
+        scopes = source.scopes()
+        alone = {scope.name for scope in scopes if not scope.every}
+        for scope in scopes:
+            if not scope.every:
+                yield ScopeKey(source.name, scope.name), ""
+                continue
+            member = partial(source.dialect.member, scope)
+            known = known_members(scope, member, self._catalog.known_scopes(source.name, now=self._now))
+            members = [name for name in known if name not in alone]
+            everies.append(EverySeen(ScopeKey(source.name, scope.name), len(members)))
+            for name in members:
+                yield ScopeKey(source.name, name), scope.name
+
+    def _scope(self, key: ScopeKey, source: SourceTable | None, every: str) -> ScopeSeen:
+        one = stood(self._archive, key, now=self._now) if key in self._kept else Stood({}, (), (), None)
+        shots = _shots(one, self._now)
+        newest = None if one.newest is None else shots[one.newest.id]
+        schedule = None if source is None else source.schedule_of(key.scope)
+        limit_h = (source and source.verified_within_h) or self._settings.file.watch.verified_within_h
+        same = next(iter(self._catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
+        rows = self._catalog.runs(key, since=self._since, limit=100_000) or self._catalog.runs(key, limit=1)
+        job = self._catalog.jobs.open(key)
+        return ScopeSeen(
+            key=key,
+            system=source.system if source else rows[0].system if rows else "",
+            configured=source is not None,
+            every=every,
+            within=timedelta(hours=limit_h) if limit_h else within(schedule, now=self._now),
+            due_at=last_before(schedule, now=self._now) if schedule else None,
+            next_at=next_after(schedule, now=self._now) if schedule else None,
+            newest=newest,
+            shots=tuple(sorted(shots.values(), key=lambda shot: (shot.taken_at, shot.number), reverse=True)),
+            runs=tuple(map(ran, rows)),
+            unchanged_at=None if same is None else from_text(same.started_at),
+            job="" if job is None else job.id,
+        )
+
+
+def ran(row: Run) -> Ran:
+    """A run, as the catalog has it."""
+    return Ran(
+        id=row.id,
+        started_at=from_text(row.started_at),
+        ended_at=from_text(row.ended_at) if row.ended_at else None,
+        ended=row.ended,
+        exit=row.exit_code or 0,
+        reason=row.reason,
+        hint=row.hint,
+        trigger=row.trigger,
+        snapshot=row.snapshot,
+        bytes_fetched=row.bytes_fetched,
+        phase="" if row.ended else row.phase,
+        dead=not row.ended and bool(row.holder) and Holder.decode(row.holder).dead(),
+    )
+
+
+def _shots(one: Stood, now: datetime) -> Mapping[str, Shot]:
+    standings = {stands.id: stands for stands in one.standings}
+    holds = held(one.decisions, now)
+    return {
+        found.id: Shot(
+            id=found.id,
+            number=found.number,
+            taken_at=found.manifest.draft.taken_at,
+            committed_at=found.manifest.committed_at,
+            quality=found.manifest.draft.quality.value,
+            files=found.manifest.files,
+            size=found.manifest.size,
+            stored_bytes=found.manifest.stored_bytes,
+            counts=standings[found.id].counts,
+            why_not=standings[found.id].why_not,
+            settle=standings[found.id].ask,
+            held=holds.get(found.id, ""),
+        )
+        for found in one.snapshots.values()
+    }
+
+
+def _disks(settings: Settings) -> Iterator[Disk]:
+    backend = backend_of(settings)
+    places = [("archive", backend.root)] if isinstance(backend, LocalDisk) else []
+    for what, path in (*places, ("state", settings.state)):
+        usage = shutil.disk_usage(_there(path))
+        yield Disk(what, str(path), usage.free, usage.total)
+
+
+def _there(path: Path) -> Path:
+    """The folder, or the nearest above it that exists."""
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
+def _scrubs(catalog: Catalog, since: datetime) -> Iterator[Scrubbed]:
+    for row in catalog.readings.scrubs(since):
+        yield Scrubbed(
+            id=row.id,
+            started_at=from_text(row.started_at),
+            ended_at=from_text(row.ended_at),
+            asked=row.asked,
+            packs=row.packs,
+            packs_read=row.packs_read,
+            bytes_read=row.bytes_read,
+            findings=row.findings,
+        )
+
+
+def _drills(catalog: Catalog, since: datetime) -> Iterator[Drilled]:
+    for row in catalog.readings.drills(since):
+        yield Drilled(
+            id=row.id,
+            key=ScopeKey(row.source, row.scope),
+            snapshot=row.snapshot,
+            ended_at=from_text(row.ended_at),
+            outcome=row.outcome,
+            passed=row.outcome == PASSED,
+            files=row.files,
+            bytes=row.bytes,
+            seconds=row.milliseconds / 1000,
+            problem=row.problem,
+        )
