@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import tarfile
@@ -21,6 +22,7 @@ class Shape:
     no_bundle: bool = False
     no_tree: bool = False
     bad_line: bool = False
+    cut_bundle: int = 0
     short_file: int = 0
     tar_stops: bool = False
 
@@ -50,5 +52,12 @@ def _members(project: int, issues: int, shape: Shape) -> Iterator[tuple[str, byt
     yield "tree/project/issues.ndjson", "".join(f"{row}\n" for row in rows).encode()
     yield "tree/project/ci_cd_settings.ndjson", b'{"group_runners_enabled":true}'  # without an end of line
     if not shape.no_bundle:
-        yield "project.bundle", b"# v2 git bundle\n" + Random(project).randbytes(200_000)
+        yield "project.bundle", _bundle(project)[: shape.cut_bundle or None]
     yield "uploads/0a1b/figure.png", b"\x89PNG\r\n\x1a\n" + Random(f"png {project}").randbytes(5_000)
+
+
+def _bundle(project: int) -> bytes:
+    """Of a repository; the pack's objects are noise, its checksum is right."""
+    pack = b"PACK\0\0\0\x02\0\0\x01\0" + Random(project).randbytes(200_000)
+    head = b"# v2 git bundle\n" + b"%040x refs/heads/main\n\n" % project
+    return head + pack + hashlib.sha1(pack, usedforsecurity=False).digest()

@@ -24,7 +24,8 @@ class GitLabFaults(Switches):
     never_ends: bool = False  # started for ever
     pickup_s: float = 0.0  # seconds until a worker takes it up and the status tells of it, instead of the world's
     no_bundle: bool = False  # the repository is left out
-    no_tree: bool = False  # ... or what describes the project
+    cut_bundle: int = 0  # ... or its bundle ends after so many bytes
+    no_tree: bool = False  # what describes the project is left out
     bad_line: bool = False  # a line of issues.ndjson is no JSON
     short_file: int = 0  # the file itself ends after so many bytes, and nothing else tells
     tar_stops: bool = False  # the tar within the gzip ends in the middle, as when a disk was full

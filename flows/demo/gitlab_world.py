@@ -98,6 +98,7 @@ class Forge:
             no_bundle=take("no_bundle", target) or project.empty_repo,
             no_tree=take("no_tree", target),
             bad_line=take("bad_line", target),
+            cut_bundle=take("cut_bundle", target),
             short_file=take("short_file", target),
             tar_stops=take("tar_stops", target),
         )

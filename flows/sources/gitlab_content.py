@@ -2,12 +2,14 @@
 
 Layout: GitLab's lib/gitlab/import_export (`saver.rb`: tar and gzip of a folder; `version_saver.rb`: VERSION,
 GITLAB_VERSION; `json/ndjson_writer.rb`: tree/project.json, tree/project/*.ndjson, before 13.0 one project.json;
-`repo_saver.rb`: project.bundle, unless the repository is empty). Nothing in it names the project.
+`repo_saver.rb`: project.bundle, unless the repository is empty). Nothing in it names the project. A bundle is
+lines and then a pack, which ends with the checksum of itself (git-scm.com/docs/gitformat-bundle, gitformat-pack).
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import tarfile
 import zlib
@@ -106,14 +108,32 @@ def _look(tar: tarfile.TarFile, member: tarfile.TarInfo, found: Contents) -> Non
     elif name.startswith("tree/project/") and name.endswith(".ndjson"):
         found.lines = (found.lines or 0) + _lines(name, stream)
     elif name == "project.bundle":
-        found.bundle = stream.read(16).startswith((b"# v2 git bundle\n", b"# v3 git bundle\n"))
-        if not found.bundle:
-            raise ValueError("project.bundle is no git bundle")
+        _check_bundle(stream)
+        found.bundle = True
 
 
 def _word(stream: IO[bytes]) -> str:
     text = stream.read(64).decode("utf-8", "replace").strip()
     return text if text.isprintable() else ""
+
+
+def _check_bundle(stream: IO[bytes]) -> None:
+    """Raises ValueError for one that git would call cut or corrupt."""
+    if stream.readline(64) not in (b"# v2 git bundle\n", b"# v3 git bundle\n"):
+        raise ValueError("project.bundle is no git bundle")
+    digest = hashlib.sha1(usedforsecurity=False)
+    while (line := stream.readline(LINE)) not in (b"\n", b""):
+        if line == b"@object-format=sha256\n":
+            digest = hashlib.sha256()
+    begins, kept = True, b""  # what may be the checksum is held back
+    while piece := stream.read(PIECE):
+        if begins and not piece.startswith(b"PACK"):
+            raise ValueError("project.bundle holds no pack")
+        begins, kept = False, kept + piece
+        digest.update(kept[: -digest.digest_size])
+        kept = kept[-digest.digest_size :]
+    if kept != digest.digest():
+        raise ValueError("project.bundle is cut or corrupt: its own checksum does not agree")
 
 
 def _lines(name: str, stream: IO[bytes]) -> int:
@@ -145,7 +165,7 @@ def checks_of(found: Contents, what: str, *, empty: Any) -> list[Check]:
         checks.append(Check(name, Outcome.PASSED if there else Outcome.FAILED, what, got=said))
     name, none = "repository", "no project.bundle"
     if found.bundle:
-        checks.append(Check(name, Outcome.PASSED, what, got="project.bundle"))
+        checks.append(Check(name, Outcome.PASSED, what, got="project.bundle, its checksum agrees"))
     elif empty is False:
         checks.append(Check(name, Outcome.FAILED, what, got=none, promised="one: the repository is not empty"))
     else:

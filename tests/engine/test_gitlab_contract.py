@@ -69,7 +69,13 @@ class TestGitLab(Contract):
             dead_secret={"token_off": True},
             new_secret={"token_replaced": True},
             nothing=({"export_fails": True}, {"export_fails": True, "failed_word": True}),
-            part=({"no_bundle": True}, {"no_tree": True}, {"short_file": 3000}, {"bad_line": True}),
+            part=(
+                {"no_bundle": True},
+                {"cut_bundle": 5000},
+                {"no_tree": True},
+                {"short_file": 3000},
+                {"bad_line": True},
+            ),
             told=("X-Amz-Signature", depot.server.store_url),
         )
         assert {seen.token for seen in depot.server.store_requests} <= {""}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import subprocess
 import tarfile
 import tracemalloc
 from collections.abc import Callable
@@ -337,6 +338,9 @@ def repacked(change: Callable[[bytes], bytes]) -> bytes:
         (repacked(lambda tar: tar[:2048]), "no end"),
         (repacked(lambda tar: tar[:100_000]), "within a member|end of data"),
         (repacked(lambda tar: tar[:1024] + b"x" * 512 + tar[1024:]), "no header"),
+        (repacked(lambda tar: tar.replace(b"v2 git", b"v9 git")), "no git bundle"),
+        (repacked(lambda tar: tar.replace(b"PACK", b"PUCK")), "no pack"),
+        (repacked(lambda tar: tar.replace(b"PACK\0\0\0\x02", b"PACK\0\0\0\x03")), "checksum does not agree"),
         (gzip.compress(header(300 << 20, tarfile.XHDTYPE)), "a header of"),
         (gzip.compress(header(300 << 20, tarfile.GNUTYPE_LONGNAME)), "a header of"),
     ],
@@ -350,6 +354,31 @@ def test_what_is_no_whole_export(tmp_path: Path, data: bytes, said: str) -> None
     assert re.search(said, found.problem), found.problem
     (one,) = content.checks_of(found, "file", empty=False)
     assert one.outcome is Outcome.FAILED
+
+
+def test_what_git_and_tar_make(tmp_path: Path) -> None:
+    """A bundle by git, in a tar by the commands that GitLab calls, with a second bundle and an odd member."""
+
+    def do(*command: str) -> None:
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    do("git", "init", "-q", "repo")
+    do("git", *who, "-C", "repo", "commit", "-q", "--allow-empty", "-m", "first")
+    folder = tmp_path / "export"
+    (folder / "tree" / "project").mkdir(parents=True)
+    for name in ("project.bundle", "project.wiki.bundle"):
+        do("git", "-C", "repo", "bundle", "create", str(folder / name), "--all")
+    (folder / "VERSION").write_text("0.2.4")
+    (folder / "GITLAB_VERSION").write_text("17.5.1-ee")
+    (folder / "tree" / "project.json").write_text('{"description": null}')
+    (folder / "tree" / "project" / "issues.ndjson").write_text('{"iid": 1}\n{"iid": 2}\n')
+    (folder / ("ü" * 120)).symlink_to("VERSION")
+    do("tar", "-czf", "made.tar.gz", "-C", "export", ".")
+    found = content.read(tmp_path / "made.tar.gz")
+    assert (found.problem, found.lines, found.gitlab) == ("", 2, "17.5.1-ee")
+    assert {one.outcome for one in content.checks_of(found, "file", empty=False)} == {Outcome.PASSED}
+    assert found.made_at is not None
 
 
 def test_a_file_is_read_in_pieces(tmp_path: Path) -> None:
