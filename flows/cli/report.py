@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    to: Annotated[Path | None, typer.Option(help="The page; default [report] file, else report.html in state.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The page; default [report] file, else report.html in the state folder.")
+    ] = None,
     days: Annotated[
         int | None, typer.Option(min=7, max=3660, help="So many nights back; default [report] days.")
     ] = None,
@@ -39,8 +41,9 @@ def report(
         seen = survey(settings, archive, catalog, now=datetime.now(UTC), back=back)
         found = alarms(seen, settings.file.watch, settings.file.upkeep)
         path = page.write(settings, seen, found, (to or page.path_of(settings)).absolute(), archive)
+    size = path.stat().st_size
     if json:
-        print_json("report", {"file": str(path), "bytes": path.stat().st_size, "alarms": [a.to_json() for a in found]})
+        print_json("report", {"file": str(path), "bytes": size, "alarms": [alarm.to_json() for alarm in found]})
     else:
-        out.print(f"{path}: {number(path.stat().st_size)} bytes", markup=False, soft_wrap=True)
+        out.print(f"{path}: {number(size)} bytes", markup=False, soft_wrap=True)
     return Exit.DONE

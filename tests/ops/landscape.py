@@ -80,7 +80,8 @@ def scope_seen(
     for back in range(nights):
         ended = how(name, back)
         began = NOW - NIGHT - timedelta(days=back) + timedelta(seconds=dice.randrange(60, 1800))
-        took = timedelta(minutes=minutes * dice.uniform(0.7, 1.4)) if ended != "unchanged" else timedelta(seconds=3)
+        took = timedelta(minutes=minutes * dice.uniform(0.7, 1.4))
+        took = timedelta(seconds=3) if ended == "unchanged" else took
         whole = int(size * (1 - back * 0.0015) * dice.uniform(0.999, 1.001))
         if not ended:
             continue
@@ -91,8 +92,9 @@ def scope_seen(
                         "", "schedule", id, fetched))  # fmt: skip
         if keeps and (back < 14 or back % 7 == 0):
             asks = f"strongroom accept {id[:8]} --reason …" if ended == "quarantined" else ""
+            held, counts = "audit" if back == 28 else "", ended != "quarantined"
             shots.append(Shot(id, nights - back, began, began + took, ended, 4, whole, int(whole * 0.006) or 1,
-                              ended != "quarantined", settle=asks, held="audit" if back == 28 else ""))  # fmt: skip
+                              counts, settle=asks, held=held))  # fmt: skip
     same = next((run.started_at for run in runs if run.ended == "unchanged"), None)
     return ScopeSeen(
         key=key,
@@ -153,10 +155,11 @@ def many(count: int, *, nights: int = 90, how: How = mixed) -> Survey:
     """A large lab: `count` scopes in three sources, and one that was taken out."""
     sources = ("lab",) * 8 + ("office", "admissions")
     scopes = [
-        scope_seen(f"user:{number}" if number % 9 else f"group:{number}", source=sources[number % 10], nights=nights,
-                   how=how)
+        scope_seen(
+            f"{'user' if number % 9 else 'group'}:{number}", source=sources[number % 10], nights=nights, how=how
+        )
         for number in range(1, count)
-    ]  # fmt: skip
+    ]
     scopes.sort(key=lambda scope: list(SYSTEMS).index(scope.key.source))
     return survey_of(*scopes, scope_seen("paper", nights=nights, how=lambda _, b: "verified" if b > 40 else "",
                                          configured=False), nights=nights)  # fmt: skip

@@ -1,7 +1,7 @@
 """The report: one page of HTML for whoever looks after the backups, which needs no network and no server.
 
-`nights.py`, `figures.py` and `series.py` say what it tells, `charts.py` draws, `page.html.j2` lays out. Drawing
-takes matplotlib, half a second to load, which only `page` does.
+`nights.py`, `figures.py` and `series.py` say what it tells, `charts.py` draws, `page.html.j2` lays out. matplotlib,
+half a second to load, is loaded when the first picture is drawn.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from flows.errors import ConfigError
 from flows.ops.alarm import Alarm
 from flows.ops.report.figures import MONTH, Going
 from flows.ops.report.nights import Due
+from flows.ops.report.render import render
 from flows.ops.survey import Survey
 from flows.retaining import plan_for, policies
 from flows.schedule import coming, nights_of
@@ -51,7 +52,8 @@ def write(
         part.replace(path)
     except OSError as exc:
         part.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: {exc.strerror or exc}", hint="name another file: --to, or [report] file") from exc
+        hint = "name another file: --to, or [report] file"
+        raise ConfigError(f"{path}: {exc.strerror or exc}", hint=hint) from exc
     return path
 
 
@@ -64,8 +66,6 @@ def page(
     settings: Settings, survey: Survey, alarms: Sequence[Alarm], going: Mapping[ScopeKey, Going] | None = None
 ) -> str:
     """The page. `going`: of each scope what retention will take; None: not asked, and not told."""
-    from flows.ops.report.render import render
-
     watch, upkeep = settings.file.watch, settings.file.upkeep
     return render(
         survey,

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as ET  # only what matplotlib just drew is rea
 from markupsafe import Markup
 
 from flows.ops.report.series import Kept, Room, Worked
-from flows.ops.report.words import unit_for
+from flows.ops.report.words import MONTHS, unit_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,6 @@ _WIDTH, _HEIGHT, _DPI = 5.6, 2.3, 72
 _FONT = 10.5
 _KEPT = {"fill", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap", "fill-opacity", "stroke-opacity",
          "opacity", "font-size", "text-anchor"}  # fmt: skip
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +118,25 @@ def _bar(days: Sequence[object]) -> float:
 
 
 def ticks(first: date, last: date) -> list[tuple[date, str]]:
-    """About five days to name on an axis: Mondays of a short time, firsts of months or of years of a longer one."""
+    """At most six days to name on an axis: Mondays of a short time, firsts of months or years of a longer one."""
     days = [first + timedelta(days=ahead) for ahead in range((last - first).days + 1)]
     if len(days) <= 45:
         named = [(day, f"{day.day} {MONTHS[day.month - 1]}") for day in days if day.weekday() == 0]
     elif len(days) <= 1100:
-        named = [
-            (day, f"{MONTHS[day.month - 1]} {day.year}" if day.month == 1 else MONTHS[day.month - 1])
-            for day in days
-            if day.day == 1
-        ]
+        named = [(day, MONTHS[day.month - 1]) for day in days if day.day == 1]
     else:
         named = [(day, str(day.year)) for day in days if (day.month, day.day) == (1, 1)]
     step = -(-len(named) // 6) or 1
-    return named[::-1][::step][::-1]
+    shown = named[::-1][::step][::-1]
+    if len(days) <= 45 or len(days) > 1100:
+        return shown
+    new_year = [at == 0 or day.year != shown[at - 1][0].year for at, (day, _) in enumerate(shown)]
+    return [(day, f"{name} {day.year}" if new else name) for (day, name), new in zip(shown, new_year, strict=True)]
 
 
 def _picture(words: Words, draw: Callable[[Axes], None], first: date, last: date, unit: str) -> Markup:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    from matplotlib import rc_context  # noqa: PLC0415 - half a second
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": words.name, "font.size": _FONT}):
         figure = Figure(figsize=(_WIDTH, _HEIGHT), dpi=_DPI, layout="constrained", facecolor="none")
@@ -148,7 +147,7 @@ def _picture(words: Words, draw: Callable[[Axes], None], first: date, last: date
         axes.set_xticks([day.toordinal() for day, _ in named], [name for _, name in named])
         axes.set_xlim(first.toordinal() - 0.6, last.toordinal() + 0.6)
         axes.locator_params(axis="y", nbins=4)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.4g} {unit}")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.4g} {unit}" if value else "0")
         axes.grid(axis="y", color=GRID, linewidth=0.8)
         axes.set_axisbelow(True)
         axes.spines[:].set_visible(False)

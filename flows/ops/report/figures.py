@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import median
 
 from flows.ops.alarm import Alarm, Level
 from flows.ops.report.nights import Mark, mark_of
+from flows.ops.report.series import middle
 from flows.ops.report.words import many
 from flows.ops.survey import Drilled, Ran, ScopeSeen, Scrubbed, Shot, Survey
 from storage.records import Ended
@@ -57,7 +57,6 @@ class Row:
     since_night: int | None  # how much more than the night before
     since_month: int | None
     added: int | None  # stored for the newest snapshot
-    added_month: int  # for those of a month that are still kept
     kept: int  # snapshots
     next_at: datetime | None
     going: Going | None
@@ -117,7 +116,8 @@ def headline(survey: Survey, alarms: Sequence[Alarm]) -> Headline:
         sentence = f"{every} {'has' if len(scopes) == 1 else 'have'} a recent backup"
     else:
         sentence = f"{every} verified {when}" + (f", {same:,} of them unchanged" if same else "")
-    worst = max((alarm.level for alarm in alarms), default=Level.CRITICAL if stale else None)
+    least = Level.CRITICAL if stale else None if scopes else Level.WARNING
+    worst = max((alarm.level for alarm in alarms), default=least)
     return Headline(worst, sentence)
 
 
@@ -158,12 +158,11 @@ def _row(scope: ScopeSeen, going: Going | None, now: datetime) -> Row:
         mark=None if last is None else mark_of(last),
         last_at=None if last is None else last.started_at,
         took=None if last is None else _took(last),
-        usual=median(known) if (known := [one for one in spans if one is not None]) else None,
-        size=newest and newest.size,
+        usual=middle([one for one in spans if one is not None]),
+        size=None if newest is None else newest.size,
         since_night=0 if newest and _same(scope) else _since(newest, good),
         since_month=_since(newest, [shot for shot in good if shot.taken_at <= now - MONTH]),
-        added=newest and newest.stored_bytes,
-        added_month=sum(shot.stored_bytes for shot in scope.shots if shot.committed_at > now - MONTH),
+        added=None if newest is None else newest.stored_bytes,
         kept=len(scope.shots),
         next_at=scope.next_at,
         going=going,

@@ -72,6 +72,8 @@ class Cell:
 
     mark: Mark
     told: str = ""
+    part: int = 0  # of a source: so many of its scopes are bad, and others are well; 0: the mark is that of all
+    most: bool = False  # whether this is half of them or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Group:
     source: str
     system: str
     rows: tuple[Row, ...]
-    whole: Row  # of each day the worst
+    whole: Row  # of each day how many are bad
 
     @property
     def last(self) -> list[tuple[Mark, int]]:
@@ -201,8 +203,11 @@ def _whole(rows: Sequence[Row], days: int) -> Row:
         if not marks:
             cells.append(Cell(Mark.NONE))
             continue
-        worst = max(marks, key=lambda mark: mark.rank)
+        worst, best = (of(marks, key=lambda mark: mark.rank) for of in (max, min))
+        bad = sum(count for mark, count in marks.items() if mark.bad)
         ordered = sorted(marks.items(), key=lambda one: -one[0].rank)
         told = ", ".join(f"{count} {mark.name.lower().replace('_', ' ')}" for mark, count in ordered)
-        cells.append(Cell(worst, told if worst.bad else ""))
+        mark = worst if bad else Mark.UNDER_WAY if Mark.UNDER_WAY in marks else best
+        part = bad if bad < marks.total() else 0
+        cells.append(Cell(mark, told if bad or mark is Mark.UNDER_WAY else "", part, 2 * part >= marks.total()))
     return Row(f"all {len(rows)}", tuple(cells))

@@ -1,4 +1,4 @@
-"""Puts the page together: what is told, drawn, escaped, with a policy that allows no other style and no other script."""
+"""Puts the page together: told, drawn, escaped, under a policy that allows no other style and no other script."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from flows.proofpage import plain
 from storage.snapshot import ScopeKey
 
 _CLASSES = dict(zip(Mark, ("v", "u", "", "w", "p", "p", "p", "f", "m"), strict=True))
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Chart:
     told: str
     picture: Markup
     head: tuple[str, ...]
-    body: list[tuple[str, ...]]
+    body: Sequence[Sequence[str]]
     legend: tuple[str, ...] = ()
 
 
@@ -53,9 +54,9 @@ def render(
     package = files("flows.ops.report")
     css, js = (package.joinpath(f"page.{end}").read_text(encoding="utf-8") for end in ("css", "js"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.filters |= _filters(zone)
-    page = environment.from_string(package.joinpath("page.html.j2").read_text(encoding="utf-8"))
     today = survey.at.astimezone(zone).date()
+    environment.filters |= _filters(zone, survey.at)
+    page = environment.from_string(package.joinpath("page.html.j2").read_text(encoding="utf-8"))
     days = (today - survey.since.astimezone(zone).date()).days
     room = series.room(survey, zone)
     rows = figures.rows(survey, going or {})
@@ -93,11 +94,13 @@ def _charts(survey: Survey, room: series.Room | None, zone: ZoneInfo, today: dat
     if not kept or not survey.grown:
         return []
     now = kept[-1]
-    told = f"{words.size(now.whole)} in the newest snapshots, {words.size(now.stored)} stored for all that is kept."
+    told = f"{words.size(now.whole)} in the newest snapshots, {words.size(now.stored)} stored for all of them."
     legend = ("newest snapshots", "stored")
     title = "What is kept"
     picture = charts.kept(charts.Words("kept", title, told), kept)
-    body = [(str(one.day), words.size(one.whole), words.size(one.stored)) for one in reversed(kept)]
+    body: list[Sequence[str]] = [
+        (str(one.day), words.size(one.whole), words.size(one.stored)) for one in reversed(kept)
+    ]
     found = [Chart(title, told, picture, legend, body, legend)]
     if room is not None:
         title, told = "Free room for the archive", told_of(room, today)
@@ -108,10 +111,13 @@ def _charts(survey: Survey, room: series.Room | None, zone: ZoneInfo, today: dat
     if busy:
         title = "How long runs took"
         slowest = max(busy, key=lambda one: one.longest)
-        told = f"The longest took {words.span(slowest.longest)}, on {slowest.day}."
+        told = f"The longest took {words.span(slowest.longest)}, on {words.day(slowest.day)}."
         legend = ("median of the day", "longest of the day")
         picture = charts.durations(charts.Words("durations", title, told), worked)
-        body = [(str(one.day), *map(words.span, (one.median, one.longest)), f"{one.runs:,}") for one in reversed(busy)]
+        body = [
+            (str(one.day), words.span(one.median), words.span(one.longest), f"{one.runs:,}")
+            for one in reversed(busy)
+        ]
         found.append(Chart(title, told, picture, (*legend, "runs"), body, legend))
         title = "What came in"
         told = f"{words.size(sum(one.fetched for one in busy))} fetched in these {len(worked)} days."
@@ -126,11 +132,12 @@ def told_of(room: series.Room, today: date) -> str:
     there = f"{words.size(room.free)} of {words.size(room.total)} free"
     if room.a_day is None:
         return f"{there}. The archive is too young to foresee when it is full."
+    a_day = words.size(round(room.a_day))
     if room.full_on is None:
-        return f"{there}; it grows by {words.size(round(room.a_day))} a day, which fills the disk in no time to speak of."
+        return f"{there}. At {a_day} a day, as in the last 30 days, it is not full within a hundred years."
     return (
-        f"{there}. The last 30 days added {words.size(round(room.a_day))} a day; a straight line from there fills the "
-        f"disk {_far(room.full_on, today)}, if nothing else does and nothing is freed."
+        f"{there}. The last 30 days added {a_day} a day; a straight line from there fills the disk "
+        f"{_far(room.full_on, today)}, if nothing else does and nothing is freed."
     )
 
 
@@ -148,13 +155,33 @@ def _far(day: date, today: date) -> str:
     """When a day is, in words that tell how sure one can be of it."""
     ahead = (day - today).days
     if ahead < 100:
-        return f"on {day} (in {words.many(max(ahead, 0), 'day')})"
+        return f"on {words.day(day)} (in {words.many(max(ahead, 0), 'day')})"
     return f"in {round(ahead / 30.44)} months" if ahead < 730 else f"in {round(ahead / 365.25)} years"
 
 
-def _filters(zone: ZoneInfo) -> dict[str, object]:
+def _filters(zone: ZoneInfo, now: datetime) -> dict[str, object]:
+    today = now.astimezone(zone).date()
+
     def short(at: datetime | None) -> str:
-        return words.NONE if at is None else f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+        """22 Nov 03:31; 22 Nov 2024, where the year is another."""
+        if at is None:
+            return words.NONE
+        local = at.astimezone(zone)
+        return date_of(at) + (f" {local:%H:%M}" if local.year == today.year else "")
+
+    def date_of(at: datetime) -> str:
+        told = words.day(at.astimezone(zone).date())
+        return told.removesuffix(f" {today.year}")
+
+    def brief(at: datetime) -> str:
+        """03:31; with its date, if that is not the page's."""
+        return f"{at.astimezone(zone):%H:%M}" if at.astimezone(zone).date() == today else short(at)
+
+    def soon(at: datetime | None) -> str:
+        """03:30; the date alone, if it is not within a day."""
+        if at is None or at - now >= _DAY:
+            return words.NONE if at is None else date_of(at)
+        return f"{at.astimezone(zone):%H:%M}"
 
     return {
         "size": words.size,
@@ -163,9 +190,11 @@ def _filters(zone: ZoneInfo) -> dict[str, object]:
         "days": words.days,
         "many": words.many,
         "seconds": lambda value: f"{value:.1f} s" if value < 60 else words.span(timedelta(seconds=value)),
-        "day": lambda at: f"{at.astimezone(zone):%Y-%m-%d}",
-        "hour": lambda at: f"{at.astimezone(zone):%H:%M}",
+        "day": lambda at: words.day(at.astimezone(zone).date()),
+        "next": soon,
+        "brief": brief,
         "short": short,
+        "date": date_of,
         "stamp": lambda at: "" if at is None else int(at.timestamp()),
         "total": lambda time: "" if time is None else round(time.total_seconds()),
         "known": lambda value: "" if value is None else value,
@@ -183,4 +212,4 @@ def _commands(text: str) -> Markup:
 
 def _months(days: Sequence[date]) -> list[tuple[str, list[date]]]:
     parts = groupby(days, key=lambda day: (day.year, day.month))
-    return [(f"{charts.MONTHS[month - 1]} {year}", list(part)) for (year, month), part in parts]
+    return [(f"{words.MONTHS[month - 1]} {year}", list(part)) for (year, month), part in parts]

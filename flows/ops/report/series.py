@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from itertools import accumulate
@@ -61,14 +61,17 @@ def _ends(days: Iterable[date], zone: ZoneInfo) -> list[datetime]:
 def kept(survey: Survey, zone: ZoneInfo) -> list[Kept]:
     """Sizes at the end of each day.
 
-    What was forgotten since is not seen: a day before it has the size of the snapshot before. What was freed since
-    is not seen either: stored bytes are those of today, without what was added after the day.
+    What was forgotten since is not seen: its days have the size of the snapshot before it, else of the first one
+    after. What was freed since is not seen either: stored are the bytes of today, without what was added later.
     """
     days = days_of(survey, zone)
     ends = _ends(days, zone)
     whole = [0] * len(days)
     for scope in survey.scopes:
         shots = sorted((shot.taken_at, shot.size) for shot in scope.shots if shot.counts)
+        if shots and min(scope.shots, key=lambda shot: shot.number).number > 1:
+            shots.insert(0, (survey.since, shots[0][1]))  # there was one before, which is gone
+        shots.sort()
         taken = [at for at, _ in shots]
         for place, end in enumerate(ends):
             if before := bisect_right(taken, end):
@@ -96,17 +99,21 @@ def worked(survey: Survey, zone: ZoneInfo) -> list[Worked]:
             day = run.started_at.astimezone(zone).date()
             spans.setdefault(day, []).append(run.ended_at - run.started_at)
             fetched[day] = fetched.get(day, 0) + run.bytes_fetched
-    none = [timedelta(0)]
     return [
         Worked(
             day,
             len(spans.get(day, ())),
-            max(spans.get(day, none)),
-            median(spans.get(day, none)),
+            max(spans.get(day, ()), default=timedelta(0)),
+            middle(spans.get(day, ())) or timedelta(0),
             fetched.get(day, 0),
         )
         for day in days_of(survey, zone)
     ]
+
+
+def middle(spans: Sequence[timedelta]) -> timedelta | None:
+    """The median; None of none."""
+    return timedelta(seconds=median(span.total_seconds() for span in spans)) if spans else None
 
 
 def room(survey: Survey, zone: ZoneInfo) -> Room | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+# Whatever the locale.
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 NONE = "–"  # where there is nothing to tell
 _MINUS = "−"  # as wide as a digit
 
@@ -32,14 +34,16 @@ def change(count: int | None) -> str:
 
 
 def span(time: timedelta | None) -> str:
-    """A time in its two greatest units: 45 s, 3 min 20 s, 2 h 05 min, 3 d 4 h."""
+    """A time, as exact as it matters: 45 s, 3 min 20 s, 14 min, 2 h 05 min, 3 d 4 h."""
     if time is None:
         return NONE
     seconds = max(round(time.total_seconds()), 0)
     if seconds < 60:
         return f"{seconds} s"
-    if seconds < 3600:
+    if seconds < 600:
         return f"{seconds // 60} min {seconds % 60:02} s"
+    if seconds < 3570:
+        return f"{round(seconds / 60)} min"
     minutes = round(seconds / 60)
     if minutes < 48 * 60:
         return f"{minutes // 60} h {minutes % 60:02} min"
@@ -51,6 +55,11 @@ def days(time: timedelta) -> str:
     """A time in whole days: today, 1 day, 12 days."""
     count = max(time.days, 0)
     return "less than a day" if count == 0 else "1 day" if count == 1 else f"{count:,} days"
+
+
+def day(when: date) -> str:
+    """22 Nov 2026."""
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}"
 
 
 def many(count: int, one: str, more: str = "") -> str:
