@@ -1,7 +1,7 @@
 """The report: one page of HTML for whoever looks after the backups, which needs no network and no server.
 
-`nights.py`, `figures.py` and `series.py` say what it tells, `charts.py` draws, `page.html.j2` lays out. matplotlib,
-half a second to load, is loaded when the first picture is drawn.
+`nights.py`, `figures.py` and `series.py` say what it tells, `charts.py` draws, `page.html.j2` lays out.
+matplotlib, half a second to load, is loaded when the first picture is drawn.
 """
 
 from __future__ import annotations

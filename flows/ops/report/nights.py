@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from enum import Enum
 from zoneinfo import ZoneInfo
 
-from flows.errors import EXIT_MEANINGS, Exit
+from flows.errors import EXIT_MEANINGS
 from flows.ops.survey import Ran, ScopeSeen, Survey
 from storage.records import Ended
 from storage.snapshot import ScopeKey
@@ -48,7 +48,7 @@ class Mark(Enum):
 
 
 _RANKS = {mark: rank for rank, mark in enumerate(Mark)}
-_BY_END = {
+_BY_END: dict[str, Mark] = {
     Ended.VERIFIED: Mark.VERIFIED,
     Ended.UNCHANGED: Mark.UNCHANGED,
     Ended.SKIPPED: Mark.UNCHANGED,
@@ -56,6 +56,8 @@ _BY_END = {
     Ended.QUARANTINED: Mark.QUARANTINED,
     Ended.EMPTY: Mark.EMPTY,
 }
+
+_MEANINGS = {int(code): meaning for code, meaning in EXIT_MEANINGS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,33 +144,30 @@ def mark_of(run: Ran) -> Mark:
     """How a run ended. One whose process is gone has failed."""
     if not run.ended:
         return Mark.FAILED if run.dead else Mark.UNDER_WAY
-    return _BY_END.get(Ended(run.ended), Mark.FAILED)
+    return _BY_END.get(run.ended, Mark.FAILED)
 
 
 def _row(scope: ScopeSeen, dues: Sequence[Due], shown: Sequence[date], zone: ZoneInfo, now: datetime) -> Row:
-    runs: dict[date, list[Ran]] = {}
     starts = [due.at for due in dues]
+
+    def day_of(at: datetime) -> date:
+        before = bisect_right(starts, at) - 1
+        if before >= 0 and at - starts[before] < _NIGHT:
+            return dues[before].day
+        return at.astimezone(zone).date()
+
+    runs: dict[date, list[Ran]] = {}
     for run in scope.runs:
-        runs.setdefault(_day(run, dues, starts, zone), []).append(run)
-    begun = _begun(scope)
+        runs.setdefault(day_of(run.started_at), []).append(run)
+    signs = [run.started_at for run in scope.runs] + [shot.committed_at for shot in scope.shots]
+    # Before its first sign of life nobody knows of a scope; one without any should have had its last night.
+    begun = day_of(min(signs)) if signs else dues[-1].day if dues else None
     nights: dict[date, Due] = {}
     for due in dues:
-        if due.at >= (begun or starts[-1]) - _NIGHT:  # before its first sign of life nobody knows of a scope
+        if begun and due.day >= begun:
             nights.setdefault(due.day, due)
     cells = tuple(_cell(runs.get(day, []), nights.get(day), zone, now) for day in shown)
     return Row(scope.key.scope, cells, scope.configured)
-
-
-def _begun(scope: ScopeSeen) -> datetime | None:
-    signs = [run.started_at for run in scope.runs] + [shot.committed_at for shot in scope.shots]
-    return min(signs, default=None)
-
-
-def _day(run: Ran, dues: Sequence[Due], starts: Sequence[datetime], zone: ZoneInfo) -> date:
-    at = bisect_right(starts, run.started_at) - 1
-    if at >= 0 and run.started_at - starts[at] < _NIGHT:
-        return dues[at].day
-    return run.started_at.astimezone(zone).date()
 
 
 def _cell(runs: Sequence[Ran], due: Due | None, zone: ZoneInfo, now: datetime) -> Cell:
@@ -190,8 +189,7 @@ def _told(run: Ran, zone: ZoneInfo) -> str:
     began = f"{run.started_at.astimezone(zone):%H:%M}"
     if not run.ended:
         return f"{began} its process is gone" if run.dead else f"{began} under way"
-    codes = {int(code) for code in Exit}
-    why = EXIT_MEANINGS[Exit(run.exit)] if mark_of(run) is Mark.FAILED and run.exit in codes and run.exit else ""
+    why = _MEANINGS.get(run.exit, "") if run.exit and mark_of(run) is Mark.FAILED else ""
     return f"{began} {run.ended}" + (f": {why} ({run.exit})" if why else "")
 
 
