@@ -16,6 +16,7 @@ from flows.ops.report.charts import ticks
 from flows.ops.report.figures import headline
 from flows.ops.report.render import told_of
 from flows.ops.survey import ScopeSeen
+from storage.snapshot import ScopeKey
 from tests.ops.landscape import GB, NIGHT, NOW, mixed, scope_seen, survey_of
 
 ZONE = ZoneInfo("UTC")
@@ -28,6 +29,7 @@ def ends(*by_night: str) -> ScopeSeen:
 
 
 WELL, SAME, OLD = ends("verified"), ends("unchanged", "verified"), ends("", "failed", "failed", "verified")
+NEW = replace(OLD, key=ScopeKey("lab", "new"))
 BY_HAND = replace(ends("failed", "verified"), within=3 * DAY)
 
 
@@ -39,6 +41,8 @@ BY_HAND = replace(ends("failed", "verified"), within=3 * DAY)
         ((WELL, ends("verified", "verified")), "All 2 scopes verified last night", None),
         ((WELL, SAME), "All 2 scopes verified last night, 1 of them unchanged", None),
         ((SAME,), "The only scope found unchanged last night", None),
+        ((OLD,), "The only scope has no recent backup", Level.CRITICAL),
+        ((OLD, NEW), "None of the 2 scopes has a recent backup", Level.CRITICAL),
         ((WELL, OLD), "1 of 2 scopes has no recent backup", Level.CRITICAL),
         ((WELL, BY_HAND), "All 2 scopes have a recent backup; 1 not from last night", None),
         ((replace(WELL, due_at=None),), "The only scope has a recent backup", None),
@@ -111,8 +115,20 @@ def test_the_days_of_what_is_kept() -> None:
     assert [(k.day.day, k.whole, k.stored) for k in series.kept(survey, ZONE)] == [
         (19, 70, 500), (20, 80, 503), (21, 90, 503), (22, 100, 510),
     ]  # fmt: skip
-    forgotten = replace(survey, scopes=(replace(scope, shots=shots[:2]),))
-    assert [k.whole for k in series.kept(forgotten, ZONE)] == [90, 90, 90, 100]
+    forgotten = replace(scope, shots=shots[:2])
+    assert [k.whole for k in series.kept(replace(survey, scopes=(forgotten,)), ZONE)] == [90, 90, 90, 100]
+    young = replace(forgotten, runs=scope.runs[:3])
+    assert [k.whole for k in series.kept(replace(survey, scopes=(young,)), ZONE)] == [0, 90, 90, 100]
+
+
+def test_days_are_counted_over_a_change_of_clocks() -> None:
+    """At 23:10 in Vienna ninety days ago was 00:10 of another day."""
+    late = replace(
+        survey_of(), at=NOW.replace(hour=22, minute=10), since=NOW.replace(hour=22, minute=10) - 90 * DAY
+    )
+    days = series.days_of(late, ZoneInfo("Europe/Vienna"))
+
+    assert (len(days), days[-1]) == (90, date(2026, 11, 22))
 
 
 def test_the_days_of_what_was_worked() -> None:

@@ -118,6 +118,14 @@ def test_what_runs_and_what_died() -> None:
     )
 
 
+def test_an_import_is_no_night() -> None:
+    """Nor does a scope miss nights from the day on which old exports of it were taken in."""
+    dues = nightly(7)
+    imported = replace(ran(dues[1].at, "verified"), trigger="import")
+
+    assert signs(with_runs(imported, ran(dues[5].at, "verified")), dues) == ".....✓…"
+
+
 def test_a_night_that_passes_midnight_belongs_to_the_day_it_was_due() -> None:
     """Due at 23:30, begun at 00:10: of yesterday. Without a schedule a run belongs to its own day."""
     due = Due(datetime(2026, 11, 20, 22, 30, tzinfo=UTC), date(2026, 11, 20))

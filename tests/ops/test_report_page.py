@@ -164,10 +164,9 @@ def test_names_from_elsewhere_are_inert(tmp_path: Path, name: str) -> None:
 def test_no_reason_of_a_run_and_no_secret_is_told(tmp_path: Path) -> None:
     """Reasons and problems may name records and files."""
     scope = scope_seen("user", nights=9)
-    told = {"reason": "RECORD", "hint": "RECORD"}
     scope = replace(
         scope,
-        runs=tuple(replace(run, **told, ended="failed") for run in scope.runs),
+        runs=tuple(replace(run, reason="RECORD", hint="RECORD", ended="failed") for run in scope.runs),
         shots=tuple(replace(shot, held="RECORD", why_not="RECORD") for shot in scope.shots),
     )
     survey = survey_of(scope)

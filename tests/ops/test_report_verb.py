@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows import config
-from flows.errors import Exit
+from flows.errors import ConfigError, Exit
 from flows.ops import report
 from flows.ops.report.nights import Due
 from storage.backend import LocalDisk
@@ -88,7 +88,7 @@ def test_a_page_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path.mkdir()
     (path / "old").touch()
 
-    with pytest.raises(config.ConfigError, match="directory"):
+    with pytest.raises(ConfigError, match="directory"):
         report.write(settings_in(tmp_path), survey_of(scope_seen("user", nights=3)), [], path)
     assert sorted(one.name for one in tmp_path.iterdir()) == ["report.html", "strongroom.toml"]
 

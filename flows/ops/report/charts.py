@@ -57,7 +57,7 @@ def kept(words: Words, days: Sequence[Kept]) -> Markup:
 def room(words: Words, there: Room, today: date) -> Markup:
     """Free room until today, and the straight line from there on."""
     ahead = 365 if there.full_on is None else min((there.full_on - today).days, 365)
-    last = today + timedelta(days=max(ahead, 14))
+    last = today if there.a_day is None else today + timedelta(days=max(ahead, 14))
     points = [(day, free) for day, free in there.past if day <= today] or [(today, there.free)]
     divisor, unit = unit_for(max(free for _, free in points))
 

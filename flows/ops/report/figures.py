@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flows.ops.alarm import Alarm, Level
-from flows.ops.report.nights import Mark, mark_of
+from flows.ops.report.nights import IMPORT, Mark, mark_of
 from flows.ops.report.series import middle
 from flows.ops.report.words import many
 from flows.ops.survey import Drilled, Ran, ScopeSeen, Scrubbed, Shot, Survey
@@ -104,6 +104,9 @@ def headline(survey: Survey, alarms: Sequence[Alarm]) -> Headline:
     when = "last night" if dues and survey.at - max(dues) <= LAST_NIGHT else "in the last night that was due"
     if not scopes:
         sentence = "No scope is configured"
+    elif len(stale) == len(scopes):
+        none = "The only scope has no" if len(scopes) == 1 else f"None of the {len(scopes):,} scopes has a"
+        sentence = f"{none} recent backup"
     elif stale:
         have = "has" if len(stale) == 1 else "have"
         sentence = f"{len(stale):,} of {many(len(scopes), 'scope')} {have} no recent backup"
@@ -131,7 +134,7 @@ def tonight(scope: ScopeSeen) -> bool:
     if scope.due_at is None:
         return True
     since = scope.due_at - _EARLY
-    well = any(run.well and run.started_at >= since for run in scope.runs)
+    well = any(run.well and run.started_at >= since and run.trigger != IMPORT for run in scope.runs)
     return well or (scope.good_at is not None and scope.good_at >= since)
 
 
@@ -147,7 +150,7 @@ def rows(survey: Survey, going: Mapping[ScopeKey, Going]) -> list[Row]:
 def _row(scope: ScopeSeen, going: Going | None, now: datetime) -> Row:
     newest, last = scope.newest, scope.last
     good = [shot for shot in scope.shots if shot.counts]
-    spans = [_took(run) for run in scope.runs if run.ended == Ended.VERIFIED]
+    spans = [_took(run) for run in scope.runs if run.ended == Ended.VERIFIED and run.trigger != IMPORT]
     return Row(
         key=scope.key,
         system=scope.system,

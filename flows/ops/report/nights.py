@@ -2,7 +2,7 @@
 
 Pure. A night belongs to the day on which it was due, in its schedule's zone; what runs by hand belongs to its own
 day, unless a night was due in the 24 hours before. Of several runs of a day the best one tells: the question is
-whether that day was backed up.
+whether that day was backed up. An import is no night.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from flows.ops.survey import Ran, ScopeSeen, Survey
 from storage.records import Ended
 from storage.snapshot import ScopeKey
 
+IMPORT = "import"  # as a trigger
 WIDEST = 120  # days of a calendar: more cannot be looked at
 _NIGHT = timedelta(hours=24)
 LATE = timedelta(hours=12)  # after which a night that did not begin is missing
@@ -157,9 +158,12 @@ def _row(scope: ScopeSeen, dues: Sequence[Due], shown: Sequence[date], zone: Zon
         return at.astimezone(zone).date()
 
     runs: dict[date, list[Ran]] = {}
+    imported = {run.snapshot for run in scope.runs if run.trigger == IMPORT}
+    signs = [shot.committed_at for shot in scope.shots if shot.id not in imported]
     for run in scope.runs:
-        runs.setdefault(day_of(run.started_at), []).append(run)
-    signs = [run.started_at for run in scope.runs] + [shot.committed_at for shot in scope.shots]
+        if run.trigger != IMPORT:
+            runs.setdefault(day_of(run.started_at), []).append(run)
+            signs.append(run.started_at)
     # Before its first sign of life nobody knows of a scope; one without any should have had its last night.
     begun = day_of(min(signs)) if signs else dues[-1].day if dues else None
     nights: dict[date, Due] = {}

@@ -57,7 +57,7 @@ def render(
     today = survey.at.astimezone(zone).date()
     environment.filters |= _filters(zone, survey.at)
     page = environment.from_string(package.joinpath("page.html.j2").read_text(encoding="utf-8"))
-    days = (today - survey.since.astimezone(zone).date()).days
+    days = len(series.days_of(survey, zone))
     room = series.room(survey, zone)
     rows = figures.rows(survey, going or {})
     return page.render(

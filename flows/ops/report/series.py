@@ -10,9 +10,12 @@ from itertools import accumulate
 from statistics import median
 from zoneinfo import ZoneInfo
 
+from flows.ops.report.nights import IMPORT
 from flows.ops.survey import Survey
+from storage.records import Ended
 
 GROWTH = timedelta(days=30)  # whose growth is carried on
+FIRST = timedelta(days=1)  # of an archive: what was there already comes at once, and is no growth
 YOUNG = timedelta(days=7)  # an archive that grew for less tells nothing
 
 
@@ -49,9 +52,10 @@ class Room:
 
 
 def days_of(survey: Survey, zone: ZoneInfo) -> list[date]:
-    """Every day of the survey, the oldest first."""
-    first, last = survey.since.astimezone(zone).date(), survey.at.astimezone(zone).date()
-    return [first + timedelta(days=ahead) for ahead in range(1, (last - first).days + 1)]
+    """The days up to today, as many as the survey has, the oldest first."""
+    today = survey.at.astimezone(zone).date()
+    count = round((survey.at - survey.since) / timedelta(days=1))  # by dates an hour of summer time may cost one
+    return [today - timedelta(days=back) for back in reversed(range(count))]
 
 
 def _ends(days: Iterable[date], zone: ZoneInfo) -> list[datetime]:
@@ -69,9 +73,9 @@ def kept(survey: Survey, zone: ZoneInfo) -> list[Kept]:
     whole = [0] * len(days)
     for scope in survey.scopes:
         shots = sorted((shot.taken_at, shot.size) for shot in scope.shots if shot.counts)
-        if shots and min(scope.shots, key=lambda shot: shot.number).number > 1:
-            shots.insert(0, (survey.since, shots[0][1]))  # there was one before, which is gone
-        shots.sort()
+        first = min((run.started_at for run in scope.runs if run.snapshot), default=survey.at)
+        if shots and first < shots[0][0]:
+            shots.insert(0, (first, shots[0][1]))  # there was one before, which is gone
         taken = [at for at, _ in shots]
         for place, end in enumerate(ends):
             if before := bisect_right(taken, end):
@@ -94,7 +98,7 @@ def worked(survey: Survey, zone: ZoneInfo) -> list[Worked]:
     fetched: dict[date, int] = {}
     for scope in survey.scopes:
         for run in scope.runs:
-            if run.ended_at is None or run.ended in ("unchanged", "skipped"):
+            if run.ended_at is None or run.trigger == IMPORT or run.ended in (Ended.UNCHANGED, Ended.SKIPPED):
                 continue
             day = run.started_at.astimezone(zone).date()
             spans.setdefault(day, []).append(run.ended_at - run.started_at)
@@ -119,19 +123,17 @@ def middle(spans: Sequence[timedelta]) -> timedelta | None:
 def room(survey: Survey, zone: ZoneInfo) -> Room | None:
     """The forecast; None where the archive is on no disk of ours.
 
-    Growth is what snapshots of the last 30 days added (of a younger archive, of its days); freed space is not
-    counted against it, so that the line rather ends too soon.
+    Growth is what snapshots of the last 30 days added (of a younger archive, since its first day); freed space is
+    not counted against it, so that the line rather ends too soon.
     """
     disk = next((disk for disk in survey.disks if disk.what == "archive"), None)
     if disk is None:
         return None
-    first = min((at for at, _ in survey.grown), default=survey.at)
-    over = min(GROWTH, survey.at - first)
+    since = max(min((at for at, _ in survey.grown), default=survey.at) + FIRST, survey.at - GROWTH)
     a_day = None
-    if over >= YOUNG:
-        # The first night stores everything, which no later one does again.
-        added = sum(count for at, count in survey.grown if survey.at - over < at <= survey.at and at > first)
-        a_day = added / (over / timedelta(days=1))
+    if survey.at - since >= YOUNG:
+        added = sum(count for at, count in survey.grown if since <= at <= survey.at)
+        a_day = added / ((survey.at - since) / timedelta(days=1))
     left = disk.free / a_day if a_day else None
     full_on = None
     if left is not None and left < 36_525:
