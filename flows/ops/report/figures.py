@@ -205,8 +205,3 @@ def heads(survey: Survey) -> list[Head]:
     """Of each scope the live snapshot with the highest number."""
     tops = [(scope.key, max(scope.shots, key=lambda shot: shot.number)) for scope in survey.scopes if scope.shots]
     return [Head(key, shot.number, shot.id, shot.committed_at) for key, shot in tops]
-
-
-def to_settle(survey: Survey) -> list[tuple[ScopeKey, Shot]]:
-    """What waits for a person, each with the command that settles it."""
-    return [(scope.key, shot) for scope in survey.scopes for shot in scope.shots if shot.settle]

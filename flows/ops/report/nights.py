@@ -76,7 +76,7 @@ class Cell:
     mark: Mark
     told: str = ""
     part: int = 0  # of a source: so many of its scopes are bad, and others are well; 0: the mark is that of all
-    most: bool = False  # whether this is half of them or more
+    most: bool = False  # whether this is more than half of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +211,5 @@ def _whole(rows: Sequence[Row], days: int) -> Row:
         told = ", ".join(f"{count} {mark.name.lower().replace('_', ' ')}" for mark, count in ordered)
         mark = worst if bad else Mark.UNDER_WAY if Mark.UNDER_WAY in marks else best
         part = bad if bad < marks.total() else 0
-        cells.append(Cell(mark, told if bad or mark is Mark.UNDER_WAY else "", part, 2 * part >= marks.total()))
+        cells.append(Cell(mark, told if bad or mark is Mark.UNDER_WAY else "", part, 2 * part > marks.total()))
     return Row(f"all {len(rows)}", tuple(cells))

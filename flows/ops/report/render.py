@@ -77,7 +77,6 @@ def render(
         whole=sum(row.size or 0 for row in rows),
         kept_shots=sum(row.kept for row in rows),
         foreseen=going is not None,
-        settle=figures.to_settle(survey),
         charts=_charts(survey, room, zone, today),
         room=room,
         upkeep=figures.upkeep(survey, limit_days=limit_days, drill_days=drill_days),
