@@ -94,7 +94,7 @@ def scope_seen(
             asks = f"strongroom accept {id[:8]} --reason …" if ended == "quarantined" else ""
             held, counts = "audit" if back == 28 else "", ended != "quarantined"
             shots.append(Shot(id, nights - back, began, began + took, ended, 4, whole, int(whole * 0.006) or 1,
-                              counts, "" if counts else "41 records, promised at least 120", asks, held))  # fmt: skip
+                              counts, "" if counts else "41 records, promised 120", asks, held))  # fmt: skip
     same = next((run.started_at for run in runs if run.ended == "unchanged"), None)
     return ScopeSeen(
         key=key,
