@@ -190,12 +190,12 @@ def test_nothing_is_too_little_or_too_much_to_show(tmp_path: Path, nights: int) 
 
 
 def test_two_hundred_scopes_are_still_a_page(tmp_path: Path) -> None:
-    """Of ninety nights: below 1.5 MB, within seconds, the scopes of each source folded away."""
+    """Of ninety nights: below 1.5 MB, within 5 seconds of one core, the scopes of each source folded away."""
     survey = many(200)
-    began = time.monotonic()
+    began = time.process_time()
     text = page(tmp_path, survey)
 
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert len(text.encode()) < 1_500_000
     assert '<details class="group keep">' in text
     assert '<details class="group keep" open>' in page(tmp_path, many(9, how=well))
