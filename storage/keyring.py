@@ -118,10 +118,7 @@ class Keyring:
         """Raises KeyWrong where the archive has newer keys."""
         there = keys.newest_count(self._backend, self.archive_id, self.keys)
         if len(self.keys) < there:
-            raise KeyWrong(
-                f"{self._backend.url}: the key given is from before a rotation: {len(self.keys)} of {there} keys",
-                hint="take a holder's that was added since: `strongroom key list` names them",
-            )
+            raise keys.behind(self._backend.url, len(self.keys), there)
 
     @contextmanager
     def _alone(self, now: datetime) -> Iterator[None]:

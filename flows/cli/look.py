@@ -41,6 +41,7 @@ from storage.archive import Archive, Damaged
 from storage.backend import Backend, open_url
 from storage.contents import kept_as
 from storage.decisions import Decision
+from storage.encrypted import behind
 from storage.errors import KeyMissing, StorageError
 from storage.latest import stood
 from storage.listing import Entry
@@ -140,8 +141,9 @@ def snapshots(
         )
     else:
         out.print("no snapshots")
+    older = behind(store.backend)
     for bad in damaged:
-        complain(bad.told, "`strongroom scrub --all` says whom it hits")
+        complain(bad.told, older.hint if older else "`strongroom scrub --all` says whom it hits")
     if any(s.id in hits for s in found):
         say("hint: `strongroom show ID` names what a damaged snapshot has lost; `strongroom repair --from COPY`")
     return Exit.VERIFICATION if damaged else Exit.DONE

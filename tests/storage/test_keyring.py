@@ -52,7 +52,7 @@ def test_after_a_rotation_old_holders_read_what_was_there_before() -> None:
         assert read(theirs, before) == {"a": noise(300, 1)}
         with pytest.raises(ObjectCorrupt, match="from before a rotation") as caught:
             theirs.newest(LAB)
-        assert "added since" in caught.value.hint
+        assert "made since" in caught.value.hint
         everything = {name: memory.get(name) for name in memory.list("")}
         with pytest.raises(KeyWrong, match="from before a rotation"):
             write(theirs, {"c": b"x"}, night=2)
