@@ -127,6 +127,15 @@ class Encrypted:
         """What the file is called below, for whoever looks for it there."""
         return name if _is_plain(name) else self._hidden(check_name(name))
 
+    def key_of(self, name: str) -> int:
+        """The number, from 1, of the key that a file needs; 0 where it is not there, or needs none of these."""
+        stored = self.stored_name(name)
+        try:
+            wanted = cipher.key_id(self.stored.get(stored, 0, HEADER.size))
+        except ObjectMissing:
+            return 0
+        return next((number for number, key in enumerate(self._keys, 1) if key.id == wanted), 0)
+
     def check_up_to_date(self) -> None:
         """Raises KeyWrong where the archive is known to have newer keys: what needs them is not damaged."""
         if older := self.behind:
@@ -245,6 +254,17 @@ def check_up_to_date(backend: Backend) -> None:
 def behind(backend: Backend) -> KeyWrong | None:
     """What is to be said where the archive is encrypted and known to have newer keys than those at hand."""
     return backend.behind if isinstance(backend, Encrypted) else None
+
+
+def which_key(backend: Backend, name: str) -> tuple[int, int]:
+    """The number of the key that a file needs, and how many are at hand; (0, 0) in a plain archive."""
+    return (backend.key_of(name), len(backend.keys)) if isinstance(backend, Encrypted) else (0, 0)
+
+
+def since_rotation(backend: Backend, name: str) -> bool:
+    """Whether a file needs the newest key of an archive whose keys were rotated."""
+    number, of = which_key(backend, name)
+    return 1 < of == number
 
 
 def as_it_lies(backend: Backend, name: str) -> bytes:

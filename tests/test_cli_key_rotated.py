@@ -74,3 +74,28 @@ def test_what_an_older_key_does_not_find_may_be_there(desk: Desk) -> None:
     assert desk.run("show", "abcdef").returncode == 2  # by the newest key: it is not there
     listed = desk.ask("snapshots", *at, **page)
     assert (listed.returncode, MADE_SINCE in listed.stderr, "scrub" in listed.stderr) == (4, True, False)
+
+
+def test_a_drill_after_a_rotation_takes_what_needs_the_newest_key(tmp_path: Path) -> None:
+    """One from before, of a later date, would prove nothing of it; where there is no other, that is said."""
+    desk = Desk(tmp_path)
+    assert desk.run("init", "--yes").returncode == 0
+    taken_in(desk, b"before", "--at", "2026-03-02")
+    assert ": passed;" in desk.run("drill").stdout
+    assert desk.run("key", "rotate", "--yes").returncode == 0
+    (tmp_path / "page.txt").write_text(desk.run("key", "export", "--paper").stdout)
+    drill, key_drill = ("drill",), ("key", "drill", "--from", "page.txt")
+    for verb in (drill, key_drill):
+        assert ", by key 1 of 2" in desk.run(*verb).stdout
+    assert "no snapshot needs key 2 yet" in desk.run(*key_drill).stderr
+
+    taken_in(desk, b"since", "--at", "2026-03-01")
+    taken_in(desk, b"since, again", "--at", "2026-02-01")
+    newest = {one["id"] for one in desk.json("snapshots")["snapshots"] if one["taken_at"] < "2026-03-02"}
+    done = desk.run(*key_drill)
+    assert (", by key 2 of 2" in done.stdout, "yet" in done.stderr) == (True, False)
+    told = desk.json(*key_drill)
+    assert (told["snapshot"] in newest, told["snapshot_key"], told["keys"]) == (True, 2, 2)
+    told = desk.json(*drill)
+    assert (told["snapshot"] in newest, told["snapshot_key"], told["keys"]) == (True, 2, 2)
+    assert {desk.json(*drill)["snapshot"] for _ in range(2)} - newest  # from then on all have their turn

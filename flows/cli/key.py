@@ -235,20 +235,24 @@ def drill(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Prove that the paper copy alone opens the archive and reads its newest snapshot; that is recorded there."""
+    """Prove that the paper copy alone opens the archive and reads its newest snapshot; that is recorded there.
+
+    After a rotation it is the newest that needs the newest key, as soon as there is one.
+    """
     from storage.keyring import drilled
 
     backend, _ = place_and_key(archive, config, key=False)
     proven = drilled(backend, _typed() if file is None else _text(file), now=datetime.now(UTC))
     if json:
-        print_json("key drill", {"keys": proven.keys, "snapshot": proven.snapshot})
+        facts = {"keys": proven.keys, "snapshot": proven.snapshot, "snapshot_key": proven.key}
+        print_json("key drill", facts)
     else:
-        read = (
-            f"gave snapshot {proven.snapshot[:8]} of {proven.chain} whole"
-            if proven.snapshot
-            else "has no snapshot yet"
-        )
-        out.print(f"the paper copy opens the archive, which {read}", markup=False, soft_wrap=True)
+        by = f", by key {proven.key} of {proven.keys}" if proven.keys > 1 else ""
+        read = f"gave snapshot {proven.snapshot[:8]} of {proven.chain} whole{by}"
+        told = read if proven.snapshot else "has no snapshot yet"
+        out.print(f"the paper copy opens the archive, which {told}", markup=False, soft_wrap=True)
+    if proven.snapshot and proven.key < proven.keys:
+        say(f"hint: no snapshot needs key {proven.keys} yet: drill once more when the next backup is there")
     return Exit.DONE
 
 

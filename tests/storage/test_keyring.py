@@ -191,6 +191,19 @@ def test_paper_is_proven_by_reading_with_it() -> None:
     assert scrub(Archive.open(memory, paper)).findings == ()
 
 
+def test_a_new_page_is_proven_by_what_needs_its_newest_key() -> None:
+    """Not by an older snapshot of a later date; by that where nothing came since the rotation."""
+    memory = archive()
+    write(Archive.open(memory, NIGHT_KEY), {"b": noise(300, 2)}, night=9)
+    Keyring.open(memory, NIGHT_KEY).rotate(NIGHT_KEY, now=NOW)
+    assert drilled(memory, paper_of(memory), now=NOW).key == 1
+
+    made = [write(Archive.open(memory, NIGHT_KEY), {"b": noise(300, 2)}, night=night) for night in (3, 4, 2)]
+
+    proven = drilled(memory, paper_of(memory), now=NOW + lease.TTL)
+    assert (proven.snapshot, proven.keys, proven.key) == (made[1].id, 2, 2)
+
+
 def test_paper_that_does_not_read_is_not_proven() -> None:
     """Another archive's, one from before a rotation, no paper at all, a damaged snapshot: no record."""
     memory = archive()
