@@ -37,9 +37,7 @@ class Drilled:
 
     record: DrillRecord
     results: tuple[tuple[str, int, str], ...]  # path, bytes, problem ("" for none) of each file
-    key: tuple[
-        int, int
-    ]  # number of the archive's key that the snapshot needs, of how many; (0, 0) for a plain one
+    key: tuple[int, int]  # number of the archive's key that it needed, of how many; (0, 0) in a plain one
     unrecorded: str  # why the record was not left; "" where it was
 
     def sentence(self) -> str:
