@@ -216,7 +216,13 @@ def test_a_planted_holder_is_told_and_stops_nothing(desk: Desk) -> None:
     unproven = desk.run("key", "list")
     assert (unproven.returncode, "nothing is proven" in unproven.stderr) == (0, True)
     (desk.folder / "away.key").rename(desk.folder / "strongroom.key")
-    assert desk.run("key", "remove", planted.id, "--yes").returncode == 0
+    gone = desk.run("key", "remove", planted.id, "--yes")
+    assert (gone.returncode, "opens the archive no more" in gone.stdout, "rotate" in gone.stderr) == (
+        0,
+        False,
+        False,
+    )
+    assert f"{planted.file} is removed: it was no proven holder's" in gone.stdout
     assert desk.run("key", "list").returncode == 0
 
 

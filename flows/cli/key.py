@@ -137,7 +137,7 @@ def remove(
     json: JsonOption = False,
 ) -> int:
     """Take a holder away. Who copied the archive before, and has that holder's key, can still read the copy."""
-    from storage.keys import unwrap
+    from storage.keys import FORMAT, NOT_PROVEN, proven, unwrap
 
     ring, secret = _ring(archive, config)
     try:
@@ -147,16 +147,20 @@ def remove(
                 f"{chosen.shown} ({chosen.id}) is whose key you use: with it gone, every run that uses it ends",
                 hint="put another holder's key in its place, then remove this one",
             )
-        if not yes and not typer.confirm(f"Remove {chosen.shown} ({chosen.how}, {chosen.id})?", err=True):
+        so = proven(chosen, ring.keys)
+        what = f"{chosen.shown} ({chosen.how}, {chosen.id}{'' if so else f'; {NOT_PROVEN}'})"
+        if not yes and not typer.confirm(f"Remove {what}?", err=True):
             say("nothing was removed")
             return Exit.INTERRUPTED
         ring.remove(chosen, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"{holder}: {exc}", hint="`strongroom key list` names them") from exc
     if json:
-        print_json("key remove", {"id": chosen.id, "name": chosen.shown})
-    else:
-        out.print(f"{chosen.shown} opens the archive no more", markup=False)
+        print_json("key remove", {"id": chosen.id, "name": chosen.shown, "proven": so})
+        return Exit.DONE
+    gone = "opens the archive no more" if so else "is removed: it was no proven holder's"
+    out.print(f"{chosen.shown if so else chosen.file} {gone}", markup=False, soft_wrap=True)
+    if so or chosen.format < FORMAT:  # a file of an older version proves nothing, and may have opened
         say("hint: if that key may be in other hands, `strongroom key rotate` keeps it from what is to come")
     return Exit.DONE
 

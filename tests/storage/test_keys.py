@@ -187,7 +187,7 @@ def test_a_slip_on_paper_is_named_by_its_line(found: list[bytes], archive: objec
         keytext.paper_keys("\n".join([first, *lines[:number], slip, *lines[number + 1 :]]))
     with pytest.raises(NotAKey):
         keytext.paper_keys("\n".join([first, *lines[:number], *lines[number + 1 :]]))
-    with pytest.raises(NotAKey, match="line 2 .* out of order"):
+    with pytest.raises(NotAKey, match=r"line 2 .* out of order"):
         keytext.paper_keys("\n".join([first, lines[1], lines[0], *lines[2:]]))
 
 
