@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli import asking
 from flows.cli.console import (
     ArchiveOption,
     ConfigOption,
@@ -149,7 +150,7 @@ def remove(
             )
         so = proven(chosen, ring.keys)
         what = f"{chosen.shown} ({chosen.how}, {chosen.id}{'' if so else f'; {NOT_PROVEN}'})"
-        if not yes and not typer.confirm(f"Remove {what}?", err=True):
+        if not yes and not asking.confirmed(f"Remove {what}?"):
             say("nothing was removed")
             return Exit.INTERRUPTED
         ring.remove(chosen, now=datetime.now(UTC))
@@ -175,7 +176,7 @@ def rotate(
     are made anew.
     """
     ring, secret = _ring(archive, config)
-    if not yes and not typer.confirm("Rotate? All other holders and paper copies must be made anew.", err=True):
+    if not yes and not asking.confirmed("Rotate? All other holders and paper copies must be made anew."):
         say("nothing was rotated")
         return Exit.INTERRUPTED
     try:
@@ -276,15 +277,15 @@ def _ring(archive: str | None, config: Path | None) -> tuple[Keyring, str]:
     from storage.keyring import Keyring
 
     backend, secret = place_and_key(archive, config)
-    if secret is None and sys.stdin.isatty():
-        secret = _asked("Key or passphrase")
+    if secret is None and asking.somebody():
+        secret = asking.asked("Key or passphrase", instead=asking.KEY, hidden=True)
     return Keyring.open(backend, secret), secret or ""
 
 
 def secret_for(file: Path | None, archive: str) -> str:
     """The secret of a new holder: that of a key file, which is made where it is not there, or a passphrase.
 
-    Raises ConfigError for a file within the folder `archive`.
+    Raises ConfigError for a file within the folder `archive`, and where the input ends without a passphrase.
     """
     from flows.making import make_key_file, refuse_inside
 
@@ -292,13 +293,12 @@ def secret_for(file: Path | None, archive: str) -> str:
         refuse_inside(file, archive, "--file")
         make_key_file(file)
         return _text(file)
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().strip()
-    return str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
-
-
-def _asked(what: str) -> str:
-    return str(typer.prompt(what, hide_input=True, err=True))
+    question, instead = "New passphrase", "`--file FILE` makes a key file in its place"
+    if asking.somebody():
+        return asking.asked(question, instead=instead, hidden=True, twice=True)
+    if line := sys.stdin.readline() if sys.stdin else "":
+        return line.strip()
+    raise asking.unanswered(question, instead)
 
 
 def _text(file: Path) -> str:
@@ -308,11 +308,13 @@ def _text(file: Path) -> str:
 
 
 def _typed() -> str:
-    lines: Iterable[str] = sys.stdin  # perhaps the whole page, in which empty lines stand
-    if sys.stdin.isatty():
+    lines: Iterable[str] = sys.stdin or ()  # perhaps the whole page, in which empty lines stand
+    if asking.somebody():
         say("type the lines as they stand on paper, from the first one; an empty line ends them")
         lines = takewhile(str.strip, lines)
-    return "".join(lines)
+    if text := "".join(lines):
+        return text
+    raise asking.unanswered("The lines of the paper copy", "`--from FILE` reads them from a file")
 
 
 def _show_code(text: str, picture: Path | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -12,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli import asking
 from flows.cli.console import (
     ArchiveOption,
     ConfigOption,
@@ -68,9 +68,9 @@ def the_archive(archive: str | None, config: Path | None) -> Archive:
     try:
         return Archive.open(backend, secret)
     except KeyMissing:
-        if not sys.stdin.isatty():
+        if not asking.somebody():
             raise
-        return Archive.open(backend, typer.prompt("Key or passphrase", hide_input=True, err=True))
+        return Archive.open(backend, asking.asked("Key or passphrase", instead=asking.KEY, hidden=True))
 
 
 def place_and_key(archive: str | None, config: Path | None, *, key: bool = True) -> tuple[Backend, str | None]:
