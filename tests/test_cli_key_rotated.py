@@ -72,8 +72,12 @@ def test_what_an_older_key_does_not_find_may_be_there(desk: Desk) -> None:
     nowhere = desk.ask("show", since, "--source", "nobody", *at, **page)  # names tell that, by whichever key
     assert (nowhere.returncode, "no snapshot of source nobody" in nowhere.stderr) == (2, True)
     assert desk.run("show", "abcdef").returncode == 2  # by the newest key: it is not there
-    listed = desk.ask("snapshots", *at, **page)
-    assert (listed.returncode, MADE_SINCE in listed.stderr, "scrub" in listed.stderr) == (4, True, False)
+    for look in (["snapshots"], ["find", "notebook.txt"]):
+        listed = desk.ask(*look, *at, **page)
+        assert (listed.returncode, MADE_SINCE in listed.stderr, "scrub" in listed.stderr) == (4, True, False)
+    for change in (["prune"], ["forget", "--keep-last", "1"], ["hold", before, "--reason", "x"]):
+        refused = desk.ask(*change, *at, **page)
+        assert (refused.returncode, MADE_SINCE in refused.stderr, "mend" in refused.stderr) == (16, True, False)
 
 
 def test_a_drill_after_a_rotation_takes_what_needs_the_newest_key(tmp_path: Path) -> None:

@@ -99,6 +99,12 @@ def meant(store: Archive, ref: str, *, source: str = "", scope: str = "") -> Sna
     return found
 
 
+def unread_hint(store: Archive) -> str:
+    """What to try where a manifest cannot be read: damage, or a newer key is needed."""
+    older = behind(store.backend)
+    return older.hint if older else "`strongroom scrub --all` says whom it hits"
+
+
 def snapshots(
     source: Annotated[str | None, typer.Option(help="Only of this source.")] = None,
     scope: Annotated[str | None, typer.Option(help="Only of this scope.")] = None,
@@ -141,9 +147,8 @@ def snapshots(
         )
     else:
         out.print("no snapshots")
-    older = behind(store.backend)
     for bad in damaged:
-        complain(bad.told, older.hint if older else "`strongroom scrub --all` says whom it hits")
+        complain(bad.told, unread_hint(store))
     if any(s.id in hits for s in found):
         say("hint: `strongroom show ID` names what a damaged snapshot has lost; `strongroom repair --from COPY`")
     return Exit.VERIFICATION if damaged else Exit.DONE
