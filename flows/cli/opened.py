@@ -30,7 +30,7 @@ class Opened:
 
 @contextmanager
 def opened(archive: str | None, config: Path | None) -> Iterator[Opened]:
-    """Raises ArchiveMissing, ConfigError, and KeyWrong for a key from before a rotation, too: what came since would
+    """Raises ArchiveMissing, ConfigError, and KeyWrong for a key from before a rotation: what came since would
     be taken for damaged. A catalog that cannot be used is told and done without."""
     if archive is not None:
         store = the_archive(archive, config)
