@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,13 +37,13 @@ def typed(desk: Desk, *arguments: str, keys: bytes) -> tuple[int, str]:
         os.execve(sys.executable, [sys.executable, "-m", "flows.cli", *arguments], desk.environ)  # noqa: S606
     shown = b""
     try:
-        while data := os.read(screen, 4096):
+        while select.select([screen], [], [], 60)[0] and (data := os.read(screen, 4096)):
             if not shown or data.endswith(b" "):  # what is typed before a hidden question does not count
                 os.write(screen, keys)
             shown += data
     except OSError:  # Linux says so that nobody has the other end any more
         pass
-    os.close(screen)
+    os.close(screen)  # ends who still waits there
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), " ".join(shown.decode().split())
 
 
