@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.asking import confirmed, somebody
 from flows.cli.console import ConfigOption, JsonOption, clean, complain, out, print_json, say
 from flows.errors import ConfigError, Exit, SourceError, verdict
 from storage.errors import StorageError
@@ -112,13 +112,9 @@ def init(
     from flows.workbench import refuse_second_archive
 
     path = configuration.find(config)
-    if not yes and not path.exists() and not sys.stdin.isatty():
+    if not yes and not path.exists() and not somebody():
         raise ConfigError(f"{path}: is not there, and there is no terminal to ask on", hint="--yes asks nothing")
-    if (
-        not yes
-        and not path.exists()
-        and not typer.confirm(f"Write {path} and an archive beside it?", default=True)
-    ):
+    if not yes and not path.exists() and not confirmed(f"Write {path} and an archive beside it?", default=True):
         return Exit.INTERRUPTED
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
