@@ -31,7 +31,7 @@ def forecast(survey: Survey) -> Room | None:
     if disk is None or since is None:
         return None
     days = (survey.at - since) / timedelta(days=1)
-    rate = max(sum(size for at, size in survey.grown if since < at <= survey.at), 0) / days
+    rate = max(sum(size for at, size in survey.grown if since <= at <= survey.at), 0) / days
     return Room(rate, disk.free / rate if rate else float("inf"))
 
 
