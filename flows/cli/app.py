@@ -103,7 +103,10 @@ def _as_plugin(arguments: Sequence[str]) -> int:
     from flows.ops.nagios import unknown
 
     try:
-        return int(app(args=list(arguments), standalone_mode=False) or 0)
+        code = int(app(args=list(arguments), standalone_mode=False) or Exit.DONE)
+        if code != Exit.INTERRUPTED:
+            return code
+        text, code = unknown("interrupted")
     except typer.Exit as exc:
         return exc.exit_code
     except SystemExit:  # the reader has seen enough

@@ -81,9 +81,8 @@ def _row(survey: Survey, scope: ScopeSeen) -> dict[str, Any]:
 
 def under_way(run: Ran) -> str:
     """What a run without an end does; one whose process is gone does nothing any more."""
-    if run.dead:
-        return f"died: {run.phase}; run again: it goes on with the same export"
-    return f"under way: {run.phase}"
+    doing = f": {run.phase}" if run.phase else ""
+    return f"died{doing}; run again: it goes on with the same export" if run.dead else f"under way{doing}"
 
 
 def _shots(survey: Survey) -> Iterator[tuple[ScopeSeen, Shot]]:

@@ -57,17 +57,13 @@ def late(scope: ScopeSeen, now: datetime, quiet: Mapping[str, datetime]) -> Iter
     if stale(scope, now):
         yield Alarm("stale", str(scope.key), Level.CRITICAL, _how_stale(scope, now, missed), _run_it(scope))
     if missed:
-        about, last = str(scope.key), next(iter(_nights(scope)), None)
-        began = f"the last began {instant(last.started_at)}" if last else "none is known"
-        sentence = f"{about}: the night due at {instant(missed)} never ran: no run began since, {began}"
-        then = f"; the next night is due at {instant(scope.next_at)}" if scope.next_at else ""
-        yield Alarm(
-            "missed",
-            about,
-            Level.WARNING,
-            sentence,
-            f"is `strongroom serve`, or a worker, running? was its schedule changed?{then}",
+        last = _nights(scope)[0]
+        sentence = (
+            f"{scope.key}: the night due at {instant(missed)} never ran; the last began {instant(last.started_at)}"
         )
+        then = f", the next is due at {instant(scope.next_at)}" if scope.next_at else ""
+        hint = "is `strongroom serve`, or a worker, running? was the schedule changed?"
+        yield Alarm("missed", str(scope.key), Level.WARNING, sentence + then, hint)
 
 
 def badly(scope: ScopeSeen, now: datetime) -> Iterator[Alarm]:
@@ -151,9 +147,9 @@ def _is_well(scope: ScopeSeen, run: Ran) -> bool:
 
 
 def _missed(scope: ScopeSeen, now: datetime, active: datetime | None) -> datetime | None:
-    """The night that should have begun; None where it did, may still do, or was due before the scope was known."""
+    """The night that should have begun; None where it did or may still do, and before the scope's first night."""
     due, nights = scope.due_at, _nights(scope)
-    if due is None or not (scope.runs or scope.shots):
+    if due is None or not nights:
         return None
     begun = any(run.started_at >= due or (run.ended_at or due) > due or _under_way(run) for run in nights)
     return due if not begun and now - max(due, active or due) > LATE else None

@@ -33,7 +33,7 @@ CASES: dict[str, tuple[dict[str, Any], str, Level | None, str]] = {
     "unread for long": ({"oldest_unread_at": NOW - 38 * DAY}, "unread", WARN, "ago; wanted within 37 days"),
     "unread for not so long": ({"oldest_unread_at": NOW - 36 * DAY}, "unread", None, ""),
     "nothing to read": ({"oldest_unread_at": None}, "unread", None, ""),
-    "a drill failed": ({"drills": (drilled(DAY, "failed"), drilled(8 * DAY))}, "drill", CRIT, "of lab/user:7 abab"),
+    "a drill failed": ({"drills": (drilled(DAY, "failed"), drilled(8 * DAY))}, "drill", CRIT, "lab/user:7 abab"),
     "drilled long ago": ({"drills": (drilled(22 * DAY),)}, "drill", WARN, "22 days ago; wanted within 21 days"),
     "never drilled": ({"drills": ()}, "drill", WARN, "no drill ever passed"),
     "never drilled, and young": ({"drills": (), "grown": YOUNG}, "drill", None, ""),
