@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +86,13 @@ def test_damage_is_told_for_each_thing() -> None:
 
     assert [alarm.id for alarm in found] == ["damaged a.json", "damaged b.json"]
     assert found[0].sentence == "a.json: torn; a.json: and of another scope"
+
+
+def test_the_readme_has_every_kind_by_the_same_words() -> None:
+    """One table, said twice."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+
+    assert re.findall(r"^\| \*([a-z ]+)\* \| ([^|]+) \|", readme, re.MULTILINE) == list(KINDS.items())
 
 
 # -- room
