@@ -58,6 +58,7 @@ PURE = (
     "flows.proof",
     "flows.proofpage",
     "flows.changes",
+    "flows.sources.gitlab_status",
     "flows.sources.mayan_asking",
     "flows.sources.webadmit_budget",
     "flows.sources.webadmit_names",

@@ -71,6 +71,15 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 # [[source.scope]]
 # export = "Nightly full"                     # by its name in WebAdMIT; or pdf = "…", a PDF Manager template
 # organization = "School of Nursing"          # what tells the key's identities apart
+#
+# [[source]]
+# name = "forge"
+# system = "gitlab"
+# url = "https://gitlab.example.org"
+# token = { env = "GITLAB_TOKEN" }            # scope api, of a maintainer
+#
+# [[source.scope]]
+# project = "group/project"                   # or every = "project"
 """
 KEY = TEMPLATE.splitlines()[4]
 PLAIN = """\
