@@ -106,7 +106,8 @@ def _row(seen: Survey, scope: ScopeSeen, nights: str) -> tuple[str, ...]:
     if last and not last.ended and not last.dead:
         doing += f", since {day(last.started_at)}"
     size = number(newest.size) if newest else ""
-    next_night = day(scope.next_at) if scope.next_at else "no schedule"
+    # Without year and zone, which the column before it has: the row is to fit on a terminal.
+    next_night = f"{scope.next_at.astimezone():%m-%d %H:%M}" if scope.next_at else "no schedule"
     return (scope.key.source, scope.key.scope, age, next_night, doing, nights, number(len(scope.shots)), size)
 
 
@@ -145,8 +146,8 @@ def _print_kept(seen: Survey) -> None:
         told = f"{disk.what} disk {disk.path}: {amount(disk.free)} of {amount(disk.total)} free"
         if room and disk.what == "archive":
             days = whole_days(room)
-            full = "no growth" if days is None else f"full in {counted(days, 'day')}"
-            told += f"; {full} by the last 30 days, {amount(room.bytes_per_day)} a day"
+            full = "" if days is None else f", so it is full in {counted(days, 'day')}"
+            told += f"; the archive grows by {amount(room.bytes_per_day)} a day{full}"
         _line(told)
 
 
