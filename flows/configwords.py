@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SECRETS = ("api_key", "token", "password", "username", "to", "ping")  # an address may hold one
+_SECRETS = ("api_key", "token", "password", "username", "session", "key", "to", "ping")  # an address may hold one
 _ADDRESS = "expected http://… or https://…, without user, password or query"
 # What pydantic says of a pattern is for programmers.
 _WORDS = {

@@ -53,7 +53,7 @@ EXIT_MEANINGS = {
     Exit.USAGE: "wrong usage or configuration",
     Exit.PARTLY: "partly done",
     Exit.VERIFICATION: "verification failed",
-    Exit.STALE: "a scope has no recent verified snapshot",
+    Exit.STALE: "critical, such as a scope without a recent verified snapshot",
     Exit.NO_ARCHIVE: "no archive there",
     Exit.BUSY: "busy: the credential is in use",
     Exit.AUTHENTICATION: "credential or permission refused",

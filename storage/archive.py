@@ -116,14 +116,16 @@ class Archive:
         """Manifests beside a tombstone that is whole: what a forgetting that was killed left to delete."""
         links = self.links(key)
         tombs = {(link.key, link.number): link for link in links if link.forgotten}
-        tombs = {place: link for place, link in tombs.items() if place not in _erased(links)}
+        erased = _erased(links)
+        tombs = {place: link for place, link in tombs.items() if place not in erased}
         halves = [link for link in links if not link.forgotten and (link.key, link.number) in tombs]
         return [half for half in halves if self._whole(tombs[half.key, half.number])]
 
     def half_erased(self) -> list[Link]:
         """Manifests and older tombstones below one of an erased snapshot: what `erase.finish` still needs."""
         links = self.links()
-        return [link for link in links if not link.erased and (link.key, link.number) in _erased(links)]
+        erased = _erased(links)
+        return [link for link in links if not link.erased and (link.key, link.number) in erased]
 
     def snapshots(self, key: ScopeKey | None = None, *, damaged: list[Damaged] | None = None) -> list[Snapshot]:
         """All live snapshots, or those of one scope, by time taken.

@@ -82,6 +82,21 @@ def differences(catalog: Catalog, archive: Archive, *, now: datetime) -> list[Di
     return [each for each in differing() if each in found] if found else []
 
 
+def same_names(catalog: Catalog, archive: Archive) -> bool:
+    """Whether a catalog has the snapshots, runs and decisions that the archive has files of, and no others.
+
+    Lists names and reads nothing. Where True, they may still differ in what they say; where False, a run may have
+    ended meanwhile: `differences` looks again.
+    """
+    known, links = catalog.known(), archive.links()
+    gone = {(link.key, link.number) for link in links if link.forgotten}
+    live = {(link.key, link.number) for link in links} - gone
+    ids = {name.rpartition("/")[2].removesuffix(".json") for name in archive.backend.list("records/")}
+    decided = set(map(decisions.parse_name, archive.backend.list(decisions.FOLDER)))
+    here = (known.live, known.forgotten, known.runs | known.upkeep, known.decisions)
+    return all(mine == held for mine, held in zip(here, (live, gone, ids, decided), strict=True))
+
+
 def _told_by(name: str) -> str:
     """What the file `name` would tell of: a place in a chain, a decision, or a run."""
     link = snapshot.parse_name(name)

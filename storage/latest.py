@@ -32,16 +32,19 @@ class Stood:
     newest: Snapshot | None  # that counts and is not dated after now; None: there is none
 
 
-def stood(archive: Archive, key: ScopeKey, *, now: datetime) -> Stood:
-    """How a scope stands. Reads its manifests and its decisions; what is damaged is passed over."""
-    live = {one.id: one for one in archive.snapshots(key, damaged=[])}
+def stood(archive: Archive, key: ScopeKey, *, now: datetime, live: Iterable[Snapshot] | None = None) -> Stood:
+    """How a scope stands. Reads its decisions, and its manifests where `live` does not give them by time taken.
+
+    What is damaged is passed over.
+    """
+    kept = {one.id: one for one in (archive.snapshots(key, damaged=[]) if live is None else live)}
     made = archive.decisions(key, damaged=[])
-    known = [seen(one) for one in live.values()]
+    known = [seen(one) for one in kept.values()]
     found = standings(known, made, now=now)
     # One whose date a person accepted may lie ahead all the same: for a year, no night would seem to be due.
-    counted = {one.id for one in found if one.counts and live[one.id].manifest.draft.taken_at - now <= AHEAD}
+    counted = {one.id for one in found if one.counts and kept[one.id].manifest.draft.taken_at - now <= AHEAD}
     last = reduce(newer, sorted((one for one in known if one.id in counted), key=by_number), None)
-    return Stood(live, made, found, None if last is None else live[last.id])
+    return Stood(kept, made, found, None if last is None else kept[last.id])
 
 
 def newest_counted(archive: Archive, key: ScopeKey, *, now: datetime) -> Snapshot | None:

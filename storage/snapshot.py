@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -23,6 +23,9 @@ FRAME = {"format", "kind", canonical.SEAL}  # what every sealed file has
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _LINK = re.compile(r"snapshots/([^/]+)/([^/]+)/([0-9]{8,12})(\.forgotten|\.erased)?\.json")
 TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_OF_CHECK = tuple(
+    one.name for one in fields(Check)
+)  # asdict would copy each: half of the time of reading a manifest
 _MAX_NAME = 200  # bytes of a source's or scope's name once escaped: file systems stop at 255
 
 Kind = Literal["live", "forgotten", "erased"]  # of a link
@@ -246,7 +249,7 @@ def check_tags(tags: Iterable[str]) -> tuple[str, ...]:
 
 def check_json(check: Check) -> dict[str, Json]:
     """A check as manifests and records hold it."""
-    return {**asdict(check), "outcome": check.outcome.value}
+    return {**{name: getattr(check, name) for name in _OF_CHECK}, "outcome": check.outcome.value}
 
 
 def check_from_json(value: Mapping[str, Json]) -> Check:

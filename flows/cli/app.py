@@ -31,7 +31,7 @@ from flows.cli import (
     upkeep,
 )
 from flows.cli.console import complain
-from flows.errors import EXIT_MEANINGS, ConfigError, Exit, SourceError, verdict
+from flows.errors import EXIT_MEANINGS, ConfigError, Exit, SourceError, verdict, without_traceback
 from flows.server_at_hand import PrefectTrouble
 from storage.errors import StorageError
 from storage.snapshot import FORMAT
@@ -70,6 +70,8 @@ def _program(_: _Version = False) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command. Its exit code; never raises for what a user, a file or a server did."""
+    if {"status", "--nagios"} <= {*arguments}:
+        return _as_plugin(arguments)
     try:
         result = app(args=list(arguments) or ["--help"], standalone_mode=False)
     except typer.Exit as exc:
@@ -95,3 +97,33 @@ def run(arguments: Sequence[str]) -> int:
             return Exit.DONE
         raise
     return result if isinstance(result, int) else Exit.DONE
+
+
+def _as_plugin(arguments: Sequence[str]) -> int:
+    """The same for whoever asks as Nagios does: any error whatever is UNKNOWN, one line on standard output, 3."""
+    from flows.ops.nagios import unknown
+
+    try:
+        code = int(app(args=list(arguments), standalone_mode=False) or Exit.DONE)
+        if code != Exit.INTERRUPTED:
+            return code
+        text, code = unknown("interrupted")
+    except typer.Exit as exc:
+        return exc.exit_code
+    except SystemExit:  # the reader has seen enough
+        return Exit.DONE
+    except BaseException as exc:  # exit codes 1 and 2, which it would else end with, mean something else there
+        text, code = unknown(_told(exc))
+    print(text)
+    return code
+
+
+def _told(error: BaseException) -> str:
+    """An error on one line; of one that is none of ours only its name, since its text may hold anything."""
+    if isinstance(error, TyperException):
+        return error.format_message()
+    if isinstance(error, ConfigError | SourceError | StorageError | PrefectTrouble):
+        return without_traceback(error)
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return "interrupted"
+    return f"unexpected error: {type(error).__name__}; `strongroom status` without --nagios shows it"

@@ -57,18 +57,22 @@ def print_json(command: str, value: Mapping[str, Any]) -> None:
     print(json.dumps({"schema": SCHEMA, "command": command, **value}, ensure_ascii=False, default=str))
 
 
-_RIGHT = ("bytes", "size", "number", "files")  # columns of numbers
+_RIGHT = ("bytes", "size", "number", "files", "snapshots")  # columns of numbers
+_FOLDED = {  # columns that may take several lines, where the terminal is narrow
+    *("file", "sha256", "got", "promised", "why", "reason", "reasons", "scope"),
+    *("last verified", "next night", "last run"),
+}
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; columns whose name ends in `bytes`, `size` or `number` stand to the right."""
+    """A table; columns of numbers, by the end of their name, stand to the right."""
     if len(rows) >= MANY:
         _print_plainly(columns, rows)
         return
     table = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for column in columns:
         right = column.endswith(_RIGHT)
-        whole = column not in ("file", "sha256", "got", "promised", "why", "reason", "reasons", "scope")
+        whole = column not in _FOLDED
         table.add_column(column, justify="right" if right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*[painted(cell) for cell in row])

@@ -1,29 +1,23 @@
-"""The verb that says how each scope stands: status. It asks catalog and archive, and no system."""
+"""The verb that says how each scope stands and what is wrong: status. It asks catalog and archive, no system."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.console import ConfigOption, JsonOption, day, number, out, print_json, print_table
+from flows.cli.console import ConfigOption, JsonOption, clean, day, number, out, print_json, print_table
 from flows.errors import Exit
-from storage.holder import Holder
-from storage.records import Ended
-from storage.snapshot import ScopeKey, from_text, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Sequence
 
-    from flows.config import SourceTable
-    from storage.archive import Archive
-    from storage.catalog import Catalog
-    from storage.latest import Stood
-    from storage.tables import Run
+    from flows.config import Settings
+    from flows.ops.alarm import Alarm
+    from flows.ops.survey import ScopeSeen, Survey
 
-STALE_AFTER = timedelta(hours=26)  # a night, and two hours for a slow one
+_COLUMNS = ("source", "scope", "last verified", "next night", "last run", "nights", "snapshots", "size")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,173 +25,139 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def status(config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Say how each configured scope stands; exit code 5 where one has no recent snapshot that counts."""
-    from flows import config as configuration
-    from flows.workbench import open_archive, open_catalog
-    from storage.latest import stood
+_NagiosOption = Annotated[
+    bool, typer.Option("--nagios", help="As a plugin of Nagios or Icinga prints it, with its exit codes 0 to 3.")
+]
 
+
+def status(config: ConfigOption = None, json: JsonOption = False, nagios: _NagiosOption = False) -> int:
+    """Say how each scope stands and what is wrong; exit code 5 where any of it is critical."""
+    from flows import config as configuration
+    from flows.ops import watch
+    from flows.ops.document import document
+    from flows.ops.nagios import plugin
+
+    if json and nagios:
+        raise typer.BadParameter("--json and --nagios exclude each other")
     settings = configuration.load(configuration.find(config))
-    now = datetime.now(UTC)
+    seen, found = _look(settings)
+    code = Exit.STALE if watch.critical(found) else Exit.DONE
+    if nagios:
+        text, plugin_code = plugin(seen, found, settings.file.watch)
+        print(text)
+        return plugin_code
+    told = document(seen, found, exit=code)
+    if json:
+        print_json("status", told)
+        return code
+    _print_scopes(seen)
+    _print_marked(told)
+    _print_kept(seen)
+    _print_alarms(found)
+    return code
+
+
+def _look(settings: Settings) -> tuple[Survey, list[Alarm]]:
+    from flows.ops.surveying import survey
+    from flows.ops.watch import alarms
+    from flows.workbench import open_archive, open_catalog
+
     archive = open_archive(settings)
     with open_catalog(settings, archive) as catalog:
-        scopes = {key: stood(archive, key, now=now) for key in archive.scopes()}
-        newest = {key: one.newest.manifest.draft.taken_at for key, one in scopes.items() if one.newest}
-        rows = [row for source in settings.sources for row in _rows(source, catalog, newest, now)]
-        marked = _marked(scopes, now)
-        kept = _kept(archive, catalog, now)
-    if json:
-        print_json("status", {"scopes": rows, **marked, "upkeep": kept})
-    elif not rows:
+        seen = survey(settings, archive, catalog, now=datetime.now(UTC))
+    return seen, alarms(seen, settings.file.watch, settings.file.upkeep)
+
+
+def _print_scopes(seen: Survey) -> None:
+    from flows.ops.document import in_order
+    from flows.ops.strip import strip
+    from flows.ops.survey import EverySeen
+
+    rows: list[tuple[str, ...]] = []
+    legend: dict[str, str] = {}
+    for one in in_order(seen):
+        if isinstance(one, EverySeen):
+            told = f"members: {one.members}" if one.members else "no member is known yet (stale)"
+            rows.append((one.key.source, one.key.scope, told, *[""] * (len(_COLUMNS) - 3)))
+            continue
+        marks = strip(seen, one).values()
+        legend |= {mark.letter: mark.word for mark in marks}
+        rows.append(_row(seen, one, "".join(mark.letter for mark in marks)))
+    if not rows:
         out.print("no scope is configured")
-    else:
-        _print(rows)
-    if not json:
-        _print_marked(marked)
-        _print_kept(kept)
-    return Exit.STALE if any(row["stale"] for row in rows) else Exit.DONE
+        return
+    print_table("", _COLUMNS, rows)
+    if legend:
+        words = ", ".join(f"{letter} {word}" for letter, word in sorted(legend.items()))
+        out.print(f"nights, the last on the right: {words}", markup=False, soft_wrap=True)
 
 
-def stale(good: datetime | None, unchanged: datetime | None, now: datetime) -> bool:
-    """Whether a scope has no recent snapshot that counts, nor one that the system lately called up to date."""
-    if good is None:
-        return True
-    return now - max(good, unchanged or good) > STALE_AFTER
+def _row(seen: Survey, scope: ScopeSeen, nights: str) -> tuple[str, ...]:
+    from flows.ops.document import under_way
+    from flows.ops.scopes import stale
+
+    newest, last, same = scope.newest, next(iter(scope.runs), None), scope.unchanged_at
+    age = "never" if newest is None else day(newest.taken_at)
+    if newest and same and same > newest.taken_at:
+        age += f", unchanged {day(same)}"
+    if newest and stale(scope, seen.at):
+        age += " (stale)"
+    doing = "none" if last is None else last.ended or under_way(last)
+    if last and not last.ended and not last.dead:
+        doing += f", since {day(last.started_at)}"
+    size = number(newest.size) if newest else ""
+    # Without year and zone, which the column before it has: the row is to fit on a terminal.
+    next_night = f"{scope.next_at.astimezone():%m-%d %H:%M}" if scope.next_at else "no schedule"
+    return (scope.key.source, scope.key.scope, age, next_night, doing, nights, number(len(scope.shots)), size)
 
 
-def _rows(
-    source: SourceTable, catalog: Catalog, newest: Mapping[ScopeKey, datetime], now: datetime
-) -> Iterator[dict[str, Any]]:
-    """A row per scope; after an every-scope's own, one for each of its members that had a run or a snapshot."""
-    from flows.roster import known_members
-
-    scopes = source.scopes()
-    alone = {scope.name for scope in scopes if not scope.every}
-    for scope in scopes:
-        if not scope.every:
-            yield _row(ScopeKey(source.name, scope.name), catalog, newest, now)
-            continue
-        member = partial(source.dialect.member, scope)
-        known = known_members(scope, member, catalog.known_scopes(source.name, now=now))
-        members = [name for name in known if name not in alone]
-        yield {
-            **_row(ScopeKey(source.name, scope.name), catalog, newest, now),
-            "members": len(members),
-            "stale": not members,
-        }
-        for name in members:
-            yield {**_row(ScopeKey(source.name, name), catalog, newest, now), "every": scope.name}
+def _print_marked(told: dict[str, Any]) -> None:
+    """What is held, and what waits for a person to settle it."""
+    for one in told["held"]:
+        _line(f"held: {_named(one)}: {one['reason']}")
+    for one in told["waiting"]:
+        _line(f"waits for a person: {_named(one)}: {one['why']}; `{one['settle']}`")
 
 
-def _row(key: ScopeKey, catalog: Catalog, newest: Mapping[ScopeKey, datetime], now: datetime) -> dict[str, Any]:
-    good = newest.get(key)
-    last = next(iter(catalog.runs(key, limit=1)), None)
-    same = next(iter(catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
-    unchanged = None if same is None else from_text(same.started_at)
-    job = catalog.jobs.open(key)
-    return {
-        "source": key.source,
-        "scope": key.scope,
-        "last_verified_at": good and to_text(good),
-        "unchanged_at": unchanged and to_text(unchanged),
-        "stale": stale(good, unchanged, now),
-        "last_run": last and (last.ended or _under_way(last)),
-        "reason": last.reason if last else "",
-        "hint": last.hint if last else "",
-        "open_job": job and job.id,
-    }
+def _named(one: dict[str, Any]) -> str:
+    return f"{one['source']}/{one['scope']} number {one['number']}, {one['id'][:8]}"
 
 
-def _under_way(run: Run) -> str:
-    """What a run without an end does; one whose process is gone does nothing any more."""
-    if Holder.decode(run.holder).dead():
-        return f"died: {run.phase}; run again: it goes on with the same export"
-    return f"under way: {run.phase}, since {day(from_text(run.started_at))}"
+def _print_kept(seen: Survey) -> None:
+    """How long ago the kept bytes were read, what came of the last scrub and drill, and what room there is."""
+    from flows.ops.room import forecast, whole_days
+    from flows.ops.words import amount, counted
+
+    if seen.oldest_unread_at:
+        age = counted((seen.at - seen.oldest_unread_at).days, "day")
+        never = f"{seen.never_read} of {seen.packs} packs never read since they were written"
+        _line(f"oldest unread byte: {age}, since {day(seen.oldest_unread_at)}; {never}")
+    for scrub in seen.scrubs[:1]:
+        found = f"{scrub.findings or 'no'} findings in {number(scrub.bytes_read)} bytes"
+        _line(f"last scrub: {day(scrub.ended_at)}: {found}")
+    for drill in seen.drills[:1]:
+        back = f"{number(drill.bytes)} bytes restored in {drill.seconds:,.1f} s"
+        _line(f"last drill: {day(drill.ended_at)}: {drill.key} {drill.snapshot[:8]} {drill.outcome}, {back}")
+    passed = seen.last_passed
+    if passed and passed is not seen.drills[0]:
+        _line(f"last drill that passed: {day(passed.ended_at)}: {passed.key} in {passed.seconds:,.1f} s")
+    room = forecast(seen)
+    for disk in seen.disks:
+        told = f"{disk.what} disk {disk.path}: {amount(disk.free)} of {amount(disk.total)} free"
+        if room and disk.what == "archive":
+            days = whole_days(room)
+            full = "" if days is None else f", so it is full in {counted(days, 'day')}"
+            told += f"; the archive grows by {amount(room.bytes_per_day)} a day{full}"
+        _line(told)
 
 
-def _marked(scopes: Mapping[ScopeKey, Stood], now: datetime) -> dict[str, list[dict[str, Any]]]:
-    """What is held, and what waits for a person to settle it, in all scopes of the archive, oldest first."""
-    from storage.decisions import held
-
-    holds: list[dict[str, Any]] = []
-    waiting: list[dict[str, Any]] = []
-    for key, one in scopes.items():
-        why = held(one.decisions, now)
-        shape = {
-            found.id: {"id": found.id, "source": key.source, "scope": key.scope, "number": found.number}
-            for found in one.snapshots.values()
-        }
-        holds += [{**told, "reason": why[found]} for found, told in shape.items() if found in why]
-        waiting += [
-            {**shape[stands.id], "why": stands.why_not, "settle": stands.ask}
-            for stands in one.standings
-            if stands.pending
-        ]
-    return {"held": holds, "waiting": waiting}
+def _print_alarms(found: Sequence[Alarm]) -> None:
+    for alarm in found:
+        hint = f"; hint: {alarm.hint}" if alarm.hint else ""
+        _line(f"{alarm.level.name}: {alarm.kind}: {alarm.sentence}{hint}")
+    if not found:
+        _line("nothing is wrong")
 
 
-def _print_marked(marked: dict[str, list[dict[str, Any]]]) -> None:
-    for one in marked["held"]:
-        name = f"{one['source']}/{one['scope']} number {one['number']}, {one['id'][:8]}"
-        out.print(f"held: {name}: {one['reason']}", markup=False, soft_wrap=True)
-    for one in marked["waiting"]:
-        name = f"{one['source']}/{one['scope']} number {one['number']}, {one['id'][:8]}"
-        settle = one["settle"]
-        out.print(f"waits for a person: {name}: {one['why']}; `{settle}`", markup=False, soft_wrap=True)
-
-
-def _kept(archive: Archive, catalog: Catalog, now: datetime) -> dict[str, Any]:
-    """How long ago the kept bytes were read, and what came of the last scrub and the last drill."""
-    from storage.upkeep import age_of
-
-    age = age_of(archive, catalog, now=now)
-    scrub, drill = catalog.readings.last_scrub(), catalog.readings.last_drill()
-    return {
-        "packs": age.packs,
-        "never_read": age.never_read,
-        "oldest_unread_at": age.oldest_at and to_text(age.oldest_at),
-        "oldest_unread_s": age.oldest_at and int((now - age.oldest_at).total_seconds()),
-        "last_scrub": scrub
-        and {name: getattr(scrub, name) for name in ("id", "ended_at", "asked", "bytes_read", "findings")},
-        "last_drill": drill
-        and {
-            **{
-                name: getattr(drill, name) for name in ("id", "snapshot", "source", "scope", "ended_at", "outcome")
-            },
-            **{name: getattr(drill, name) for name in ("files", "bytes", "problem")},
-            "seconds": drill.milliseconds / 1000,
-        },
-    }
-
-
-def _print_kept(kept: dict[str, Any]) -> None:
-    if kept["oldest_unread_at"]:
-        days = kept["oldest_unread_s"] // 86400
-        never = f"{kept['never_read']} of {kept['packs']} packs never read since they were written"
-        out.print(f"oldest unread byte: {days} days, since {day(from_text(kept['oldest_unread_at']))}; {never}")
-    if scrub := kept["last_scrub"]:
-        found = f"{scrub['findings'] or 'no'} findings in {number(scrub['bytes_read'])} bytes"
-        out.print(f"last scrub: {day(from_text(scrub['ended_at']))}: {found}")
-    if drill := kept["last_drill"]:
-        back = f"{number(drill['bytes'])} bytes restored in {drill['seconds']:,.1f} s"
-        name = f"{drill['source']}/{drill['scope']} {drill['snapshot'][:8]}"
-        out.print(
-            f"last drill: {day(from_text(drill['ended_at']))}: {name} {drill['outcome']}, {back}", markup=False
-        )
-
-
-def _print(rows: list[dict[str, Any]]) -> None:
-    cells = []
-    for row in rows:
-        if "members" in row:
-            count = row["members"]
-            age = f"members: {count}" if count else "no member is known yet (stale)"
-            cells.append((row["source"], row["scope"], age, "", ""))
-            continue
-        good, same = row["last_verified_at"], row["unchanged_at"]
-        age = "never" if good is None else day(from_text(good))
-        if good and same and same > good:
-            age += f", unchanged {day(from_text(same))}"
-        age += " (stale)" if good and row["stale"] else ""
-        cells.append((row["source"], row["scope"], age, row["last_run"] or "none", row["reason"]))
-    print_table("", ("source", "scope", "last verified", "last run", "reason"), cells)
+def _line(text: str) -> None:
+    out.print(clean(text).replace("\n", " "), markup=False, soft_wrap=True)

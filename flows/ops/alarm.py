@@ -16,7 +16,11 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One thing that is wrong. No secret, and no name of a record, is in any of its texts."""
+    """One thing that is wrong. No secret is in any of its texts.
+
+    Nor is a name of a record, but in the reason of a run that kept nothing, as far as the system told one: with
+    `[state] record_names = false` there is no reason either.
+    """
 
     kind: str  # one word of `watch.KINDS`: stale, failed, waiting, …
     about: str  # lab/user:7, archive, disk:/srv, …

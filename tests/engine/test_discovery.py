@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows import discovery, health
-from flows.cli.standing import STALE_AFTER, stale
 from flows.discovery import Tonight
 from flows.errors import Exit, SourceError
 from flows.export import Scope
@@ -19,7 +17,6 @@ from flows.night import Found, Line, Night
 from flows.roster import Muster, known_members, member_called, muster
 from flows.sources.rspace_scopes import member, scope_from_table
 from storage.records import Ended, KnownScope
-from tests.doubles import START
 from tests.engine.bench import GROUP, Bench
 
 IDS = st.sets(st.integers(1, 30))
@@ -111,30 +108,6 @@ def test_a_member_is_found_by_its_name_alone(number: int, name: str) -> None:
 
     assert member_called(call, call(str(number)).name) == call(str(number))
     assert member_called(call, every.name) is None
-
-
-@pytest.mark.parametrize(
-    ("good", "unchanged", "expected"),
-    [
-        (None, None, True),
-        (None, 0, True),  # nothing is kept, whatever the system says
-        (25, None, False),
-        (27, None, True),
-        (27, 25, False),
-        (50, 27, True),
-        (25, 50, False),
-    ],
-)
-def test_a_scope_is_stale_without_news_of_the_last_26_hours(
-    good: int | None, unchanged: int | None, expected: bool
-) -> None:
-    """A verified snapshot, or the system's word that there was no need for another."""
-
-    def ago(hours: int | None) -> datetime | None:
-        return None if hours is None else START - timedelta(hours=hours)
-
-    assert timedelta(hours=26) == STALE_AFTER
-    assert stale(ago(good), ago(unchanged), START) is expected
 
 
 # -- how it is told

@@ -17,8 +17,9 @@ from sqlalchemy import Engine, event
 from storage import records
 from storage.archive import Archive, Damaged
 from storage.catalog import SCHEMA, Catalog
+from storage.decisions import Decision
 from storage.errors import Busy, CatalogNewer
-from storage.facts import differences, facts
+from storage.facts import differences, facts, same_names
 from storage.finished import put
 from storage.holder import this_process
 from storage.jobs import InFlight
@@ -108,6 +109,29 @@ def test_what_is_rebuilt_is_what_grew(tmp_path: Path, seed: int) -> None:
     assert rows(made.kept) == before
     with Catalog.open(path) as catalog:
         assert differences(catalog, archive, now=NOW) == []
+        assert same_names(catalog, archive)
+
+
+def test_names_are_the_same_until_a_file_comes_or_goes(tmp_path: Path) -> None:
+    """Each manifest, tombstone, record and decision counts, whichever of the two has more."""
+    archive = new_archive()
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        grow(archive, catalog, seed=1)
+        decision = Decision("hold", OFFICE, 1, "0" * 64, START, "ada", "why")
+        decision = archive.decide(decision)
+        assert not same_names(catalog, archive)
+        catalog.record_decision(decision)
+        assert same_names(catalog, archive)
+        names = [
+            name for folder in ("snapshots/", "records/", "decisions/") for name in archive.backend.list(folder)
+        ]
+        for name in names:
+            data = archive.backend.get(name)
+            archive.backend.delete(name)
+            assert not same_names(catalog, archive), name
+            archive.backend.put_new(name, [data])
+        assert same_names(catalog, archive)
+    assert {"live", "gone"} == {"gone" if ".forgotten" in name else "live" for name in names}
 
 
 def test_what_is_in_flight_is_carried_over(tmp_path: Path) -> None:
