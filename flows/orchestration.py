@@ -43,7 +43,8 @@ STUCK_S = 90.0  # ... when somebody is there, but takes nothing and runs nothing
 GONE_S = 300.0  # how long a running one goes on being believed in when nobody of its kind polls any more
 OUTAGE_S = 900.0  # how long the server may be silent before a dispatch fails
 NOT_PICKED_UP = "NotPickedUp"  # the name of the Cancelled state that says so
-SLOT_S = 360.0  # how long a run waits for its source's slot: a dead holder's is free again after 300 s
+SLOT_LEASE_S = 60.0  # a dead holder's slot is free again after so long, and some 15 s; Prefect allows no less
+SLOT_S = 360.0  # how long a run waits for its source's slot
 WAITING = frozenset({StateType.SCHEDULED, StateType.PENDING})
 
 T = TypeVar("T")
@@ -313,7 +314,13 @@ def slot(source: str) -> Iterator[None]:
     with ExitStack() as held:
         if prefect.runtime.deployment.id is not None:
             try:
-                held.enter_context(concurrency(name, timeout_seconds=SLOT_S, raise_on_lease_renewal_failure=False))
+                waiting = concurrency(
+                    name,
+                    timeout_seconds=SLOT_S,
+                    lease_duration=SLOT_LEASE_S,
+                    raise_on_lease_renewal_failure=False,
+                )
+                held.enter_context(waiting)
             except Exception as exc:  # a time-out, Prefect's own, or its transport's
                 log.warning("%s: goes on without a slot: %s", name, exc)
         kept = held.pop_all()

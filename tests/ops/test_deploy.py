@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -24,7 +24,7 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Failed, Running
 
-from flows import config
+from flows import config, orchestration
 from flows.config import Settings
 from flows.ops.automations import automations
 from flows.ops.deploy import agreement, automate, deploy
@@ -234,6 +234,29 @@ def test_automations_are_made_changed_and_removed(folder: Path, server: SyncPref
     assert told(steps(LAB)) == [f"removed {OURS} bad", f"removed {OURS} late"]
     (watch,) = server.read_automations_by_name(f"{OURS} watch")
     assert not watch.enabled
+
+
+def test_a_slot_is_held_in_runs_of_deployments_and_never_costs_a_backup(
+    folder: Path, server: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One at a time; who waits too long, or has no limit, goes on; by hand none is asked for; errors free it."""
+    deploy(settings(folder, LAB), ARCHIVE, pool=None)
+    monkeypatch.setattr(orchestration, "SLOT_S", 1.0)  # six minutes in life
+
+    def taken() -> int:
+        return server.read_global_concurrency_limit_by_name("strongroom-lab").active_slots
+
+    with orchestration.slot("lab"):
+        assert taken() == 0
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", ARCHIVE)
+    with suppress(ZeroDivisionError), orchestration.slot("lab"):
+        assert taken() == 1
+        with orchestration.slot("lab"):
+            assert taken() == 1
+        raise ZeroDivisionError
+    assert taken() == 0
+    with orchestration.slot("no-such-source"):
+        server.delete_global_concurrency_limit_by_name("strongroom-lab")
 
 
 def test_a_run_whose_process_is_gone_is_crashed_and_looked_at_and_told(
