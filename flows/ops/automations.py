@@ -25,6 +25,7 @@ TOGETHER = timedelta(minutes=1)  # one look at all that fails within it
 RUNS = {"prefect.resource.id": "prefect.flow-run.*"}
 BAD: Mapping[str, str | list[str]] = {**RUNS, "prefect.state-type": ["FAILED", "CRASHED"]}
 ANY = {"prefect.flow-run.*"}
+ENDED = ("{{ flow_run.state.name }}", "{{ flow_run.state.message }}")
 
 
 def automations(
@@ -32,7 +33,8 @@ def automations(
 ) -> list[AutomationCore]:
     """The rules for runs with the tag `mark`.
 
-    `flows`: after whose bad ends the deployment `watch` is run; without its own, or it would run for ever.
+    `flows`: after whose bad ends the deployment `watch` is run. Its own is not among them: it ends badly as long
+    as something is wrong, and would run for ever, and be said each hour.
     `watch`: None, where that name is somebody else's.
     `block`: Prefect's notification block that is told what `watch` cannot tell; None: none.
     """
@@ -82,12 +84,17 @@ def automations(
         *made,
         _automation(
             mark,
-            "bad",
-            "A run failed or crashed: say so",
-            EventTrigger(
-                expect=ANY, match=dict(BAD), match_related=[tagged], posture=Posture.Reactive, threshold=1
-            ),
-            _say(block, "{{ flow_run.state.name }}", "{{ flow_run.state.message }}"),
+            "failed",
+            "A run failed: say so",
+            _ended("FAILED", [tagged, those]),
+            _say(block, *ENDED),
+        ),
+        _automation(
+            mark,
+            "crashed",
+            "A run crashed: say so",
+            _ended("CRASHED", [tagged]),
+            _say(block, *ENDED),
         ),
         _automation(
             mark,
@@ -97,7 +104,7 @@ def automations(
                 after={"prefect.flow-run.Late"},
                 expect={f"prefect.flow-run.{name}" for name in ("Pending", "Running", "Cancelled", "Cancelling")},
                 match=dict(RUNS),
-                match_related=[tagged],
+                match_related=[tagged, those],
                 for_each={"prefect.resource.id"},
                 posture=Posture.Proactive,
                 threshold=1,
@@ -108,6 +115,11 @@ def automations(
             ),
         ),
     ]
+
+
+def _ended(how: str, related: list[ResourceSpecification | dict[str, str | list[str]]]) -> EventTrigger:
+    match = {**RUNS, "prefect.state-type": how}
+    return EventTrigger(expect=ANY, match=match, match_related=related, posture=Posture.Reactive, threshold=1)
 
 
 def _automation(
