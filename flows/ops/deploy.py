@@ -34,7 +34,6 @@ from flows.ops.deployments import (
     NIGHTLY,
     REMOVED,
     TAG,
-    UNCHANGED,
     Deployment,
     Step,
     Thing,
@@ -49,6 +48,12 @@ from flows.server_at_hand import PrefectTrouble
 
 AS_IT_IS = "as it is"  # no pool can be called so: whichever the deployments have
 WATCH = "watch/watch"
+DIFFERS = {
+    MADE: "is missing",
+    CHANGED: "is not as configured",
+    REMOVED: "is no longer configured",
+    IN_THE_WAY: "was made by somebody else",
+}
 UNKNOWN = UUID(int=0)  # in a rehearsal, of what would be made
 PAGE = 200
 SCHEDULE = "schedule "
@@ -134,15 +139,15 @@ def agreement(settings: Settings, archive_id: str) -> tuple[str, str]:
     """For the doctor: a sentence, and a warning; "" where the server has what is configured. Changes nothing."""
     done = deploy(settings, archive_id, pool=AS_IT_IS, adopt=True, dry_run=True)
     if not done.ids:
-        return "none on this server", "" if not _scheduled(
-            settings
-        ) else "`strongroom serve` or `deploy` makes them"
+        hint = "`strongroom serve` or `deploy` makes them" if _scheduled(settings) else ""
+        return "none on this server", hint
     steps = [*done.steps, *automate(settings, archive_id, done.ids, dry_run=True)]
-    differ = [f"{step.what} {step.thing.kind} {step.thing.name}" for step in steps if step.what != UNCHANGED]
+    bad = [step for step in steps if step.what in DIFFERS]
+    differ = [f"{step.thing.kind} {step.thing.name} {DIFFERS[step.what]}" for step in bad]
     if not differ:
         return f"{len(done.ids)} on this server, as configured", ""
     more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
-    return f"{len(done.ids)} on this server", f"to be {differ[0]}{more}: `strongroom serve` or `deploy` does it"
+    return f"{len(done.ids)} on this server", f"{differ[0]}{more}: `strongroom serve` or `deploy` settles it"
 
 
 def _scheduled(settings: Settings) -> bool:
