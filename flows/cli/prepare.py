@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli.asking import confirmed, somebody
 from flows.cli import deploy
+from flows.cli.asking import confirmed, somebody
 from flows.cli.console import ConfigOption, JsonOption, clean, complain, out, print_json, say
 from flows.errors import ConfigError, Exit, SourceError, verdict
 from storage.errors import StorageError
