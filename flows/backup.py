@@ -27,7 +27,7 @@ from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
 from flows.night import Line, Night
-from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch
+from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch, slot
 from flows.retaining import lets_go, policies
 from flows.runlog import PROGRESS
 from flows.spool import SpooledFiles
@@ -127,8 +127,11 @@ def _run(engine: Engine, due: datetime | None) -> State[None]:
     engine.begin(trigger=_trigger(), flow_run=prefect.runtime.flow_run.id or "")
     try:
         login(engine)
-        with engine.lease(
-            on_wait=lambda holder: progress.info("%s: waiting, the credential is with %s", engine.key, holder)
+        with (
+            engine.lease(
+                on_wait=lambda holder: progress.info("%s: waiting, the credential is with %s", engine.key, holder)
+            ),
+            slot(engine.key.source),
         ):
             good = engine.last_good()
             if due is not None and good is not None and good >= due:
@@ -168,7 +171,8 @@ def _state(kept: RunRecord) -> State[None]:
 
 def _nightly_name() -> str:
     given = prefect.runtime.flow_run.parameters
-    return f"{given.get('source') or 'all sources'} {_night(given.get('at'))}"
+    scope = f"/{given['scope']}" if given.get("scope") else ""
+    return f"{given.get('source') or 'all sources'}{scope} {_night(given.get('at'))}"
 
 
 @flow(name="nightly", flow_run_name=_nightly_name, persist_result=False)
@@ -177,9 +181,12 @@ def nightly(
     config: str | None = None,
     at: datetime | None = None,
     tags: list[str] | None = None,
+    scope: str | None = None,
 ) -> State[Night]:
     """Back up every configured scope of one source, or of all; every-scopes stand for whoever is there tonight.
 
+    `scope`: only this one of that source, as it is configured. Without it, a run that a schedule started leaves
+    out the scopes that have schedules of their own; one that a person started leaves out none.
     One deployment run per scope where a worker or `strongroom serve` lives; else directly, here. One after
     another per credential in either case. A scheduled run, or a retried one, leaves out scopes that have a
     verified snapshot newer than the time it was due: nights missed while the machine was off are made up for
@@ -193,7 +200,17 @@ def nightly(
         store = open_archive(settings)
         with open_catalog(settings, store) as catalog:
             patient = _trigger() != "cli"
-            plan = plan_night(settings, store, catalog, source, since=since, clock=SystemClock(), patient=patient)
+            plan = plan_night(
+                settings,
+                store,
+                catalog,
+                source,
+                scope=scope,
+                own=_trigger() != "schedule",
+                since=since,
+                clock=SystemClock(),
+                patient=patient,
+            )
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))
     for found in plan.found:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -50,13 +50,6 @@ class StateTable(Table):
     record_names: bool = True  # false: the catalog holds no names of files and records; the archive has them
 
 
-class UpkeepTable(Table):
-    """`[upkeep]`: what the scheduled scrub and drill do."""
-
-    scrub_within_days: Annotated[int, Field(ge=1, le=3650)] = WITHIN_DAYS  # in which every pack is read
-    drill: bool = True  # whether the scheduled one is done
-
-
 class ScheduleTable(Table):
     """`schedule = { cron = "30 3 * * *", timezone = "Europe/Vienna" }`"""
 
@@ -77,6 +70,24 @@ class ScheduleTable(Table):
         except CronSimError as exc:
             raise ValueError(f"{value!r} is no cron line ({exc})") from exc
         return value
+
+
+class UpkeepSchedules(Table):
+    """`schedules = { scrub = { cron = "0 14 * * *" }, upkeep = false }`; what is left out keeps its usual time."""
+
+    scrub: ScheduleTable | Literal[False] | None = None  # False: by hand only
+    drill: ScheduleTable | Literal[False] | None = None
+    upkeep: ScheduleTable | Literal[False] | None = None
+    prune: ScheduleTable | Literal[False] | None = None
+    watch: ScheduleTable | Literal[False] | None = None
+
+
+class UpkeepTable(Table):
+    """`[upkeep]`: what the scheduled scrub and drill do, and when."""
+
+    scrub_within_days: Annotated[int, Field(ge=1, le=3650)] = WITHIN_DAYS  # in which every pack is read
+    drill: bool = True  # whether the scheduled one is done
+    schedules: UpkeepSchedules = UpkeepSchedules()
 
 
 def known_zone(value: str) -> str:

@@ -16,7 +16,7 @@ from flows import roster
 from flows.clock import Clock
 from flows.config import Settings, SourceTable
 from flows.credentials import connection
-from flows.errors import Exit, verdict
+from flows.errors import ConfigError, Exit, verdict
 from flows.export import Scope, without_secrets
 from flows.night import Found
 from flows.orchestration import Ask
@@ -61,14 +61,19 @@ def plan_night(
     catalog: Catalog,
     source: str | None,
     *,
+    scope: str | None = None,
+    own: bool = True,
     since: datetime | None,
     clock: Clock,
     patient: bool,
 ) -> NightPlan:
     """Every scope of one source or of all; those of which a snapshot counts that is newer than `since` are fresh.
 
+    `scope`: only this one, as it is configured. `own`: False leaves out those that have schedules of their own.
     `patient`: wait while a system is away. Raises ConfigError, StorageError; a system's trouble is in the plan.
     """
+    if scope is not None and source is None:
+        raise ConfigError(f"scope {scope!r}: of which source?", hint="name the source, too")
     queues: dict[str, list[Ask]] = {}
     fresh: list[Ask] = []
     found: list[Found] = []
@@ -76,7 +81,8 @@ def plan_night(
     for table in settings.sources if source is None else (settings.source(source),):
         credential = f"{table.url} {sorted(str(ref) for ref in table.secret_refs().values())}"
         known = catalog.known_scopes(table.name, now=clock.now())
-        here = tonight(settings, table, known, clock=clock, patient=patient)
+        wanted = chosen(table, scope, own=own)
+        here = tonight(settings, table, known, wanted=wanted, clock=clock, patient=patient)
         found += here.found
         for name in here.scopes:
             ask = Ask(table.name, name)
@@ -93,16 +99,36 @@ def _is_fresh(archive: Archive, key: ScopeKey, since: datetime, now: datetime) -
     return newest is not None and newest.manifest.draft.taken_at >= since
 
 
+def chosen(table: SourceTable, scope: str | None, *, own: bool) -> frozenset[str]:
+    """The names of the configured scopes that are meant. Raises ConfigError: no scope of that name."""
+    names = [one.name for one in table.scopes()]
+    if scope is None:
+        return frozenset(names) - (set() if own else table.own_schedules().keys())
+    if scope not in names:
+        raise ConfigError(f"source {table.name}: no scope {scope!r}; there are: {', '.join(names) or 'none'}")
+    return frozenset({scope})
+
+
 def tonight(
-    settings: Settings, table: SourceTable, known: Collection[KnownScope], *, clock: Clock, patient: bool
+    settings: Settings,
+    table: SourceTable,
+    known: Collection[KnownScope],
+    *,
+    wanted: Collection[str] | None = None,
+    clock: Clock,
+    patient: bool,
 ) -> Tonight:
-    """The scopes of one source, in the configuration's order, every-scopes replaced by those they stand for."""
-    scopes = table.scopes()
+    """The scopes of one source, in the configuration's order, every-scopes replaced by those they stand for.
+
+    `wanted`: the names of those that are meant, of all that are configured; None: all of them.
+    """
+    configured = table.scopes()
+    scopes = [scope for scope in configured if wanted is None or scope.name in wanted]
     every = [scope for scope in scopes if scope.every]
     if not every:
         return Tonight(tuple(scope.name for scope in scopes))
     answers = _ask(settings, table, every, clock=clock, patient=patient)
-    alone = {scope.name for scope in scopes if not scope.every}
+    alone = {scope.name for scope in configured if not scope.every}
     names: dict[str, None] = {}
     found: list[Found] = []
     labels: dict[str, str] = {}

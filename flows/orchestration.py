@@ -12,8 +12,10 @@ Measured with Prefect 3.8.8, both with `serve()` and with a process worker:
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,12 +26,14 @@ import prefect.runtime
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, State, StateType
+from prefect.concurrency.sync import concurrency
 from prefect.deployments import run_deployment
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.logging.handlers import APILogWorker
 from prefect.states import Cancelled, Cancelling, Crashed, Scheduled
 
+from flows.ops.deployments import limit_of
 from flows.server_at_hand import PrefectTrouble
 
 ADHOC = "backup/adhoc"
@@ -39,9 +43,12 @@ STUCK_S = 90.0  # ... when somebody is there, but takes nothing and runs nothing
 GONE_S = 300.0  # how long a running one goes on being believed in when nobody of its kind polls any more
 OUTAGE_S = 900.0  # how long the server may be silent before a dispatch fails
 NOT_PICKED_UP = "NotPickedUp"  # the name of the Cancelled state that says so
+SLOT_LEASE_S = 60.0  # a dead holder's slot is free again after so long, and some 15 s; Prefect allows no less
+SLOT_S = 360.0  # how long a run waits for its source's slot
 WAITING = frozenset({StateType.SCHEDULED, StateType.PENDING})
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +298,39 @@ def _end_of(child: _Child, run: FlowRun | None) -> RunEnd:
         return RunEnd(child.ask, str(child.run_id), "CANCELLED", "Deleted", "the flow run was deleted")
     state = run.state or Scheduled()
     return RunEnd(child.ask, str(run.id), state.type.value, state.name or "", state.message or "")
+
+
+# -- limits
+
+
+@contextmanager
+def slot(source: str) -> Iterator[None]:
+    """Hold one slot of the source's global concurrency limit: a second guard, for hosts that share no catalog.
+
+    Only in runs of deployments. Best effort: without such a limit, with a silent server, or after SLOT_S the run
+    goes on without, and a slot that is lost on the way costs nothing.
+    """
+    name = limit_of(source)
+    with ExitStack() as held:
+        if prefect.runtime.deployment.id is not None:
+            try:
+                waiting = concurrency(
+                    name,
+                    timeout_seconds=SLOT_S,
+                    lease_duration=SLOT_LEASE_S,
+                    raise_on_lease_renewal_failure=False,
+                )
+                held.enter_context(waiting)
+            except Exception as exc:  # a time-out, Prefect's own, or its transport's
+                log.warning("%s: goes on without a slot: %s", name, exc)
+        kept = held.pop_all()
+    try:
+        yield
+    finally:
+        try:
+            kept.close()
+        except Exception as exc:
+            log.warning("%s: the slot was not given back, it frees itself: %s", name, exc)
 
 
 # -- leaving

@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -25,10 +24,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import psutil
+
+from flows.server_configured import configured_api_url
 
 START_DEADLINE_S = 90.0  # a first start on a slow disk takes about 15 s: the database is made and migrated
 STOP_DEADLINE_S = 15.0  # between SIGTERM and SIGKILL
@@ -108,6 +109,18 @@ def ensure_server(state: Path, *, environ: Mapping[str, str] = os.environ) -> Se
         return ServerAtHand(fresh.api_url, _ui_url(fresh.api_url), "replaced" if record else "started", fresh.pid)
 
 
+def answering_server(state: Path, *, environ: Mapping[str, str] = os.environ) -> ServerAtHand | None:
+    """The server that `ensure_server` would find, if one answers now; none is started. It does not raise."""
+    url, ours = configured_api_url(environ), _read_record(state)
+    if url and not (ours and ours.api_url == url):
+        found = ServerAtHand(url, environ.get("PREFECT_UI_URL") or _ui_url(url), "configured", None)
+    elif ours and _is_alive(ours):
+        found = ServerAtHand(ours.api_url, _ui_url(ours.api_url), "reused", ours.pid)
+    else:
+        return None
+    return found if _health_trouble(found.api_url) is None else None
+
+
 def stop_server(state: Path) -> bool:
     """Stop our server if it is ours and lives: SIGTERM, then SIGKILL. True if there was one to stop."""
     if not state.is_dir():
@@ -149,61 +162,6 @@ def adopt(server: ServerAtHand, state: Path) -> None:
             f"prefect: was imported with the server {held}, wanted {server.api_url}",
             "call adopt() before anything imports prefect, flows.backup or flows.upkeep",
         )
-
-
-# -- which server is configured
-
-
-def configured_api_url(environ: Mapping[str, str], folder: Path | None = None) -> str | None:
-    """The API address that Prefect itself would use, found without the second that importing it costs.
-
-    In its order: environment, `.env`, `prefect.toml`, `pyproject.toml`, the active profile.
-    Source: Prefect 3.8.8, prefect/settings/base.py and sources.py; a test compares the two.
-    """
-    here = folder or Path.cwd()
-    return (
-        environ.get("PREFECT_API_URL")
-        or _dotenv(here / ".env").get("PREFECT_API_URL")
-        or _at(_toml(here / "prefect.toml"), "api", "url")
-        or _at(_toml(here / "pyproject.toml"), "tool", "prefect", "api", "url")
-        or _profile_api_url(environ, here)
-        or None
-    )
-
-
-def _profile_api_url(environ: Mapping[str, str], here: Path) -> str | None:
-    home = Path(environ.get("HOME") or Path.home())
-    named = (
-        environ.get("PREFECT_PROFILES_PATH")
-        or _dotenv(here / ".env").get("PREFECT_PROFILES_PATH")
-        or _at(_toml(here / "prefect.toml"), "profiles_path")
-        or _at(_toml(here / "pyproject.toml"), "tool", "prefect", "profiles_path")
-    )
-    prefect_home = Path(environ.get("PREFECT_HOME") or home / ".prefect").expanduser()
-    profiles = _toml(here / Path(named).expanduser() if named else prefect_home / "profiles.toml")
-    active = environ.get("PREFECT_PROFILE") or _at(profiles, "active")
-    return _at(profiles, "profiles", active, "PREFECT_API_URL") if active else None
-
-
-def _dotenv(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    pairs = (line.removeprefix("export ").partition("=") for line in path.read_text("utf-8").splitlines())
-    return {name.strip(): value.strip().strip("'\"") for name, sign, value in pairs if sign}
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
-        return {}  # Prefect warns about a broken file itself, and goes on without it
-
-
-def _at(table: Mapping[str, Any], *keys: str) -> str | None:
-    value: Any = table
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) and value else None
 
 
 # -- health

@@ -19,6 +19,8 @@ from flows import pages
 from flows.clock import SystemClock, new_id
 from flows.config import Settings
 from flows.errors import ConfigError, without_traceback
+from flows.ops.surveying import survey
+from flows.ops.watch import alarms
 from flows.retaining import Carried, carry_out, named, plan_for, policies
 from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
@@ -172,6 +174,18 @@ def prune(
         if freed and freed.waits:
             return Failed(name="Refused", message=message)
         return Completed(message=message)
+    except (ConfigError, StorageError) as error:
+        return Failed(message=without_traceback(error))
+
+
+@flow(name="watch", flow_run_name=_name, persist_result=False)
+def watch(config: str | None = None) -> State[None]:
+    """Look for what is wrong."""
+    try:
+        with _opened(config) as (settings, archive, catalog):
+            seen = survey(settings, archive, catalog, now=SystemClock().now())
+        found = alarms(seen, settings.file.watch, settings.file.upkeep)
+        return Completed(message="; ".join(alarm.sentence for alarm in found) or "nothing is wrong")
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))
 

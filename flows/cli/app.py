@@ -17,6 +17,7 @@ from flows.cli import (
     convert,
     decide,
     demonstrate,
+    deploy,
     erase,
     give,
     key,
@@ -47,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    *(demonstrate, prepare, make, look, browse, compare, standing, report, give),
+    *(demonstrate, prepare, make, deploy, look, browse, compare, standing, report, give),
     *(retain, prune, decide, erase, upkeep, mend, book, key, convert),
 ):
     _module.register(app)

@@ -264,27 +264,26 @@ def serve(
     from flows import config as configuration
     from flows.credentials import check
     from flows.server_at_hand import stop_server
+    from flows.workbench import open_archive
 
     settings = configuration.load(configuration.find(config))
     for table in settings.sources:
         check(settings, table)
     server = join_prefect(settings)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
-    from flows.serving import Timetable
+    from flows.ops.deployments import NIGHTLY, deployments
     from flows.serving import serve as serve_flows
 
-    nights = [
-        Timetable(table.schedule.cron, table.schedule.timezone, table.name)
-        for table in settings.sources
-        if table.schedule is not None
-    ]
+    nights = [each for each in deployments(settings) if each.flow == NIGHTLY]
     for night in nights:
-        say(f"{night.source}: every night by {night.cron!r}, {night.timezone}")
-    if not nights:
+        for timed in night.schedules:
+            scope = f"/{timed.parameters['scope']}" if timed.parameters else ""
+            say(f"{night.name}{scope}: every night by {timed.cron!r}, {timed.timezone}")
+    if not any(night.schedules for night in nights):
         say("no source has a schedule: runs are started by hand only")
     say(f"serving until Ctrl-C; the UI is at {server.ui_url}")
     try:
-        serve_flows(str(settings.path), nightly=nights, timezone=settings.file.policy.timezone, limit=limit)
+        serve_flows(settings, open_archive(settings).id, limit=limit)
     finally:
         leave_prefect()
         if server.origin in ("started", "replaced"):  # one that was there goes on for those who use it

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli import deploy
 from flows.cli.asking import confirmed, somebody
 from flows.cli.console import ConfigOption, JsonOption, clean, complain, out, print_json, say
 from flows.errors import ConfigError, Exit, SourceError, verdict
@@ -209,6 +210,10 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     yield _ask("disk", partial(health.disk, settings))
     for source in settings.sources:
         yield _ask(f"source {source.name}", partial(health.source, settings, source))
+    if (wrong := deploy.by_hand(settings)) is not None:
+        yield Finding("prefect.yaml", True, "of Prefect's own `prefect deploy`", warning=wrong)
+    if (found := deploy.agreement(settings, archive.id)) is not None:
+        yield Finding("deployments", True, found[0], warning=found[1])
 
 
 def _ask(what: str, question: Callable[[], str]) -> Finding:

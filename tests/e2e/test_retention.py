@@ -101,7 +101,7 @@ def test_a_rehearsed_prune_changes_nothing(home: Home, api: httpx.Client) -> Non
         assert "0 bytes would be freed" in told["message"]
         assert sorted(path for path in (home.folder / "archive").rglob("*") if path.is_file()) == before
 
-        night = start(api, "nightly/nightly", at=datetime.now(UTC).isoformat())
+        night = start(api, "nightly/lab", at=datetime.now(UTC).isoformat())
         until("the night ended", lambda: ended(api, night))
         assert state(api, night)["type"] == "COMPLETED"
     newest = prunes(api)[0]["state"]
@@ -129,7 +129,7 @@ def test_who_serves_prunes_once_a_night_and_with_upkeep(home: Home, api: httpx.C
     with home.process("serve"):
         until("the flows are served", lambda: lives(api))
         before = len(prunes(api))
-        night = start(api, "nightly/nightly")
+        night = start(api, "nightly/lab")
         until("the night ended", lambda: ended(api, night))
         assert state(api, night)["type"] == "COMPLETED"
         assert (len(prunes(api)) - before, live(home)) == (1, [3, 4])

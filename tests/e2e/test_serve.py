@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.home import Home, until
+from tests.e2e.home import USER_SCOPE, Home, until
 
 pytestmark = pytest.mark.server
 
@@ -108,7 +108,7 @@ def test_nightly_dispatches_and_its_retry_does_only_what_is_missing(serving: Hom
     )
     serving.server.world.faults.set(unreadable_id=131)
 
-    night = start(api, "nightly/nightly")
+    night = start(api, "nightly/lab")
 
     until("the night ended", lambda: ended(api, night))
     assert state(api, night)["name"] == "Partly"
@@ -125,10 +125,15 @@ def test_nightly_dispatches_and_its_retry_does_only_what_is_missing(serving: Hom
 
 
 def test_nights_that_were_missed_are_made_up_for_once(home: Home, api: httpx.Client) -> None:
-    """Three scheduled nights start at once on two places: nothing blocks, and one export is enough for all."""
+    """Three scheduled nights start at once on two places: nothing blocks, and one export is enough for all.
+
+    A scope with a schedule of its own is not theirs.
+    """
+    own = 'schedule = { cron = "0 5 * * 0" }'
+    home.configure(scopes=f'{USER_SCOPE}[[source.scope]]\nkind = "selection"\nids = [131]\n{own}\n')
     with home.process("serve"):
         until("the flows are served", lambda: lives(api))
-    found = api.get("/deployments/name/nightly/nightly").json()
+    found = api.get("/deployments/name/nightly/lab").json()
     late = []
     for days in (3, 2, 1):
         due = (datetime.now(UTC) - timedelta(days=days)).isoformat()

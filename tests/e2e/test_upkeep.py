@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.serving import MAINTENANCE
+from flows.ops.deployments import MAINTENANCE
 from tests.e2e.home import Home, until
 from tests.e2e.test_serve import ended, lives, start, state
 
@@ -35,9 +35,9 @@ def test_scrub_and_drill_run_by_prefect(home: Home, api: httpx.Client) -> None:
     (snapshot,) = home.json("snapshots")["snapshots"]
     with home.process("serve"):
         until("the flows are served", lambda: lives(api))
-        for name, cron in MAINTENANCE.items():
+        for name, usual in MAINTENANCE.items():
             schedules = api.get(f"/deployments/name/{name}/{name}").json()["schedules"]
-            assert [one["schedule"]["cron"] for one in schedules] == ([cron] if cron else [])
+            assert [one["schedule"]["cron"] for one in schedules] == ([usual.cron] if usual.cron else [])
 
         scrubbed, drilled = run(api, "scrub", "drill")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flows import discovery, health
 from flows.discovery import Tonight
-from flows.errors import Exit, SourceError
+from flows.errors import ConfigError, Exit, SourceError
 from flows.export import Scope
 from flows.night import Found, Line, Night
 from flows.roster import Muster, known_members, member_called, muster
@@ -281,6 +281,47 @@ def test_a_secret_that_is_not_there_is_a_failed_listing(bench: Bench) -> None:
 
     assert tonight.scopes == tuple(chains)
     assert tonight.found[0].exit is Exit.USAGE
+
+
+def test_a_night_of_one_scope_and_one_that_leaves_out_who_has_nights_of_his_own(bench: Bench) -> None:
+    """By name one scope, an every-scope with its members; by schedule the rest, of whom nobody else is asked."""
+    own = {"schedule": {"cron": "0 5 * * 0", "timezone": "UTC"}}
+    bench.table["scope"] = [{"kind": "user"}, {**EVERY_USER, "name": "all", **own}, {"kind": "group", **own}]
+    settings = bench.settings(user="sysadmin1")
+
+    def asked(scope: str | None, *, own: bool) -> list[str]:
+        plan = discovery.plan_night(
+            settings,
+            bench.archive,
+            bench.catalog,
+            "lab",
+            scope=scope,
+            own=own,
+            since=None,
+            clock=bench.clock,
+            patient=False,
+        )
+        return [ask.scope for ask in plan.asks]
+
+    everybody = asked("all", own=False)
+    assert len(everybody) > 1
+    assert asked(None, own=True) == ["user", *everybody, "group"]
+    before = len(bench.server.requests)
+    assert asked(None, own=False) == ["user"]
+    assert len(bench.server.requests) == before
+    with pytest.raises(ConfigError, match="no scope 'user:1'; there are: user, all, group"):
+        asked("user:1", own=False)
+    with pytest.raises(ConfigError, match="of which source"):
+        discovery.plan_night(
+            settings,
+            bench.archive,
+            bench.catalog,
+            None,
+            scope="all",
+            since=None,
+            clock=bench.clock,
+            patient=False,
+        )
 
 
 def test_somebody_who_may_export_nobody_else(bench: Bench) -> None:

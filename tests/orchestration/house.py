@@ -54,13 +54,6 @@ deployments:
     schedules: [{slug: nightly, cron: "30 3 * * *", timezone: Europe/Vienna}]
     work_pool: {name: strongroom}
 """
-HAND_OVER = """
-from flows.serving import _take_over
-from tiny_flows import backup
-deployment = backup.to_deployment("pooled", cron="30 4 * * *")
-_take_over(deployment)
-deployment.apply()
-"""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -16,6 +17,7 @@ from prefect.client.schemas.actions import WorkPoolUpdate
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_HOME,
     temporary_settings,
 )
 
@@ -31,6 +33,7 @@ from flows.orchestration import (
     next_starts,
     prefect_secret,
     run_on_worker,
+    slot,
 )
 from flows.server_at_hand import PrefectTrouble
 from tests.orchestration.house import House, wait_until
@@ -54,6 +57,15 @@ def test_next_starts_never_starts_a_second_of_one_credential(
         done[ends].append(active.pop(ends))
 
     assert done == queues
+
+
+def test_a_silent_server_keeps_no_slot_from_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on without one, and an error of the backup's own is told as it is."""
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "1")
+    silent = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_HOME: tmp_path, PREFECT_CLIENT_MAX_RETRIES: 0}
+
+    with temporary_settings(silent), pytest.raises(ZeroDivisionError), slot("lab"):
+        raise ZeroDivisionError
 
 
 def test_a_run_is_called_off_when_nobody_is_there_or_nothing_moves() -> None:

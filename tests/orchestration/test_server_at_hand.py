@@ -23,10 +23,10 @@ from flows.server_at_hand import (
     PrefectTrouble,
     ServerAtHand,
     client_environment,
-    configured_api_url,
     ensure_server,
     stop_server,
 )
+from flows.server_configured import configured_api_url
 
 ROOT = Path(__file__).parents[2]
 ENSURE = """

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import get_client
 
 from flows import orchestration
+from flows.config import File, Settings
 from flows.orchestration import (
     deployment_lives,
 )
 from flows.server_at_hand import PrefectTrouble
 from flows.serving import serve
-from tests.orchestration.house import HAND_OVER, House, wait_until
+from tests.orchestration.house import House, wait_until
 
 
 def test_serve_refuses_a_limit_that_lets_nothing_run() -> None:
     """At least one backup at a time."""
     with pytest.raises(PrefectTrouble, match="limit 0, wanted 1 or more"):
-        serve("strongroom.toml", nightly=[], timezone="UTC", limit=0)
+        serve(Settings(Path("strongroom.toml"), File()), "1" * 8, limit=0)
 
 
 @pytest.mark.server
@@ -46,17 +48,6 @@ def test_a_signal_to_serve_cancels_what_runs(house: House, how: str) -> None:
     assert state is not None
     assert state.type.value == "CANCELLED"
     assert house.starts_and_ends(name) == [("long", "start"), ("long", "end")]
-
-
-@pytest.mark.server
-def test_serve_takes_over_what_was_deployed_to_a_pool(deployed: House) -> None:
-    """Its schedules replace those of prefect.yaml, and no worker takes its runs any more."""
-    deployed.run("-c", HAND_OVER)
-
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("backup/pooled")
-    assert deployment.work_pool_name is None
-    assert [getattr(each.schedule, "cron", None) for each in deployment.schedules] == ["30 4 * * *"]
 
 
 @pytest.mark.server
