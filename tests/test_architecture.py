@@ -21,7 +21,7 @@ MEDIAN = 160
 # Foreign libraries, and the only modules that may import them.
 OWNERS = {
     "prefect": {"flows.backup", "flows.upkeep", "flows.orchestration", "flows.serving", "flows.pages"},
-    "httpx": {"flows.sources.client"},
+    "httpx": {"flows.sources.client", "flows.ops.send"},
     "sqlmodel": {"storage.catalog", "storage.finished", "storage.jobs", "storage.readings", "storage.tables"},
     "sqlalchemy": {"storage.catalog"},
     "zstandard": {"storage.packs", "storage.steps", "storage.standalone"},
@@ -30,7 +30,7 @@ OWNERS = {
     "pydantic": {"flows.config", "flows.configtables", "flows.policytable", "flows.ops.tables"},
     "typer": {"flows.cli"},
     "rich": {"flows.cli"},
-    "tenacity": {"flows.sources.client"},
+    "tenacity": {"flows.sources.client", "flows.ops.send"},
     "segno": {"flows.cli.key"},
     "python_calamine": {"flows.sources.webadmit_xls"},
     "psutil": {"storage.holder", "flows.server_at_hand", "flows.health"},
@@ -46,6 +46,7 @@ PURE = (
     "flows.night",
     "flows.ops.alarm",
     "flows.ops.survey",
+    "flows.ops.telling",
     "flows.roster",
     "flows.proof",
     "flows.proofpage",

@@ -27,6 +27,7 @@ from flows.cli import (
     prune,
     retain,
     standing,
+    tell,
     upkeep,
 )
 from flows.cli.console import complain
@@ -46,7 +47,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    *(demonstrate, prepare, make, look, browse, compare, standing, give),
+    *(demonstrate, prepare, make, look, browse, compare, standing, tell, give),
     *(retain, prune, decide, erase, upkeep, mend, book, key, convert),
 ):
     _module.register(app)

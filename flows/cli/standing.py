@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -31,14 +31,21 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
 
 
-def status(config: ConfigOption = None, json: JsonOption = False) -> int:
+def status(
+    tell: Annotated[bool, typer.Option("--tell", help="Tell the addresses of [notify] what is new.")] = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
     """Say how each configured scope stands; exit code 5 where one has no recent snapshot that counts."""
     from flows import config as configuration
+    from flows.ops.look import open_and_look
     from flows.workbench import open_archive, open_catalog
     from storage.latest import stood
 
     settings = configuration.load(configuration.find(config))
     now = datetime.now(UTC)
+    if tell:
+        open_and_look(settings, now=now, only_tell=True)
     archive = open_archive(settings)
     with open_catalog(settings, archive) as catalog:
         scopes = {key: stood(archive, key, now=now) for key in archive.scopes()}
