@@ -47,7 +47,8 @@ def tell(
             out.print(f"{alarm.level.name.lower()}: {alarm.sentence}", markup=False, soft_wrap=True)
         taken = sum(one.taken for one in looked.sent)
         told = f"told {taken} of {len(looked.sent)} addresses" if looked.sent else "nothing new was to be told"
-        out.print(told if settings.file.notify.to else "nobody is to be told: [notify] names no address")
+        nobody = "nobody is to be told: [notify] names no address"
+        out.print(told if settings.file.notify.to else nobody, markup=False)
     if looked.unheard:
         return Exit.UNEXPECTED
     return Exit.STALE if looked.critical else Exit.DONE

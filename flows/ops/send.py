@@ -120,28 +120,21 @@ def _notify(address: str, message: Message) -> bool | None:
     )
 
 
-class _Ear(logging.Handler):
-    """Keeps what Apprise warns of. It is not for any log: it may hold the address."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.said: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.said.append(record.getMessage())
-
-
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """What Apprise warns of meanwhile, which goes nowhere else."""
-    logger, ear = logging.getLogger("apprise"), _Ear()
-    logger.propagate, logger.disabled = False, False
-    logger.setLevel(logging.WARNING)
-    logger.addHandler(ear)
+    """What Apprise says meanwhile. No handler of any log gets it: its errors may hold the address as it is."""
+    said: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        said.append(record.getMessage())
+        return False
+
+    logger = logging.getLogger("apprise")
+    logger.addFilter(keep)
     try:
-        yield ear.said
+        yield said
     finally:
-        logger.removeHandler(ear)
+        logger.removeFilter(keep)
 
 
 def _why(said: list[str]) -> str:
