@@ -51,7 +51,7 @@ def watched(
     """
 
     def around(work: Callable[P, E]) -> Callable[P, E]:
-        signature = inspect.signature(work)
+        signature = inspect.signature(work, eval_str=True)
 
         @wraps(work)
         def run(*args: P.args, **kwargs: P.kwargs) -> E:
@@ -68,6 +68,8 @@ def watched(
             _after(settings, of, given, ended, looks)
             return ended
 
+        # Prefect looks up what annotations name in the module of the function that it is given, which is this one.
+        vars(run)["__signature__"] = signature
         return run
 
     return around
