@@ -96,6 +96,7 @@ def test_an_alarm_and_its_end_are_told_once_each(shell: Shell, web: Web) -> None
     assert "critical, new: lab/user: " in web.messages[0]["message"]
 
     keep(shell, USER, 0)
+    assert shell.run("catalog", "rebuild").returncode == 0
     done, again = shell.run("status", "--tell"), shell.run("tell")
 
     assert (done.returncode, again.returncode, titles(web)[1:]) == (0, 0, ["1 over"])
