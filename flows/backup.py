@@ -27,6 +27,7 @@ from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
 from flows.night import Line, Night
+from flows.ops.watched import watched
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch, slot
 from flows.retaining import lets_go, policies
 from flows.runlog import PROGRESS
@@ -86,12 +87,18 @@ def record(engine: Engine, job: InFlight, found: Snapshot) -> RunRecord:
     return engine.finish(job, found)
 
 
+def _by_night() -> bool:
+    """Whether this run is part of a night."""
+    return prefect.runtime.flow_run.parent_flow_run_id is not None
+
+
 def _backup_name() -> str:
     given = prefect.runtime.flow_run.parameters
     return f"{given['source']}/{given['scope']} {_night(given.get('at'))}"
 
 
 @flow(name="backup", flow_run_name=_backup_name, persist_result=False)
+@watched("backup", part=_by_night)
 def backup(
     source: str,
     scope: str,
@@ -107,6 +114,7 @@ def backup(
     what it makes is dated so, and nothing is forgotten.
     `due`: a verified snapshot taken since makes this run superfluous, and it is skipped. `tags`: of the snapshot.
     A run that is no part of a night ends with a `prune` of its scope, as a night does; that has an end of its own.
+    Then comes a look, as after a night: that a scope is well again is told at once.
     Every end, good or bad, is a recorded result; run it again whenever you like: it goes on where it stopped.
     """
     clock = SystemClock(_aware(at))
@@ -176,6 +184,7 @@ def _nightly_name() -> str:
 
 
 @flow(name="nightly", flow_run_name=_nightly_name, persist_result=False)
+@watched("nightly")
 def nightly(
     source: str | None = None,
     config: str | None = None,
@@ -191,6 +200,7 @@ def nightly(
     another per credential in either case. A scheduled run, or a retried one, leaves out scopes that have a
     verified snapshot newer than the time it was due: nights missed while the machine was off are made up for
     once, and a retry does only what is missing. It ends with a `prune` of its scopes, which has an end of its own.
+    Then comes a look: who is to be told of alarms is told now. A rehearsal (`at`) tells nobody.
     The state's data tell who started it what became of each scope.
     """
     clock = SystemClock(_aware(at))
@@ -228,11 +238,6 @@ def nightly(
     # A rehearsed night has gone on meanwhile: by the clock of its start, tonight's snapshots would lie ahead.
     _retain(str(settings.path), scopes, None if at is None else clock.now())
     return _night_state(night)
-
-
-def _by_night() -> bool:
-    """Whether this run is part of a night."""
-    return prefect.runtime.flow_run.parent_flow_run_id is not None
 
 
 def _retain(config: str | None, keys: Sequence[ScopeKey], at: datetime | None) -> None:

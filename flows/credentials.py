@@ -20,7 +20,7 @@ def check(settings: Settings, source: SourceTable) -> None:
     """Raises ConfigError where a secret is not there. Those in Prefect blocks are not asked for."""
     for key, ref in source.secret_refs().items():
         if isinstance(ref, SecretRef) and ref.prefect_secret is None:
-            _resolve(ref, f"source {source.name!r}: {key}", settings.folder)
+            secret(ref, f"source {source.name!r}: {key}", settings.folder)
 
 
 def connection(settings: Settings, source: SourceTable) -> Connection:
@@ -28,7 +28,7 @@ def connection(settings: Settings, source: SourceTable) -> Connection:
 
     def secrets() -> dict[str, str]:
         return {
-            key: ref if isinstance(ref, str) else _resolve(ref, f"source {source.name!r}: {key}", settings.folder)
+            key: ref if isinstance(ref, str) else secret(ref, f"source {source.name!r}: {key}", settings.folder)
             for key, ref in source.secret_refs().items()
         }
 
@@ -66,14 +66,15 @@ def resolve(ref: SecretRef, where: str, folder: Path) -> tuple[str, str]:
     return value, origin
 
 
-def _resolve(ref: SecretRef, where: str, folder: Path) -> str:
+def secret(ref: SecretRef, where: str, folder: Path) -> str:
+    """The first line of what lies there, in ASCII. Raises ConfigError that names `where`, never the value."""
     value, origin = resolve(ref, where, folder)
-    secret = value.splitlines()[0].strip() if value.strip() else ""
-    if not secret:
+    line = value.splitlines()[0].strip() if value.strip() else ""
+    if not line:
         raise ConfigError(f"{where}: {origin} is empty or not set")
-    if not secret.isascii() or not secret.isprintable():
+    if not line.isascii() or not line.isprintable():
         raise ConfigError(f"{where}: {origin} holds characters that no header can carry")
-    return secret
+    return line
 
 
 def text_of(path: Path, where: str) -> str:

@@ -25,6 +25,7 @@ from prefect.artifacts import (
 from flows.errors import without_traceback
 from flows.export import shown
 from flows.night import Line, Night
+from flows.ops.alarm import Alarm
 from flows.retaining import Carried
 from storage.drill import Drilled
 from storage.listing import Entry
@@ -171,6 +172,22 @@ def night(told: Night) -> None:
 def _said(line: Line) -> str:
     kept = f"snapshot {line.snapshot[:8]}, {line.bytes_fetched:,} bytes fetched" if line.snapshot else ""
     return "; ".join(part for part in (kept, line.reason, line.hint and f"hint: {line.hint}") if part)
+
+
+@_best_effort
+def alarms(found: Sequence[Alarm]) -> None:
+    """Everything that is wrong, the worst first."""
+    rows = [
+        {
+            "level": one.level.name.lower(),
+            "alarm": one.kind,
+            "about": one.about,
+            "message": one.sentence,
+            "hint": one.hint,
+        }
+        for one in found[:MAX_ROWS]
+    ]
+    create_table_artifact(rows, key="watch", description=f"{len(found) or 'no'} alarms")
 
 
 @_best_effort

@@ -1,9 +1,9 @@
-"""The Prefect flows of maintenance: read what is kept, restore it for practice, let go what policies let go."""
+"""The Prefect flows of maintenance: watch, read what is kept, restore it for practice, let go what may go."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +19,9 @@ from flows import pages
 from flows.clock import SystemClock, new_id
 from flows.config import Settings
 from flows.errors import ConfigError, without_traceback
-from flows.ops.surveying import survey
-from flows.ops.watch import alarms
+from flows.ops.alarm import Alarm
+from flows.ops.look import open_and_look
+from flows.ops.watched import watched
 from flows.retaining import Carried, carry_out, named, plan_for, policies
 from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
@@ -37,6 +38,7 @@ from storage.snapshot import ScopeKey, Snapshot
 from storage.upkeep import Scrubbed, disagreements, scrub_in_turn
 
 log = logging.getLogger(__name__)
+MAX_SAID = 3  # alarms that a state's message names; the others are on the page
 
 
 @task(name="scrub", cache_policy=NO_CACHE, persist_result=False)
@@ -92,6 +94,7 @@ def _opened(config: str | None) -> Iterator[tuple[Settings, Archive, Catalog]]:
 
 
 @flow(name="scrub", flow_run_name=_name, persist_result=False)
+@watched("scrub")
 def scrub(config: str | None = None) -> State[None]:
     """Look at every small file, and read so many packs that nightly scrubs read all within the configured days."""
     try:
@@ -103,6 +106,7 @@ def scrub(config: str | None = None) -> State[None]:
 
 
 @flow(name="drill", flow_run_name=_name, persist_result=False)
+@watched("drill")
 def drill(config: str | None = None, snapshot: str | None = None) -> State[None]:
     """Restore a snapshot for practice: the one named, else the one whose turn it is, if that is switched on."""
     try:
@@ -121,6 +125,7 @@ def drill(config: str | None = None, snapshot: str | None = None) -> State[None]
 
 
 @flow(name="upkeep", flow_run_name=_name, persist_result=False)
+@watched("upkeep")
 def upkeep(config: str | None = None) -> State[None]:
     """Scrub, then prune; nothing is let go while snapshots or packs are damaged."""
     try:
@@ -179,15 +184,33 @@ def prune(
 
 
 @flow(name="watch", flow_run_name=_name, persist_result=False)
+@watched("watch", looks=False)
 def watch(config: str | None = None) -> State[None]:
-    """Look for what is wrong."""
+    """Look whether everything is as it should be, and tell who is to be told: also of a night that never ran.
+
+    Ends as *Alarm*, which is a failure, where something is critical, as *Warning*, which is none, where something
+    should be looked at this week. No system is asked and no pack is read. Run it again whenever you like: what was
+    told is not told again.
+    """
     try:
-        with _opened(config) as (settings, archive, catalog):
-            seen = survey(settings, archive, catalog, now=SystemClock().now())
-        found = alarms(seen, settings.file.watch, settings.file.upkeep)
-        return Completed(message="; ".join(alarm.sentence for alarm in found) or "nothing is wrong")
-    except (ConfigError, StorageError) as error:
+        settings = configuration.load(configuration.find(config))
+    except ConfigError as error:
         return Failed(message=without_traceback(error))
+    looked = open_and_look(settings, now=SystemClock().now())
+    pages.alarms(looked.alarms)
+    if not looked.alarms:
+        return Completed(message="no alarm")
+    message = _alarmed(looked.alarms)
+    if not looked.critical:
+        return Completed(name="Warning", message=message)
+    return Failed(name="Alarm", message=message)
+
+
+def _alarmed(alarms: Sequence[Alarm]) -> str:
+    """`3 alarms: …; …; …`, the worst first."""
+    more = f"; and {len(alarms) - MAX_SAID} more" if len(alarms) > MAX_SAID else ""
+    said = "; ".join(alarm.sentence for alarm in alarms[:MAX_SAID])
+    return f"{len(alarms)} alarm{'s' if len(alarms) > 1 else ''}: {said}{more}"
 
 
 def _scrub(settings: Settings, archive: Archive, catalog: Catalog) -> Scrubbed:

@@ -29,6 +29,7 @@ from flows.cli import (
     report,
     retain,
     standing,
+    tell,
     upkeep,
 )
 from flows.cli.console import complain
@@ -48,7 +49,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    *(demonstrate, prepare, make, deploy, look, browse, compare, standing, report, give),
+    *(demonstrate, prepare, make, deploy, look, browse, compare, standing, tell, report, give),
     *(retain, prune, decide, erase, upkeep, mend, book, key, convert),
 ):
     _module.register(app)

@@ -28,19 +28,29 @@ def register(app: typer.Typer) -> None:
 _NagiosOption = Annotated[
     bool, typer.Option("--nagios", help="As a plugin of Nagios or Icinga prints it, with its exit codes 0 to 3.")
 ]
+_TellOption = Annotated[bool, typer.Option("--tell", help="Tell the addresses of [notify] what is new.")]
 
 
-def status(config: ConfigOption = None, json: JsonOption = False, nagios: _NagiosOption = False) -> int:
+def status(
+    tell: _TellOption = False,
+    nagios: _NagiosOption = False,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+) -> int:
     """Say how each scope stands and what is wrong; exit code 5 where any of it is critical."""
     from flows import config as configuration
     from flows.ops import watch
     from flows.ops.document import document
+    from flows.ops.look import open_and_look
     from flows.ops.nagios import plugin
 
     if json and nagios:
         raise typer.BadParameter("--json and --nagios exclude each other")
     settings = configuration.load(configuration.find(config))
-    seen, found = _look(settings)
+    now = datetime.now(UTC)
+    if tell:
+        open_and_look(settings, now=now, only_tell=True)
+    seen, found = _look(settings, now)
     code = Exit.STALE if watch.critical(found) else Exit.DONE
     if nagios:
         text, plugin_code = plugin(seen, found, settings.file.watch)
@@ -57,14 +67,14 @@ def status(config: ConfigOption = None, json: JsonOption = False, nagios: _Nagio
     return code
 
 
-def _look(settings: Settings) -> tuple[Survey, list[Alarm]]:
+def _look(settings: Settings, now: datetime) -> tuple[Survey, list[Alarm]]:
     from flows.ops.surveying import survey
     from flows.ops.watch import alarms
     from flows.workbench import open_archive, open_catalog
 
     archive = open_archive(settings)
     with open_catalog(settings, archive) as catalog:
-        seen = survey(settings, archive, catalog, now=datetime.now(UTC))
+        seen = survey(settings, archive, catalog, now=now)
     return seen, alarms(seen, settings.file.watch, settings.file.upkeep)
 
 
