@@ -19,6 +19,7 @@ from flows.cli import (
     demonstrate,
     erase,
     give,
+    install,
     key,
     look,
     make,
@@ -47,7 +48,7 @@ app = typer.Typer(
 )
 for _module in (
     *(demonstrate, prepare, make, look, browse, compare, standing, give),
-    *(retain, prune, decide, erase, upkeep, mend, book, key, convert),
+    *(retain, prune, decide, erase, upkeep, mend, book, key, convert, install),
 ):
     _module.register(app)
 
