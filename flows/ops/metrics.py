@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -26,8 +27,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from flows.errors import ConfigError
-from flows.ops.alarm import Alarm
+from flows.ops.alarm import Alarm, Level
 from flows.ops.survey import ScopeSeen, Survey
+from flows.ops.watch import KINDS
 from storage.snapshot import FORMAT
 from storage.verify import Quality
 
@@ -261,7 +263,8 @@ class _Rows:
 
 def _alarms(alarms: Sequence[Alarm]) -> list[tuple[dict[str, str], float | None]]:
     count = Counter((alarm.level, alarm.kind) for alarm in alarms)
-    return [({"level": level.name.lower(), "kind": kind}, many) for (level, kind), many in sorted(count.items())]
+    pairs = dict.fromkeys([*product(Level, KINDS), *count])  # what is not wrong now is 0, and not absent
+    return [({"level": level.name.lower(), "kind": kind}, count[level, kind]) for level, kind in pairs]
 
 
 def _qualities(scopes: Iterable[ScopeSeen]) -> Iterator[tuple[dict[str, str], float | None]]:

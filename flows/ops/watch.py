@@ -10,6 +10,8 @@ from flows.ops.alarm import Alarm, Level
 from flows.ops.survey import Survey
 from flows.ops.tables import WatchTable
 
+KINDS = {"stale": "no good news within the limit"}
+
 
 def alarms(survey: Survey, watch: WatchTable, upkeep: UpkeepTable) -> list[Alarm]:  # noqa: ARG001 - a stub
     """Everything that is beyond its limit, the worst first. Total: it raises nothing."""
