@@ -270,6 +270,7 @@ def serve(
         check(settings, table)
     server = join_prefect(settings)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
+    from flows.ops.listening import listen
     from flows.serving import Timetable
     from flows.serving import serve as serve_flows
 
@@ -282,6 +283,8 @@ def serve(
         say(f"{night.source}: every night by {night.cron!r}, {night.timezone}")
     if not nights:
         say("no source has a schedule: runs are started by hand only")
+    if scraped := listen(settings):
+        say(scraped)
     say(f"serving until Ctrl-C; the UI is at {server.ui_url}")
     try:
         serve_flows(str(settings.path), nightly=nights, timezone=settings.file.policy.timezone, limit=limit)
