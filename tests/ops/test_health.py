@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flows import config
+from flows.cli.app import run
 from flows.config import Settings
 from flows.errors import ConfigError
 from flows.ops import health
@@ -53,7 +54,7 @@ def test_addresses_are_looked_for_and_not_told(tmp_path: Path, monkeypatch: pyte
 
     text = '[notify]\nto = [{ env = "TELL_ME" }]\n[[ping]]\nof = "nightly"\nurl = { file = "ping" }\n'
     monkeypatch.setenv("TELL_ME", "ntfy://topic-secret")
-    with pytest.raises(ConfigError, match="ping 1: url: file .*ping cannot be read"):
+    with pytest.raises(ConfigError, match=r"ping 1: url: file .*ping cannot be read"):
         health.addresses(settings(tmp_path, text))
     (tmp_path / "ping").write_text("https://ping.example.org/secret")
     assert health.addresses(settings(tmp_path, text)) == ("1 to tell, 1 to ping", "")
@@ -165,20 +166,30 @@ def test_doctor_asks_all_of_it(shell: Shell) -> None:
     assert "ok   prefect: " in done.stdout
 
 
-def test_metrics_and_units_are_printed_or_written(shell: Shell) -> None:
+def test_metrics_and_units_are_printed_or_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the command line: text for Prometheus, Grafana's dashboard, systemd's units."""
-    shell.run("init", "--yes", "--no-encryption")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STRONGROOM_CONFIG", raising=False)
 
-    assert "\nstrongroom_packs{archive=" in shell.run("metrics").stdout
-    assert shell.run("metrics", "--to", "s.prom").returncode == 0
-    assert (shell.folder / "s.prom").read_text().startswith("# HELP strongroom_build_info ")
-    assert shell.run("metrics", "--to", "s.txt").returncode == 2
-    assert shell.run("metrics", "--dashboard").stdout.startswith('{\n "title": "Strongroom"')
+    def told(*arguments: str, code: int = 0) -> str:
+        assert run(arguments) == code
+        said = capsys.readouterr()
+        return said.out + said.err
 
-    assert "# ---- strongroom-serve.service\n" in shell.run("units").stdout
-    (shell.folder / "system").mkdir()
-    done = shell.run("units", "--to", "system", "--workers", "2", "--user", "backup")
-    assert "enable --now strongroom-server strongroom-worker@1 strongroom-worker@2" in done.stderr
-    assert "User=backup\n" in (shell.folder / "system" / "strongroom-worker@.service").read_text()
-    assert shell.run("units", "--to", "none").returncode == 2
-    assert shell.run("units", "--postgres").returncode == 2
+    told("init", "--yes", "--no-encryption")
+    assert "\nstrongroom_packs{archive=" in told("metrics")
+    assert "wrote s.prom" in told("metrics", "--to", "s.prom")
+    assert Path("s.prom").read_text().startswith("# HELP strongroom_build_info ")
+    assert "does not end in .prom" in told("metrics", "--to", "s.txt", code=2)
+    assert told("metrics", "--dashboard").startswith('{\n "title": "Strongroom"')
+
+    assert "# ---- strongroom-serve.service\n" in told("units")
+    Path("system").mkdir()
+    said = told("units", "--to", "system", "--workers", "2", "--user", "backup")
+    assert "enable --now strongroom-server strongroom-worker@1 strongroom-worker@2" in said
+    assert "User=backup\n" in Path("system", "strongroom-worker@.service").read_text()
+    assert "cannot be written" in told("units", "--to", "none", code=2)
+    assert "--workers 2" in told("units", "--postgres", code=2)
+    assert "no name of a user" in told("units", "--user", "a\nExecStart=/bin/sh", code=2)

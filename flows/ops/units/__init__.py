@@ -5,6 +5,7 @@ The templates beside this file say why each line is there. Nothing here asks sys
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,12 @@ class Machine:
 
 
 def machine(settings: Settings, *, user: str = USER, workers: int = 0, postgres: bool = False) -> Machine:
-    """This machine, this environment and this configuration. Raises ConfigError: postgres without workers."""
+    """This machine, this environment and this configuration.
+
+    Raises ConfigError: postgres without workers, a user of no such name.
+    """
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", user):
+        raise ConfigError(f"--user {user!r}: is no name of a user", hint="`useradd --system strongroom` makes one")
     if postgres and not workers:
         raise ConfigError("--postgres: is for a Prefect server beside workers", hint="add --workers 2")
     backend = backend_of(settings)
