@@ -54,7 +54,7 @@ class SourceTable(Table):
     session: SecretRef | None = None  # a cookie's value, for servers whose login only a browser can do
     login: Literal["", "basic"] = ""  # "basic": send user name and password each time; Mayan EDMS
     requests_per_s: Annotated[float, Field(ge=0, le=1000)] | None = None  # 0: no limit; Mayan EDMS, WebAdMIT
-    # Where links may lead that a system gives to its files, and everything below; WebAdMIT.
+    # Where links may lead that a system gives to its files, and everything below; GitLab, WebAdMIT.
     link_hosts: tuple[str, ...] | None = None
     schedule: ScheduleTable | None = None  # a scope may have its own
     verified_within_h: Hours | None = None  # instead of the one in [watch]

@@ -209,7 +209,7 @@ def drill(done: Drilled) -> None:
         }
         for path, size, problem in done.results[:MAX_ROWS]
     ] or [{"file": "", "size": 0, "outcome": "failed", "problem": masked(p)} for p in done.record.problems]
-    create_table_artifact(rows, key="drill", description=done.record.sentence())
+    create_table_artifact(rows, key="drill", description=done.sentence())
 
 
 @_best_effort

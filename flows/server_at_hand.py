@@ -33,6 +33,7 @@ import psutil
 START_DEADLINE_S = 90.0  # a first start on a slow disk takes about 15 s: the database is made and migrated
 STOP_DEADLINE_S = 15.0  # between SIGTERM and SIGKILL
 HEALTH_TIMEOUT_S = 5.0
+LOG = "prefect-server.log"  # in the state folder, for its owner only
 LOG_LINES_QUOTED = 12
 
 INHERITED = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "VIRTUAL_ENV",
@@ -96,6 +97,8 @@ def ensure_server(state: Path, *, environ: Mapping[str, str] = os.environ) -> Se
         ui = environ.get("PREFECT_UI_URL") or _ui_url(url)
         return ServerAtHand(api_url=url, ui_url=ui, origin="configured", pid=None)
     with _locked(state):
+        (state / LOG).touch(0o600)
+        (state / LOG).chmod(0o600)  # an older version made it for everybody to read
         record = _read_record(state)
         if record and _is_alive(record) and _answers_within(record, HEALTH_TIMEOUT_S):
             return ServerAtHand(record.api_url, _ui_url(record.api_url), "reused", record.pid)
@@ -261,7 +264,7 @@ def _process(record: Record) -> psutil.Process | None:
 
 
 def _start(state: Path, environ: Mapping[str, str]) -> Record:
-    log = state / "prefect-server.log"
+    log = state / LOG
     port = _free_port()
     api_url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]

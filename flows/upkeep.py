@@ -112,7 +112,7 @@ def drill(config: str | None = None, snapshot: str | None = None) -> State[None]
             found = archive.find(snapshot, now=SystemClock().now()) if snapshot else pick(archive, catalog)
             done = practise(settings, archive, catalog, found)
         pages.drill(done)
-        message = _unrecorded(done.record.sentence(), done.unrecorded)
+        message = _unrecorded(done.sentence(), done.unrecorded)
         return Completed(message=message) if done.record.passed else Failed(name="Damaged", message=message)
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))

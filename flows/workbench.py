@@ -22,7 +22,7 @@ from storage import mark
 from storage.archive import Archive, Damaged
 from storage.backend import Backend, open_url
 from storage.catalog import Catalog
-from storage.encrypted import Encrypted
+from storage.encrypted import Encrypted, check_up_to_date
 from storage.errors import ArchiveMissing, CatalogUnusable, KeyWrong
 from storage.rebuild import Rebuilt, rebuild
 from storage.snapshot import check_tags
@@ -35,8 +35,11 @@ NAMES_FACT = "record_names"  # and of what it may hold: "no", or nothing
 
 def open_archive(settings: Settings) -> Archive:
     """The configured archive. Raises ConfigError, ArchiveMissing, BackendFailed, FormatUnknown, and KeyMissing,
-    KeyWrong, NotEncrypted where key and archive are not for each other."""
-    return Archive.open(backend_of(settings), archivekey.configured(settings))
+    KeyWrong, NotEncrypted where key and archive are not for each other, such as a key from before a rotation: with
+    it, catalog and nights would lack what came since."""
+    archive = Archive.open(backend_of(settings), archivekey.configured(settings))
+    check_up_to_date(archive.backend)
+    return archive
 
 
 def backend_of(settings: Settings) -> Backend:

@@ -17,7 +17,7 @@ from storage import decisions, keys, mark, replaced, snapshot, tombstone
 from storage.about import describe
 from storage.backend import Backend
 from storage.decisions import Decision
-from storage.encrypted import Encrypted, as_it_lies
+from storage.encrypted import Encrypted, as_it_lies, check_up_to_date
 from storage.errors import (
     FormatUnknown,
     NotEncrypted,
@@ -212,7 +212,8 @@ class Archive:
 
         `latest` is the newest that counts (`standing.py`), in whose place what is dated after `now` is not taken;
         where none counts, the newest at all. Damage matters where it hits that snapshot, and for `latest` a newest
-        one. Raises SnapshotUnknown, ObjectCorrupt.
+        one. Raises SnapshotUnknown, ObjectCorrupt; KeyWrong in their place where the keys at hand are from
+        before a rotation: what is not found may be there by the newer one.
         """
         links = self.links()
         gone = {(link.key, link.number) for link in links if link.forgotten}
@@ -225,6 +226,8 @@ class Archive:
         begins = ref.lower() if len(ref) >= MIN_PREFIX else "none"
         named = [link for link in chosen if self._digest(link).startswith(begins)]
         hits = list(self.live(named, damaged=[]))
+        if chosen and not hits:
+            check_up_to_date(self.backend)
         if len(hits) != 1:
             found = f"no snapshot{among} has" if not hits else f"{len(hits)} snapshots{among} have"
             raise SnapshotUnknown(f"{ref}: {found} an id that begins so (at least {MIN_PREFIX} characters)")
@@ -234,6 +237,7 @@ class Archive:
         try:
             list(self.live(heads))
         except (ObjectCorrupt, FormatUnknown) as exc:
+            check_up_to_date(self.backend)
             raise ObjectCorrupt(
                 f"latest: {exc}",
                 hint="name an older snapshot by its id: `strongroom snapshots` lists those that can be read",

@@ -272,25 +272,17 @@ class Catalog:
             ]
 
     def runs(
-        self,
-        key: ScopeKey | None = None,
-        *,
-        flow_run: str = "",
-        ended: str = "",
-        since: datetime | None = None,
-        limit: int = 50,
+        self, key: ScopeKey | None = None, *, flow_run: str = "", ended: str = "", since: str = "", limit: int = 50
     ) -> list[Run]:
-        """The newest runs, of one scope, of one Prefect flow run, or of all; those that ended so, or all.
-
-        `since`: only what began then or later.
-        """
+        """The newest runs, of one scope, of one Prefect flow run, or of all; those that ended so, or all; those
+        that began at `since` (as `to_text` writes it) or later."""
         query = select(Run).order_by(text("started_at desc, id desc")).limit(limit)
         if flow_run:
             query = query.where(Run.flow_run == flow_run)
         if ended:
             query = query.where(Run.ended == ended)
-        if since is not None:
-            query = query.where(Run.started_at >= to_text(since))
+        if since:
+            query = query.where(Run.started_at >= since)
         if key is not None:
             query = query.where(Run.source == key.source, Run.scope == key.scope)
         with self._read() as session:
@@ -299,9 +291,7 @@ class Catalog:
     def grown(self) -> list[tuple[datetime, int]]:
         """When each snapshot ever was committed, and the bytes of packs that it added; oldest first."""
         with self._read() as session:
-            columns = select(SnapshotRow.committed_at, SnapshotRow.stored_bytes)
-            rows = session.exec(columns.where(SnapshotRow.committed_at != "").order_by(text("committed_at")))
-            return [(snapshot.from_text(at), stored) for at, stored in rows]
+            return finished.grown(session)
 
     def holds_file(self, source: str, path: str, archive: Archive, *, since: datetime) -> bool:
         """Whether a live snapshot of the source has a file of that name.

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from storage.archive import Archive
 from storage.catalog import Catalog
+from storage.encrypted import since_rotation, which_key
 from storage.errors import BackendFailed, Busy, SnapshotUnknown, StorageError
 from storage.restore import Lost, Restored, restore
 from storage.snapshot import Snapshot
@@ -36,13 +37,24 @@ class Drilled:
 
     record: DrillRecord
     results: tuple[tuple[str, int, str], ...]  # path, bytes, problem ("" for none) of each file
+    key: tuple[int, int]  # number of the archive's key that it needed, of how many; (0, 0) in a plain one
     unrecorded: str  # why the record was not left; "" where it was
+
+    def sentence(self) -> str:
+        """For people: what came of it, and by which key where there are several."""
+        number, of = self.key
+        return self.record.sentence() + (f", by key {number} of {of}" if of > 1 else "")
 
 
 def pick(archive: Archive, catalog: Catalog | None) -> Snapshot:
-    """The snapshot whose turn it is. Raises SnapshotUnknown where there is none."""
+    """The snapshot whose turn it is. Raises SnapshotUnknown where there is none.
+
+    After a rotation, one that needs the newest key comes first, until one such was drilled.
+    """
     drilled: Mapping[str, datetime] = catalog.readings.drilled() if catalog else {}
-    found = next_to_drill(archive.snapshots(damaged=[]), drilled)
+    there = archive.snapshots(damaged=[])
+    since = [one for one in there if since_rotation(archive.backend, one.name)]
+    found = next_to_drill(there if any(one.id in drilled for one in since) else since or there, drilled)
     if found is None:
         raise SnapshotUnknown("drill: the archive holds no snapshot", hint="`strongroom run` makes one")
     return found
@@ -87,7 +99,7 @@ def drill(
         milliseconds=max(0, round((ended_at - started_at).total_seconds() * 1000)),
         problems=(*([problem] if problem else []), *(f"{path}: {why}" for path, _, why in told if why)),
     )
-    return Drilled(record, told, leave(archive, catalog, record))
+    return Drilled(record, told, which_key(archive.backend, found.name), leave(archive, catalog, record))
 
 
 def _give_back(

@@ -22,9 +22,7 @@ _PLAIN = ("about", "keys")  # folders that are read without a key, as the mark i
 STRAYS = "strays"  # the folder that files seem to lie in whose names are none of ours
 _OPENED = 4096  # files whose key and length are remembered
 _LARGE = 1 << 26  # bytes of a stored file: a pack has 32 MiB and what its last object is longer
-_OLDER = "the key given is from before a rotation: it reads what was there, no more"
 _ROTATED = "its keys were rotated since it was opened, and what is there needs the newer one: run again"
-_HINT = "take a holder's that was added since, or `strongroom key add` this one anew"
 _NAMES = 1 << 16  # parts of names that are remembered: some 20 MB, for whoever has so many
 
 
@@ -35,15 +33,16 @@ class Encrypted:
     range that is read, and a segment. Thread-safe as far as what lies below is.
     """
 
-    def __init__(self, stored: Backend, archive_id: str, ring: Sequence[Key], *, behind: bool = False) -> None:
+    def __init__(self, stored: Backend, archive_id: str, ring: Sequence[Key], *, there: int = 0) -> None:
         """`ring`: the keys, the oldest first: names go by the first, new content by the last, any of them reads.
 
-        `behind`: the archive has newer ones. Then nothing is put or deleted, but KeyWrong raised: what the newer
-        ones have encrypted would be taken for damaged. Where newer ones came since, that is found out by the first
-        file that needs one: reading it raises KeyWrong, too.
+        `there`: how many the archive has, as far as is known. Where it has newer ones, nothing is put or deleted,
+        but KeyWrong raised: what the newer ones have encrypted would be taken for damaged. Where newer ones came
+        since, that is found out by the first file that needs one: reading it raises KeyWrong, too.
         """
         self.stored = stored
-        self._behind = _OLDER if behind else ""
+        self._there = there
+        self._rotated = False  # since it was opened
         self._id = archive_id
         self._keys = tuple(ring)
         self._hide = lru_cache(_NAMES)(partial(cipher.hide, self._keys[0], archive_id))
@@ -55,16 +54,22 @@ class Encrypted:
     def unlocked(cls, stored: Backend, archive_id: str, secret: str | None) -> Encrypted:
         """By a holder's secret or the paper copy. Raises KeyMissing, KeyWrong."""
         ring = keys.unlock(stored, archive_id, secret)
-        return cls(stored, archive_id, ring, behind=len(ring) < keys.newest_count(stored, archive_id, ring))
+        return cls(stored, archive_id, ring, there=keys.newest_count(stored, archive_id, ring))
 
     def like(self, stored: Backend) -> Encrypted:
         """Another copy of the same archive, by the same keys."""
-        return Encrypted(stored, self._id, self._keys, behind=bool(self._behind))
+        return Encrypted(stored, self._id, self._keys, there=self._there)
 
     @property
     def keys(self) -> tuple[Key, ...]:
         """All of them, the oldest first."""
         return self._keys
+
+    @property
+    def behind(self) -> KeyWrong | None:
+        """What is to be said where the archive is known to have newer keys; None where it is not."""
+        have = len(self._keys)
+        return keys.behind(self.url, have, self._there) if have < self._there else None
 
     @property
     def url(self) -> str:
@@ -122,10 +127,19 @@ class Encrypted:
         """What the file is called below, for whoever looks for it there."""
         return name if _is_plain(name) else self._hidden(check_name(name))
 
+    def key_of(self, name: str) -> int:
+        """The number, from 1, of the key that a file needs; 0 where it is not there, or needs none of these."""
+        stored = self.stored_name(name)
+        try:
+            wanted = cipher.key_id(self.stored.get(stored, 0, HEADER.size))
+        except ObjectMissing:
+            return 0
+        return next((number for number, key in enumerate(self._keys, 1) if key.id == wanted), 0)
+
     def check_up_to_date(self) -> None:
         """Raises KeyWrong where the archive is known to have newer keys: what needs them is not damaged."""
-        if self._behind:
-            raise KeyWrong(f"{self.url}: {self._behind}", hint=_HINT)
+        if older := self.behind:
+            raise KeyWrong(f"{self.url}: {_ROTATED}", hint=older.hint) if self._rotated else older
 
     def _stream(self, name: str, data: bytes, stored: int) -> Stream:
         """How to read a file that begins so. Raises ObjectCorrupt; KeyWrong where its key is newer than ours."""
@@ -134,12 +148,15 @@ class Encrypted:
         except ObjectCorrupt:
             if cipher.key_id(data) in (b"", *(key.id for key in self._keys)):
                 raise
-            if not self._behind and keys.newest_count(self.stored, self._id, self._keys) > len(self._keys):
-                self._behind = _ROTATED
-            if self._behind == _ROTATED:
+            if not self.behind:
+                there = keys.newest_count(self.stored, self._id, self._keys)
+                self._rotated = there > len(self._keys)  # before the next: another thread must not see it alone
+                self._there = there
+            if self._rotated:
                 self.check_up_to_date()
-            if self._behind:  # what came before can be read, so this one file does not end everything
-                raise ObjectCorrupt(f"{name}: {_OLDER}", hint=_HINT) from None
+            if self.behind:  # what came before can be read, so this one file does not end everything
+                older = keys.behind(name, len(self._keys), self._there)
+                raise ObjectCorrupt(str(older), hint=older.hint) from None
             raise
 
     def _whole(self, name: str) -> bytes:
@@ -232,6 +249,22 @@ def check_up_to_date(backend: Backend) -> None:
     """Raises KeyWrong where the archive is encrypted and known to have newer keys than those at hand."""
     if isinstance(backend, Encrypted):
         backend.check_up_to_date()
+
+
+def behind(backend: Backend) -> KeyWrong | None:
+    """What is to be said where the archive is encrypted and known to have newer keys than those at hand."""
+    return backend.behind if isinstance(backend, Encrypted) else None
+
+
+def which_key(backend: Backend, name: str) -> tuple[int, int]:
+    """The number of the key that a file needs, and how many are at hand; (0, 0) in a plain archive."""
+    return (backend.key_of(name), len(backend.keys)) if isinstance(backend, Encrypted) else (0, 0)
+
+
+def since_rotation(backend: Backend, name: str) -> bool:
+    """Whether a file needs the newest key of an archive whose keys were rotated."""
+    number, of = which_key(backend, name)
+    return 1 < of == number
 
 
 def as_it_lies(backend: Backend, name: str) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -36,7 +37,7 @@ from storage.rows import (
     snapshot_row,
     to_json,
 )
-from storage.snapshot import ScopeKey, Snapshot, to_text
+from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
 from storage.tables import CheckRow, DecisionRow, DrillRow, File, Run, Scope, ScrubRow, SnapshotRow, Source
 from storage.tombstone import Tombstone
 
@@ -184,6 +185,12 @@ def facts(session: Session, alive: Iterable[str]) -> Facts:
         under_way=frozenset(alive),
         unsettled=frozenset(name for pair in unsettled for name in (pair[0], "/".join(pair))),
     )
+
+
+def grown(session: Session) -> list[tuple[datetime, int]]:
+    """When each snapshot ever was committed, and the bytes of packs that it added; oldest first."""
+    columns = select(SnapshotRow.committed_at, SnapshotRow.stored_bytes).where(SnapshotRow.committed_at != "")
+    return [(from_text(at), stored) for at, stored in session.exec(columns.order_by(text("committed_at")))]
 
 
 def _rows(session: Session, table: type[SQLModel]) -> list[Row]:

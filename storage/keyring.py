@@ -16,12 +16,12 @@ from storage import canonical, keys, lease, mark
 from storage.archive import Archive
 from storage.backend import Backend
 from storage.cipher import Key
-from storage.encrypted import Encrypted
+from storage.encrypted import Encrypted, since_rotation, which_key
 from storage.errors import KeyWrong, NotEncrypted, ObjectCorrupt, ObjectMissing
 from storage.keys import Holder
 from storage.keytext import NotAKey, paper_keys
 from storage.latest import latest
-from storage.snapshot import from_text, to_text
+from storage.snapshot import Snapshot, from_text, to_text
 
 FORMAT = 1
 _PROOF = "-paper-"  # in the ids of records that say that a paper copy was proven
@@ -32,8 +32,9 @@ class Proven:
     """What a paper copy was seen to open."""
 
     keys: int  # that it holds
-    snapshot: str  # id of the one that was read whole; "" for an archive that has none
-    chain: str  # its source/scope
+    snapshot: str = ""  # id of the one that was read whole; "" for an archive that has none
+    chain: str = ""  # its source/scope
+    key: int = 0  # number of the key that it needs
 
 
 class Keyring:
@@ -118,10 +119,7 @@ class Keyring:
         """Raises KeyWrong where the archive has newer keys."""
         there = keys.newest_count(self._backend, self.archive_id, self.keys)
         if len(self.keys) < there:
-            raise KeyWrong(
-                f"{self._backend.url}: the key given is from before a rotation: {len(self.keys)} of {there} keys",
-                hint="take a holder's that was added since: `strongroom key list` names them",
-            )
+            raise keys.behind(self._backend.url, len(self.keys), there)
 
     @contextmanager
     def _alone(self, now: datetime) -> Iterator[None]:
@@ -132,6 +130,7 @@ class Keyring:
 def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
     """Open the archive by its paper copy alone, read its newest snapshot whole, and keep a record of that.
 
+    After a rotation it is the newest that needs the newest key, where there is one: another proves nothing of it.
     Raises KeyWrong for a text that is not its paper copy, or one from before a rotation, and what reading raises.
     Retry: yes.
     """
@@ -148,7 +147,7 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
             f"the paper copy has {len(found[1])} of {there} keys: it opens what was there before a rotation",
             hint="`strongroom key export --paper` prints them all",
         )
-    newest = latest(archive, set(archive.scopes()), now=now)
+    newest = _to_prove(archive, now)
     if newest is not None:
         reader = archive.reader(newest)
         for entry in reader.entries(newest):
@@ -156,7 +155,9 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
     record = f"{now:%Y%m%d-%H%M%S}{_PROOF}{secrets.token_hex(4)}"
     value = {"format": FORMAT, "kind": "key drill", "id": record, "made_at": to_text(now), "keys": len(found[1])}
     archive.put_record(record, canonical.seal({**value, "snapshot": "" if newest is None else newest.id}))
-    return Proven(len(found[1]), "" if newest is None else newest.id, "" if newest is None else str(newest.key))
+    if newest is None:
+        return Proven(len(found[1]))
+    return Proven(len(found[1]), newest.id, str(newest.key), which_key(archive.backend, newest.name)[0])
 
 
 def proven_on(archive: Archive) -> tuple[datetime, int] | None:
@@ -166,3 +167,11 @@ def proven_on(archive: Archive) -> tuple[datetime, int] | None:
             value = canonical.unseal(archive.backend.get(name))
             return from_text(value["made_at"]), canonical.count(value["keys"])
     return None
+
+
+def _to_prove(archive: Archive, now: datetime) -> Snapshot | None:
+    newest = latest(archive, set(archive.scopes()), now=now)
+    if newest is None or since_rotation(archive.backend, newest.name):
+        return newest
+    since = (one for one in archive.snapshots(damaged=[]) if since_rotation(archive.backend, one.name))
+    return max(since, key=lambda one: one.manifest.draft.taken_at, default=newest)

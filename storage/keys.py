@@ -190,6 +190,15 @@ def newest_count(backend: Backend, archive_id: str, keys: Sequence[Key]) -> int:
     return max(len(keys), *counts, 0)
 
 
+def behind(what: str, have: int, there: int) -> KeyWrong:
+    """What is raised where the archive has newer keys than those at hand; `what`: the archive, or a file in it."""
+    return KeyWrong(
+        f"{what}: the key given is from before a rotation: it has {have} of {there} keys",
+        hint="take a holder's key, or a paper copy, that was made since: `strongroom key list` names the holders; "
+        "by it, `strongroom key add` takes this one in anew",
+    )
+
+
 def unlock(backend: Backend, archive_id: str, secret: str | None) -> tuple[Key, ...]:
     """The archive's keys, oldest first, by a holder's passphrase or key, or by the paper copy.
 

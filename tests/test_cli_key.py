@@ -216,7 +216,13 @@ def test_a_planted_holder_is_told_and_stops_nothing(desk: Desk) -> None:
     unproven = desk.run("key", "list")
     assert (unproven.returncode, "nothing is proven" in unproven.stderr) == (0, True)
     (desk.folder / "away.key").rename(desk.folder / "strongroom.key")
-    assert desk.run("key", "remove", planted.id, "--yes").returncode == 0
+    gone = desk.run("key", "remove", planted.id, "--yes")
+    assert (gone.returncode, "opens the archive no more" in gone.stdout, "rotate" in gone.stderr) == (
+        0,
+        False,
+        False,
+    )
+    assert f"{planted.file} is removed: it was no proven holder's" in gone.stdout
     assert desk.run("key", "list").returncode == 0
 
 
@@ -242,6 +248,11 @@ def test_paper_is_printed_proven_and_used(desk: Desk) -> None:
     headless = desk.ask("key", "drill", typed=lines)  # which would open nothing, where it is all that there is
     assert (headless.returncode, "first line is not there" in headless.stderr) == (16, True)
     assert desk.ask("key", "drill", typed=done.stdout).returncode == 0  # the whole page, piped
+    (desk.folder / "scan.txt").write_text(done.stdout.replace("\n", "\n\n") + "\nPage 1 of 1, 2026-03-01 12:30\n")
+    assert desk.run("key", "drill", "--from", "scan.txt").returncode == 0
+    (desk.folder / "scan.txt").write_text(f"{PAPER}\n{lines.partition(' 4:')[0]}\nPage 1 of 1\n")
+    torn = desk.run("key", "drill", "--from", "scan.txt")
+    assert (torn.returncode, "line 4 is not there" in torn.stderr) == (16, True)
     wrong = lines.replace(lines[5], "A" if lines[5] != "A" else "B", 1)
     told = desk.ask("key", "drill", typed=f"{PAPER}\n{wrong}")
     assert (told.returncode, "line 1 is not as it was printed" in told.stderr) == (16, True)

@@ -49,7 +49,7 @@ def test_the_template_is_sound_with_and_without_its_comments(tmp_path: Path) -> 
 
     body = re.sub(r"^# ?(\[\[|[a-z_]+ = )", r"\1", TEMPLATE, flags=re.MULTILINE)
     path.write_text(body)
-    assert [source.name for source in config.load(path).sources] == ["lab", "office", "admissions"]
+    assert [source.name for source in config.load(path).sources] == ["lab", "office", "admissions", "forge"]
 
 
 def test_every_exit_code_is_in_readme_and_help() -> None:

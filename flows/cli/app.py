@@ -26,6 +26,7 @@ from flows.cli import (
     mend,
     prepare,
     prune,
+    report,
     retain,
     standing,
     upkeep,
@@ -47,7 +48,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    *(demonstrate, prepare, make, look, browse, compare, standing, give),
+    *(demonstrate, prepare, make, look, browse, compare, standing, report, give),
     *(retain, prune, decide, erase, upkeep, mend, book, key, convert, install),
 ):
     _module.register(app)

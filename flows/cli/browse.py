@@ -25,7 +25,7 @@ from flows.cli.console import (
     say,
     shown,
 )
-from flows.cli.look import meant, the_archive
+from flows.cli.look import meant, the_archive, unread_hint
 from flows.cli.views import history_json, leaf_json
 from flows.errors import ConfigError, Exit
 from storage.archive import Damaged
@@ -161,7 +161,7 @@ def find(
     if not json:
         say(f"{number(len(hits))} found in {number(len(chosen))} snapshots")
     for bad in damaged:
-        complain(bad.told, "`strongroom scrub --all` says whom it hits")
+        complain(bad.told, unread_hint(store))
     return Exit.VERIFICATION if damaged else Exit.DONE
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.asking import asked, somebody
 from flows.cli.console import ArchiveOption, ConfigOption, JsonOption, complain, number, out, print_json, say
 from flows.cli.decide import ReasonOption, find_any
 from flows.cli.opened import Opened, opened
@@ -96,8 +96,10 @@ def _spooled(place: Opened) -> Iterator[str]:
 
 
 def _confirmed(name: str, confirm: str | None, *, json: bool) -> bool:
-    if confirm is None and sys.stdin.isatty() and not json:
-        confirm = typer.prompt(f"It cannot be brought back. Type {name} to erase it")
+    if confirm is None and somebody() and not json:
+        confirm = asked(
+            f"It cannot be brought back. Type {name} to erase it", instead=f"`--confirm {name}` asks nothing"
+        )
     return confirm == name
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli import asking
 from flows.cli.console import (
     ArchiveOption,
     ConfigOption,
@@ -137,7 +138,7 @@ def remove(
     json: JsonOption = False,
 ) -> int:
     """Take a holder away. Who copied the archive before, and has that holder's key, can still read the copy."""
-    from storage.keys import unwrap
+    from storage.keys import FORMAT, NOT_PROVEN, proven, unwrap
 
     ring, secret = _ring(archive, config)
     try:
@@ -147,16 +148,20 @@ def remove(
                 f"{chosen.shown} ({chosen.id}) is whose key you use: with it gone, every run that uses it ends",
                 hint="put another holder's key in its place, then remove this one",
             )
-        if not yes and not typer.confirm(f"Remove {chosen.shown} ({chosen.how}, {chosen.id})?", err=True):
+        so = proven(chosen, ring.keys)
+        what = f"{chosen.shown} ({chosen.how}, {chosen.id}{'' if so else f'; {NOT_PROVEN}'})"
+        if not yes and not asking.confirmed(f"Remove {what}?"):
             say("nothing was removed")
             return Exit.INTERRUPTED
         ring.remove(chosen, now=datetime.now(UTC))
     except ValueError as exc:
         raise ConfigError(f"{holder}: {exc}", hint="`strongroom key list` names them") from exc
     if json:
-        print_json("key remove", {"id": chosen.id, "name": chosen.shown})
-    else:
-        out.print(f"{chosen.shown} opens the archive no more", markup=False)
+        print_json("key remove", {"id": chosen.id, "name": chosen.shown, "proven": so})
+        return Exit.DONE
+    gone = "opens the archive no more" if so else "is removed: it was no proven holder's"
+    out.print(f"{chosen.shown if so else chosen.file} {gone}", markup=False, soft_wrap=True)
+    if so or chosen.format < FORMAT:  # a file of an older version proves nothing, and may have opened
         say("hint: if that key may be in other hands, `strongroom key rotate` keeps it from what is to come")
     return Exit.DONE
 
@@ -171,7 +176,7 @@ def rotate(
     are made anew.
     """
     ring, secret = _ring(archive, config)
-    if not yes and not typer.confirm("Rotate? All other holders and paper copies must be made anew.", err=True):
+    if not yes and not asking.confirmed("Rotate? All other holders and paper copies must be made anew."):
         say("nothing was rotated")
         return Exit.INTERRUPTED
     try:
@@ -235,20 +240,24 @@ def drill(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Prove that the paper copy alone opens the archive and reads its newest snapshot; that is recorded there."""
+    """Prove that the paper copy alone opens the archive and reads its newest snapshot; that is recorded there.
+
+    After a rotation it is the newest that needs the newest key, as soon as there is one.
+    """
     from storage.keyring import drilled
 
     backend, _ = place_and_key(archive, config, key=False)
     proven = drilled(backend, _typed() if file is None else _text(file), now=datetime.now(UTC))
     if json:
-        print_json("key drill", {"keys": proven.keys, "snapshot": proven.snapshot})
+        facts = {"keys": proven.keys, "snapshot": proven.snapshot, "snapshot_key": proven.key}
+        print_json("key drill", facts)
     else:
-        read = (
-            f"gave snapshot {proven.snapshot[:8]} of {proven.chain} whole"
-            if proven.snapshot
-            else "has no snapshot yet"
-        )
-        out.print(f"the paper copy opens the archive, which {read}", markup=False, soft_wrap=True)
+        by = f", by key {proven.key} of {proven.keys}" if proven.keys > 1 else ""
+        read = f"gave snapshot {proven.snapshot[:8]} of {proven.chain} whole{by}"
+        told = read if proven.snapshot else "has no snapshot yet"
+        out.print(f"the paper copy opens the archive, which {told}", markup=False, soft_wrap=True)
+    if proven.snapshot and proven.key < proven.keys:
+        say(f"hint: no snapshot needs key {proven.keys} yet: drill once more when the next backup is there")
     return Exit.DONE
 
 
@@ -268,15 +277,15 @@ def _ring(archive: str | None, config: Path | None) -> tuple[Keyring, str]:
     from storage.keyring import Keyring
 
     backend, secret = place_and_key(archive, config)
-    if secret is None and sys.stdin.isatty():
-        secret = _asked("Key or passphrase")
+    if secret is None and asking.somebody():
+        secret = asking.asked("Key or passphrase", instead=asking.KEY, hidden=True)
     return Keyring.open(backend, secret), secret or ""
 
 
 def secret_for(file: Path | None, archive: str) -> str:
     """The secret of a new holder: that of a key file, which is made where it is not there, or a passphrase.
 
-    Raises ConfigError for a file within the folder `archive`.
+    Raises ConfigError for a file within the folder `archive`, and where the input ends without a passphrase.
     """
     from flows.making import make_key_file, refuse_inside
 
@@ -284,13 +293,12 @@ def secret_for(file: Path | None, archive: str) -> str:
         refuse_inside(file, archive, "--file")
         make_key_file(file)
         return _text(file)
-    if not sys.stdin.isatty():
-        return sys.stdin.readline().strip()
-    return str(typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, err=True))
-
-
-def _asked(what: str) -> str:
-    return str(typer.prompt(what, hide_input=True, err=True))
+    question, instead = "New passphrase", "`--file FILE` makes a key file in its place"
+    if asking.somebody():
+        return asking.asked(question, instead=instead, hidden=True, twice=True)
+    if line := sys.stdin.readline() if sys.stdin else "":
+        return line.strip()
+    raise asking.unanswered(question, instead)
 
 
 def _text(file: Path) -> str:
@@ -300,11 +308,13 @@ def _text(file: Path) -> str:
 
 
 def _typed() -> str:
-    lines: Iterable[str] = sys.stdin  # perhaps the whole page, in which empty lines stand
-    if sys.stdin.isatty():
+    lines: Iterable[str] = sys.stdin or ()  # perhaps the whole page, in which empty lines stand
+    if asking.somebody():
         say("type the lines as they stand on paper, from the first one; an empty line ends them")
         lines = takewhile(str.strip, lines)
-    return "".join(lines)
+    if text := "".join(lines):
+        return text
+    raise asking.unanswered("The lines of the paper copy", "`--from FILE` reads them from a file")
 
 
 def _show_code(text: str, picture: Path | None) -> None:

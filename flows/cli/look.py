@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -12,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli import asking
 from flows.cli.console import (
     ArchiveOption,
     ConfigOption,
@@ -41,6 +41,7 @@ from storage.archive import Archive, Damaged
 from storage.backend import Backend, open_url
 from storage.contents import kept_as
 from storage.decisions import Decision
+from storage.encrypted import behind
 from storage.errors import KeyMissing, StorageError
 from storage.latest import stood
 from storage.listing import Entry
@@ -67,9 +68,9 @@ def the_archive(archive: str | None, config: Path | None) -> Archive:
     try:
         return Archive.open(backend, secret)
     except KeyMissing:
-        if not sys.stdin.isatty():
+        if not asking.somebody():
             raise
-        return Archive.open(backend, typer.prompt("Key or passphrase", hide_input=True, err=True))
+        return Archive.open(backend, asking.asked("Key or passphrase", instead=asking.KEY, hidden=True))
 
 
 def place_and_key(archive: str | None, config: Path | None, *, key: bool = True) -> tuple[Backend, str | None]:
@@ -96,6 +97,12 @@ def meant(store: Archive, ref: str, *, source: str = "", scope: str = "") -> Sna
         if stands is not None and not stands.counts:
             say(f"latest: no snapshot counts; {found.id[:8]} is the newest that there is: {stands.why_not}")
     return found
+
+
+def unread_hint(store: Archive) -> str:
+    """What to try where a manifest cannot be read: damage, or a newer key is needed."""
+    older = behind(store.backend)
+    return older.hint if older else "`strongroom scrub --all` says whom it hits"
 
 
 def snapshots(
@@ -141,7 +148,7 @@ def snapshots(
     else:
         out.print("no snapshots")
     for bad in damaged:
-        complain(bad.told, "`strongroom scrub --all` says whom it hits")
+        complain(bad.told, unread_hint(store))
     if any(s.id in hits for s in found):
         say("hint: `strongroom show ID` names what a damaged snapshot has lost; `strongroom repair --from COPY`")
     return Exit.VERIFICATION if damaged else Exit.DONE

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flows.cli.console import complain
 from flows.cli.look import the_archive
+from storage.encrypted import check_up_to_date
 from storage.errors import CatalogUnusable
 
 if TYPE_CHECKING:
@@ -29,9 +30,12 @@ class Opened:
 
 @contextmanager
 def opened(archive: str | None, config: Path | None) -> Iterator[Opened]:
-    """Raises ArchiveMissing, ConfigError. A catalog that cannot be used is told and done without."""
+    """Raises ArchiveMissing, ConfigError, and KeyWrong for a key from before a rotation: what came since would
+    be taken for damaged. A catalog that cannot be used is told and done without."""
     if archive is not None:
-        yield Opened(the_archive(archive, config))
+        store = the_archive(archive, config)
+        check_up_to_date(store.backend)
+        yield Opened(store)
         return
     from flows import config as configuration
     from flows.workbench import open_archive, open_catalog

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli.asking import confirmed, somebody
 from flows.cli.console import ConfigOption, JsonOption, clean, complain, out, print_json, say
 from flows.errors import ConfigError, Exit, SourceError, verdict
 from storage.errors import StorageError
@@ -74,6 +74,15 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 # [[source.scope]]
 # export = "Nightly full"                     # by its name in WebAdMIT; or pdf = "…", a PDF Manager template
 # organization = "School of Nursing"          # what tells the key's identities apart
+#
+# [[source]]
+# name = "forge"
+# system = "gitlab"
+# url = "https://gitlab.example.org"
+# token = { env = "GITLAB_TOKEN" }            # scope api, of a maintainer
+#
+# [[source.scope]]
+# project = "group/project"                   # or every = "project"
 """
 KEY = TEMPLATE.splitlines()[4]
 PLAIN = """\
@@ -106,13 +115,9 @@ def init(
     from flows.workbench import refuse_second_archive
 
     path = configuration.find(config)
-    if not yes and not path.exists() and not sys.stdin.isatty():
+    if not yes and not path.exists() and not somebody():
         raise ConfigError(f"{path}: is not there, and there is no terminal to ask on", hint="--yes asks nothing")
-    if (
-        not yes
-        and not path.exists()
-        and not typer.confirm(f"Write {path} and an archive beside it?", default=True)
-    ):
+    if not yes and not path.exists() and not confirmed(f"Write {path} and an archive beside it?", default=True):
         return Exit.INTERRUPTED
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

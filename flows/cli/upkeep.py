@@ -161,6 +161,8 @@ def drill(
             "snapshot": record.snapshot,
             "source": record.key.source,
             "scope": record.key.scope,
+            "snapshot_key": done.key[0],
+            "keys": done.key[1],
             "started_at": to_text(record.started_at),
             "ended_at": to_text(record.ended_at),
             "outcome": "passed" if record.passed else "failed",
@@ -172,7 +174,7 @@ def drill(
         }
         print_json("drill", facts)
     else:
-        out.print(painted(record.sentence()), soft_wrap=True)
+        out.print(painted(done.sentence()), soft_wrap=True)
     for problem in record.problems:
         complain(problem, "bring it back from a copy of the archive; `strongroom scrub --all` names all")
     if done.unrecorded:

@@ -3,7 +3,7 @@
 They speak real HTTP, need the standard library only and import nothing of Strongroom: a simulator that shared code
 with what it tests would share its mistakes. `rspace*` and `webadmit*` are the dialects; world, jobs, archive and
 faults are RSpace's, `webadmit_world` and what it imports WebAdMIT's; server, message, control, switches and
-worldclock serve both.
+worldclock serve all. `gitlab*` is for tests alone: nobody starts it from the command line.
 """
 
 from flows.demo.faults import Faults

@@ -23,12 +23,13 @@ from storage.latest import Stood, stood
 from storage.readings import PASSED
 from storage.records import Ended
 from storage.scrub import packs_there
-from storage.snapshot import ScopeKey, from_text
+from storage.snapshot import ScopeKey, from_text, to_text
 from storage.tables import Run
 from storage.turns import age
 from storage.upkeep import disagreements, with_history
 
 BACK = timedelta(days=40)  # so far go the runs that are asked for where nobody says how far
+MANY = 100_000  # runs of one scope: more than anybody has
 
 
 def survey(
@@ -112,7 +113,9 @@ class _Asked:
         schedule = None if source is None else source.schedule_of(key.scope)
         limit_h = (source and source.verified_within_h) or self._settings.file.watch.verified_within_h
         same = next(iter(self._catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
-        rows = self._catalog.runs(key, since=self._since, limit=100_000) or self._catalog.runs(key, limit=1)
+        rows = self._catalog.runs(key, since=to_text(self._since), limit=100_000) or self._catalog.runs(
+            key, limit=1
+        )
         job = self._catalog.jobs.open(key)
         return ScopeSeen(
             key=key,

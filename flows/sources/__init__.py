@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flows.sources.base import Dialect, Record, no_record
+from flows.sources.gitlab import GITLAB
 from flows.sources.mayan import MAYAN
 from flows.sources.rspace import RSPACE
 from flows.sources.webadmit import WEBADMIT
 
-DIALECTS: dict[str, Dialect] = {dialect.system: dialect for dialect in (RSPACE, MAYAN, WEBADMIT)}
+DIALECTS: dict[str, Dialect] = {dialect.system: dialect for dialect in (RSPACE, MAYAN, WEBADMIT, GITLAB)}
 
 
 def record_of(system: str) -> Callable[[str], Record | None]:

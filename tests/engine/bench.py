@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from flows import config
 from flows.config import Settings
 from flows.credentials import connection
-from flows.demo import Admissions, DemoServer, World
+from flows.demo import DemoServer, World
 from flows.demo.message import FORM, Request, Response
 from flows.demo.rspace import RSpace as DemoRSpace
 from flows.errors import Exit
@@ -68,10 +68,18 @@ class Dying:
         return die
 
 
+class Timed(Protocol):
+    """A demo's world, as far as its time goes."""
+
+    def now(self) -> datetime: ...
+
+    def advance(self, seconds: float) -> None: ...
+
+
 class TravellingClock:
     """The world's clock. To sleep is to move it, and then to let whatever was waiting for that time happen."""
 
-    def __init__(self, world: World | Admissions) -> None:
+    def __init__(self, world: Timed) -> None:
         self._world = world
         self._due: list[tuple[datetime, Callable[[], None]]] = []
         self._lock = threading.RLock()

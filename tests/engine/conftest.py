@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from flows.demo import Admissions, DemoServer, WebAdmitServer, World
+from flows.demo.gitlab import GitLabServer
+from flows.demo.gitlab_world import Forge
 from tests.engine import bench as benches
+from tests.engine import depot as depots
 from tests.engine import school as schools
 from tests.engine.admissions import Office
 from tests.engine.bench import Bench
+from tests.engine.depot import Depot
 from tests.engine.school import School
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # where it exists, waiting for a disk is not part of these tests
@@ -72,3 +76,17 @@ def older(bench: Bench) -> Iterator[None]:
     yield
     assert bench.snapshots()[0] == first
     assert bench.content(first) == content
+
+
+@pytest.fixture
+def depot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Depot]:
+    """An engine's surroundings, over the demo's GitLab: five projects, exports of half a minute."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", tempfile.gettempdir())
+    place = MEMORY if MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as folder, GitLabServer(Forge(ticks=lambda: 0.0)) as server:
+        made = depots.make(Path(folder), server)
+        yield made
+        for source in made.open_sources:
+            source.close()
+        made.catalog.close()

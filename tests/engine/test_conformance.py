@@ -1,21 +1,18 @@
 """What every dialect must bear, point by point (contract webadmit.md, section B5): each one by a test for each.
 
-Most were written with their dialect; the table names them. What all can show in one way is here, as one story over
-the demo servers; for Mayan EDMS, which has no demo, it is in tests/mayan/test_conformance.py.
+A system that comes now takes the class of contract.py and a line in BY_CONTRACT. The first three have tests that
+were written with their dialects; the table names them. What these show in one way is here, as one story over the
+demo servers; for Mayan EDMS, which has no demo, it is in tests/mayan/test_conformance.py.
 """
 
 from __future__ import annotations
 
 import ast
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -23,12 +20,14 @@ from flows.demo import Admissions, WebAdmitServer
 from flows.demo.message import Response
 from flows.errors import Exit
 from flows.lifecycle import Engine
-from flows.sources import mayan, rspace, webadmit
+from flows.sources import DIALECTS, mayan, rspace, webadmit
 from flows.sources.base import Capabilities, Source
 from storage.archive import Archive
 from storage.backend import open_url
 from storage.records import Ended, RunRecord
+from tests.engine import test_gitlab_contract as gitlab
 from tests.engine.bench import Bench, Dying, Killed, Wrap, carry
+from tests.engine.contract import Contract, Twice, Watched, process
 from tests.engine.school import School
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +136,28 @@ POINTS: dict[str, dict[str, tuple[str, ...] | Callable[[Capabilities], bool]]] =
 }  # fmt: skip
 
 
+# The point, and the test of `Contract` for it; and the class of each system that has that contract.
+CONTRACT = {
+    "a question and a job go on in a new process": "test_a_killed_process_is_gone_on_with",
+    "each opening asks for a link of its own": "test_each_opening_asks_for_a_link",
+    "no link and no secret is written": "test_nothing_secret_is_written",
+    "a death between the question and its note": "test_a_death_inside_a_verb",
+    "an unknown word is neither running nor done": "test_an_unknown_word_is_neither_done_nor_running",
+    "a range that is ignored is no tail": "test_what_broke_off_is_fetched_whole",
+    "a link that expires between two tries": "test_a_link_that_expires_between_two_tries",
+    "a short body, and a long one": "test_a_short_body_and_a_long_one",
+    "a page is no file": "test_a_page_is_no_file",
+    "a run of somebody else's is told": "test_a_run_of_somebody_elses_is_told",
+    "nothing, and a part, are no success": "test_nothing_and_a_part_are_no_success",
+    "a refusal without a body is asked about once": "test_a_bare_refusal",
+    "what is somebody else's is neither taken nor removed": "test_what_is_somebody_elses_is_not_taken",
+    "nothing is cleaned up that is not kept": "test_a_clean_up_has_its_receipt",
+    "a new key in the middle of the night": "test_a_new_key_in_the_middle_of_the_night",
+    "a file that is another one at the next try": "test_what_broke_off_is_fetched_whole",
+    "there is an end to waiting": "test_there_is_an_end_to_waiting",
+}
+BY_CONTRACT = {"gitlab": gitlab.TestGitLab}
+
 # What clients of WebAdMIT's do wrong in the wild (section A6), in its order, and what shows that ours does not.
 WILD = {
     "waits for ever for Available": f"{WEBADMIT}_status.py::test_every_end_ends",
@@ -171,6 +192,17 @@ def test_each_point_is_proven_for_each_dialect() -> None:
             else:
                 assert [name for name in proof if not exists(name)] == [], (point, system)
                 assert proof, (point, system)
+
+
+def test_each_system_has_its_proof() -> None:
+    """In the table, or by the class, which leaves none of its tests out."""
+    assert CAPABILITIES.keys() | BY_CONTRACT.keys() == DIALECTS.keys()
+    assert CONTRACT.keys() == POINTS.keys()
+    named = {name for name in vars(Contract) if name.startswith("test_")}
+    assert named == set(CONTRACT.values())
+    for proof in BY_CONTRACT.values():
+        assert issubclass(proof, Contract)
+        assert not named & vars(proof).keys()
 
 
 def exists(name: str) -> bool:
@@ -219,20 +251,6 @@ def site(request: pytest.FixtureRequest) -> Site:
     )
 
 
-class Twice:
-    """A source each of whose files is opened once in vain before."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def open(self, *given: Any, **named: Any) -> Any:
-        with self._source.open(*given, **named):
-            return self._source.open(*given, **named)
-
-
 def test_each_opening_asks_for_a_link(site: Site) -> None:
     """Of two openings the second uses nothing of the first."""
 
@@ -258,22 +276,6 @@ def test_a_bare_refusal(site: Site) -> None:
     assert (record.ended, record.exit_code) == (Ended.FAILED, Exit.AUTHENTICATION)
     assert site.asked() - before == 1
     assert record.hint
-
-
-class Watched:
-    """A source that remembers by which receipts it was told to clean up, and whether that snapshot was there."""
-
-    def __init__(self, source: Source, archive: Archive) -> None:
-        self._source, self._archive = source, archive
-        self.receipts: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
-
-    def cleanup(self, ref: Any, receipt: Any) -> None:
-        assert self._archive.find(receipt.snapshot)
-        self.receipts.append(receipt.snapshot)
-        self._source.cleanup(ref, receipt)
 
 
 def test_a_clean_up_has_its_receipt(site: Site) -> None:
@@ -330,25 +332,11 @@ def test_a_killed_process_is_gone_on_with(tmp_path: Path, step: str) -> None:
             '[[source.scope]]\nname = "it"\nexport = "Nightly applicants"\n'
             'organization = "Demo School of Nursing"\n'
         )
-        assert process(tmp_path, server, step, 1) is None
-        answer = process(tmp_path, server, "none", 0)
+        key = server.world.keys["rjones"]
+        assert process(tmp_path, key, "admissions", step, 1) is None
+        answer = process(tmp_path, key, "admissions", "none", 0)
 
         assert answer is not None
         assert answer["ended"] == "verified", answer
         assert len([run for run in server.world.runs.values() if run.started_by == "rjones"]) == 1
     assert len(archive.snapshots()) == 1
-
-
-def process(folder: Path, server: WebAdmitServer, step: str, count: int) -> dict[str, Any] | None:
-    """One night in a process of its own; None where it was killed, as told."""
-    config, now = str(folder / "strongroom.toml"), datetime.now(UTC).isoformat()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.crash.driver", config, "admissions", "it", step, str(count), "after", now],
-        env={**os.environ, "STRONGROOM_TEST_KEY": server.world.keys["rjones"]},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    if done.returncode == -9:
-        return None
-    assert done.returncode == 0, done.stderr
-    answer: dict[str, Any] = json.loads(done.stdout)
-    return answer

@@ -94,9 +94,12 @@ def test_one_server_for_all_and_another_when_it_was_killed(state: Path, elsewher
     record = state / "prefect-server.json"
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    log = state / "prefect-server.log"
+    log.chmod(0o644)
 
     again = ensure_server(state, environ=environ)
     assert (again.origin, again.pid) == ("reused", both[0][1])
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
     assert again.describe().startswith("using our Prefect server at http://127.0.0.1:")
 
     adopted = environ | client_environment(again, state)
@@ -156,19 +159,24 @@ def test_the_keys_of_sources_do_not_reach_our_server(tmp_path: Path) -> None:
     assert given["PREFECT_UI_URL"] == "http://127.0.0.1:1"
 
 
-def test_a_server_that_cannot_start_is_quoted(
-    tmp_path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message holds its last lines, the hint its log."""
+@pytest.mark.parametrize("before", ["", "lines of an older version\n"])
+def test_a_server_that_cannot_start_is_quoted(tmp_path: Path, elsewhere: Path, before: str) -> None:
+    """The message holds its last lines, the hint its log, which is for its owner only: also one from before."""
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "prefect.py").write_text("raise SystemExit('no such luck')", "utf-8")
     environ = bare_environment(tmp_path) | {"PYTHONPATH": str(broken)}
+    log = tmp_path / "state" / "prefect-server.log"
+    if before:
+        log.parent.mkdir()
+        log.write_text(before, "utf-8")
+        log.chmod(0o644)
 
     with pytest.raises(PrefectTrouble, match=r"ended with status 1.*\n  no such luck") as caught:
         ensure_server(tmp_path / "state", environ=environ)
 
-    assert "prefect-server.log" in caught.value.hint
+    assert str(log) in caught.value.hint
+    assert (stat.S_IMODE(log.stat().st_mode), log.read_text("utf-8")) == (0o600, f"{before}no such luck\n")
 
 
 class Healthy(BaseHTTPRequestHandler):

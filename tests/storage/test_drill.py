@@ -14,15 +14,29 @@ import pytest
 
 from storage import upkeep_records
 from storage.archive import Archive
-from storage.backend import LocalDisk
+from storage.backend import LocalDisk, Memory
 from storage.catalog import Catalog
 from storage.drill import SCRATCH, Drilled, drill, pick
 from storage.errors import BackendFailed, Busy, SnapshotUnknown
 from storage.index import pack_name
+from storage.keyring import Keyring
 from storage.snapshot import Snapshot, record_name
 from storage.upkeep import NO_CATALOG
 from storage.verify import Quality
-from tests.doubles import NIGHT, OFFICE, START, Clock, ReadOnly, new_archive, noise, overwrite, pack_of, write
+from tests.doubles import (
+    NIGHT,
+    OFFICE,
+    SECRET,
+    START,
+    Clock,
+    ReadOnly,
+    new_archive,
+    noise,
+    opened,
+    overwrite,
+    pack_of,
+    write,
+)
 
 
 @pytest.fixture
@@ -77,6 +91,21 @@ def test_drills_go_round(tmp_path: Path, catalog: Catalog) -> None:
         practise(archive, catalog, found, tmp_path, night=night)
 
     assert order == [2, 1, 0, 2, 1]
+
+
+def test_what_needs_a_new_key_is_drilled_first(tmp_path: Path, catalog: Catalog) -> None:
+    """Once after each rotation, whatever its date; then all have their turn, and each says by which key it was."""
+    memory = Memory()
+    made = [write(new_archive(memory, SECRET), {"a": b"%d" % night}, night=night) for night in (5, 6)]
+    Keyring.open(memory, SECRET).rotate(SECRET, now=START)
+    made += [write(opened(memory), {"a": b"%d" % night}, night=night) for night in (1, 2)]
+    archive, drills = opened(memory), []
+    for night in range(5):
+        drills.append(practise(archive, catalog, pick(archive, catalog), tmp_path, night=night))
+
+    assert [[one.id for one in made].index(done.record.snapshot) for done in drills] == [3, 1, 0, 2, 3]
+    assert [done.key for done in drills] == [(2, 2), (1, 2), (1, 2), (2, 2), (2, 2)]
+    assert [done.sentence()[-10:] for done in drills[:2]] == ["key 2 of 2", "key 1 of 2"]
 
 
 def test_what_cannot_be_given_back_is_a_problem_with_its_file(tmp_path: Path, catalog: Catalog) -> None:
@@ -162,7 +191,7 @@ import os, sys
 from pathlib import Path
 from datetime import UTC, datetime
 from storage.archive import Archive
-from storage.backend import LocalDisk
+from storage.backend import LocalDisk, Memory
 from storage.drill import drill
 archive = Archive.open(LocalDisk(Path(sys.argv[1])))
 drill(archive, None, archive.find("latest"), Path(sys.argv[2]), record_id="20260301-x",

@@ -52,7 +52,7 @@ def test_after_a_rotation_old_holders_read_what_was_there_before() -> None:
         assert read(theirs, before) == {"a": noise(300, 1)}
         with pytest.raises(ObjectCorrupt, match="from before a rotation") as caught:
             theirs.newest(LAB)
-        assert "added since" in caught.value.hint
+        assert "made since" in caught.value.hint
         everything = {name: memory.get(name) for name in memory.list("")}
         with pytest.raises(KeyWrong, match="from before a rotation"):
             write(theirs, {"c": b"x"}, night=2)
@@ -189,6 +189,19 @@ def test_paper_is_proven_by_reading_with_it() -> None:
     assert proven.snapshot and proven.chain == str(LAB)
     assert proven_on(Archive.open(memory, paper)) == (NOW, 1)
     assert scrub(Archive.open(memory, paper)).findings == ()
+
+
+def test_a_new_page_is_proven_by_what_needs_its_newest_key() -> None:
+    """Not by an older snapshot of a later date; by that where nothing came since the rotation."""
+    memory = archive()
+    write(Archive.open(memory, NIGHT_KEY), {"b": noise(300, 2)}, night=9)
+    Keyring.open(memory, NIGHT_KEY).rotate(NIGHT_KEY, now=NOW)
+    assert drilled(memory, paper_of(memory), now=NOW).key == 1
+
+    made = [write(Archive.open(memory, NIGHT_KEY), {"b": noise(300, 2)}, night=night) for night in (3, 4, 2)]
+
+    proven = drilled(memory, paper_of(memory), now=NOW + lease.TTL)
+    assert (proven.snapshot, proven.keys, proven.key) == (made[1].id, 2, 2)
 
 
 def test_paper_that_does_not_read_is_not_proven() -> None:

@@ -187,8 +187,34 @@ def test_a_slip_on_paper_is_named_by_its_line(found: list[bytes], archive: objec
         keytext.paper_keys("\n".join([first, *lines[:number], slip, *lines[number + 1 :]]))
     with pytest.raises(NotAKey):
         keytext.paper_keys("\n".join([first, *lines[:number], *lines[number + 1 :]]))
-    with pytest.raises(NotAKey, match="line 1 "):
+    with pytest.raises(NotAKey, match=r"line 2 .* out of order"):
         keytext.paper_keys("\n".join([first, lines[1], lines[0], *lines[2:]]))
+
+
+FOOTERS = (
+    "\n\n\nPage 1 of 1\n",
+    "  ~ \n12:30 Strongroom, 2026-03-01: 3: of 7\n\f",
+    "\nABCD EFGH IJKL MNOP QRST UVWX\n" * 9,
+)
+
+
+@given(st.lists(secrets, min_size=1, max_size=7), st.uuids(), st.sampled_from(FOOTERS), st.data())
+def test_what_a_scan_has_beside_the_lines_is_passed_over(
+    found: list[bytes], archive: object, footer: str, data: st.DataObject
+) -> None:
+    """Behind the last line, and at the foot of a page between two; the lines prove themselves as ever."""
+    ring = tuple(Key(secret) for secret in found)
+    paper = keytext.paper_text(str(archive), ring)
+    first, *lines = paper.splitlines()
+    bare = "\n".join([first, *(line.partition(": ")[2] for line in lines)])
+    for page in (paper, keytext.paper_compact(paper), " ".join(paper.split()), bare):
+        assert keytext.paper_keys(f"Strongroom: the keys\n{page}{footer}") == (str(archive), ring)
+
+    at = data.draw(st.integers(1, len(lines)))
+    pages = [first, *lines[:at], footer, *lines[at:]]
+    assert keytext.paper_keys("\n\n".join(pages)) == (str(archive), ring)
+    with pytest.raises(NotAKey, match=f"line {at} is not"):
+        keytext.paper_keys("\n".join([*pages[:at], footer]))
 
 
 def test_paper_holds_as_many_keys_as_there_are() -> None:

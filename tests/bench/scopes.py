@@ -1,0 +1,201 @@
+"""A night of 200 scopes on one host with two workers: CPU of each run, beside an empty Prefect flow's.
+
+    python -m tests.bench.scopes [--scopes 200] [--limit 2]
+
+Starts a demo server, a Prefect server and two process workers, each with so many places. First as many runs of a
+flow that does nothing as there are scopes, then a night of all of them, each with a credential of its own. CPU
+seconds are those of the processes that a worker started and that ended, so other work on the machine changes them
+little. Told besides: runs that were lost, and every "database is locked" in any output of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from flows.server_at_hand import client_environment, ensure_server, stop_server
+from storage.catalog import Catalog
+
+ROOT = Path(__file__).parents[2]
+WORKERS = 2
+LOCKED = "database is locked"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a number of runs cost."""
+
+    runs: int
+    cpu_s: float
+    wall_s: float
+
+    def row(self, name: str) -> str:
+        """Of a table."""
+        return f"| {name} | {self.runs} | {self.cpu_s / self.runs:.2f} s | {self.wall_s:,.0f} s |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scopes", type=int, default=200)
+    parser.add_argument("--limit", type=int, default=2, help="runs at once of each worker")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place:
+        Bench(Path(place), given.scopes, given.limit).run()
+
+
+class Bench:
+    """One measurement in a folder of its own."""
+
+    def __init__(self, folder: Path, scopes: int, limit: int) -> None:
+        self.folder, self.scopes, self.limit = folder, scopes, limit
+        bare = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+        self.environ = {**bare, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
+
+    def run(self) -> None:
+        """Everything, to its end."""
+        state = self.folder / "state"
+        server = ensure_server(state, environ=self.environ)
+        self.environ |= client_environment(server, state)
+        try:
+            with self._demo() as told, httpx.Client(base_url=server.api_url, timeout=60) as api:
+                self._configure(told)
+                self._deploy(api)
+                with self._workers() as workers:
+                    empty = self._cost(workers, lambda: self._empty(api))
+                    night = self._cost(workers, lambda: self._night(api))
+            self._tell(empty, night)
+        finally:
+            stop_server(state)
+
+    # -- what is there
+
+    @contextmanager
+    def _demo(self) -> Iterator[dict[str, Any]]:
+        code = f"from flows.demo.serving import serve_forever as s; s(0, poll_free=True, users={self.scopes})"
+        with self._started("demo", "-c", code, stdout=subprocess.PIPE) as demo:
+            assert demo.stdout is not None
+            yield json.loads(demo.stdout.readline())
+
+    def _configure(self, told: dict[str, Any]) -> None:
+        lines = ['[archive]\nurl = "archive"\n']
+        keys = {user["username"]: user["api_key"] for user in told["rspace"]["users"]}
+        for number, (name, key) in enumerate(list(keys.items())[: self.scopes], start=1):
+            self.environ[f"KEY_{number}"] = key
+            url = told["rspace"]["url"]
+            lines.append(
+                f'[[source]]\nname = "lab-{number}"\nsystem = "rspace"\nurl = "{url}"\n'
+                f'api_key = {{ env = "KEY_{number}" }}\npoll_first_s = 1.0\n'
+                f'[[source.scope]]\nkind = "user"\nname = "{name}"\n'
+            )
+        (self.folder / "strongroom.toml").write_text("\n".join(lines), "utf-8")
+        self._ran("-m", "flows.cli", "init", "--yes", "--no-encryption")
+
+    def _deploy(self, api: httpx.Client) -> None:
+        self._ran("-m", "flows.cli", "deploy")
+        pool = {"name": "strongroom", "work_queue_name": "default"}
+        empty = {"name": "empty", "entrypoint": "tests.bench.empty_flow.empty", "work_pool": pool}
+        (self.folder / "prefect.yaml").write_text(json.dumps({"name": "bench", "deployments": [empty]}), "utf-8")
+        self._ran("-m", "prefect", "--no-prompt", "deploy", "--all")
+
+    @contextmanager
+    def _workers(self) -> Iterator[list[psutil.Process]]:
+        command = ("-m", "prefect", "worker", "start", "--pool", "strongroom", "--limit", str(self.limit))
+        with self._started("worker-1", *command) as one, self._started("worker-2", *command) as two:
+            yield [psutil.Process(one.pid), psutil.Process(two.pid)]
+
+    # -- what is measured
+
+    def _cost(self, workers: list[psutil.Process], act: Callable[[], None]) -> Cost:
+        before, since = self._children(workers), time.monotonic()
+        act()
+        return Cost(self.scopes, self._children(workers) - before, time.monotonic() - since)
+
+    @staticmethod
+    def _children(workers: list[psutil.Process]) -> float:
+        times = [worker.cpu_times() for worker in workers]
+        return sum(each.children_user + each.children_system for each in times)
+
+    def _empty(self, api: httpx.Client) -> None:
+        made = _ok(api.get("/deployments/name/empty/empty"))["id"]
+        for number in range(self.scopes):
+            asked = {"parameters": {"number": number}}
+            _ok(api.post(f"/deployments/{made}/create_flow_run", json=asked))
+        _until(lambda: _count(api, "empty", "COMPLETED") == self.scopes)
+
+    def _night(self, api: httpx.Client) -> None:
+        self._ran("-m", "flows.cli", "run")
+        _until(lambda: not _count(api, "backup", "RUNNING"))
+
+    def _tell(self, empty: Cost, night: Cost) -> None:
+        with Catalog.open(self.folder / "state" / "catalog.db") as catalog:
+            ended = [run.ended for run in catalog.runs(limit=10 * self.scopes)]
+        logs = [path for path in self.folder.rglob("*.log") if path.name != "prefect-server.log"]
+        locked = sum(path.read_text("utf-8", "replace").count(LOCKED) for path in logs)
+        print(f"| {WORKERS} workers, {self.limit} places each | runs | CPU of each | wall |\n|---|---:|---:|---:|")
+        print(empty.row("a flow that does nothing"))
+        print(night.row("a backup"))
+        above = (night.cpu_s - empty.cpu_s) / self.scopes
+        verified = ended.count("verified")
+        print(f"above the empty flow: {above:.2f} s of CPU a run (promised: at most 1 s)")
+        print(f"verified: {verified} of {self.scopes}; other ends: {len(ended) - verified}; {LOCKED!r}: {locked}")
+
+    # -- processes
+
+    @contextmanager
+    def _started(self, name: str, *arguments: str, stdout: int | None = None) -> Iterator[subprocess.Popen[str]]:
+        with (self.folder / f"{name}.log").open("w", encoding="utf-8") as log:
+            child = subprocess.Popen(
+                [sys.executable, *arguments], cwd=self.folder, env=self.environ, text=True,
+                stdout=stdout or log, stderr=subprocess.STDOUT if stdout is None else log,
+            )  # fmt: skip
+            try:
+                yield child
+            finally:
+                child.terminate()
+                child.wait()
+
+    def _ran(self, *arguments: str) -> None:
+        command = [sys.executable, *arguments]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environ, capture_output=True, text=True, check=False
+        )
+        log = self.folder / f"{'-'.join(arguments[1:3])}.log"
+        log.write_text(done.stdout + done.stderr, "utf-8")
+        if done.returncode:
+            raise RuntimeError(f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def _ok(answer: httpx.Response) -> Any:
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _count(api: httpx.Client, flow: str, state: str) -> int:
+    wanted = {"flows": {"name": {"any_": [flow]}}, "flow_runs": {"state": {"type": {"any_": [state]}}}}
+    return int(_ok(api.post("/flow_runs/count", json=wanted)))
+
+
+def _until(true: Callable[[], bool], *, deadline_s: float = 3600) -> None:
+    end = time.monotonic() + deadline_s
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so after {deadline_s:.0f} s")
+        time.sleep(1)
+
+
+if __name__ == "__main__":
+    main()
