@@ -99,7 +99,7 @@ def key_file(settings: Settings) -> str:
 
 def catalog(settings: Settings, store: Archive) -> str:
     """The catalog opens, indexes this archive, lies on a local disk, and belongs to this host."""
-    kind = _file_system(settings.state)
+    kind = file_system(settings.state)
     if kind in NETWORK:
         raise ConfigError(
             f"{settings.catalog_path}: lies on {kind}; SQLite's locks do not hold on network file systems",
@@ -174,7 +174,7 @@ def _scope(system: Source, scope: Scope, account: Account) -> str:
     return f"{scope.name} ({'; '.join([f'{len(roster.scopes)} now', *roster.notes])})"
 
 
-def _file_system(path: Path) -> str:
+def file_system(path: Path) -> str:
     """The type of the file system that holds `path`; "" where it cannot be told."""
     resolved = path.resolve()
     best = ""

@@ -48,7 +48,7 @@ OWNERS = {
     "tenacity": {"flows.sources.client", "flows.ops.send"},
     "segno": {"flows.cli.key"},
     "python_calamine": {"flows.sources.webadmit_xls"},
-    "psutil": {"storage.holder", "flows.server_at_hand", "flows.health"},
+    "psutil": {"storage.holder", "flows.server_at_hand", "flows.health", "flows.ops.health"},
     "cronsim": {"flows.configtables", "flows.schedule"},
     "matplotlib": {"flows.cli.calendar", "flows.ops.report"},
     "apprise": {"flows.ops.send"},

@@ -20,6 +20,7 @@ from flows.cli import (
     deploy,
     erase,
     give,
+    install,
     key,
     look,
     make,
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 for _module in (
     *(demonstrate, prepare, make, deploy, look, browse, compare, standing, tell, report, give),
-    *(retain, prune, decide, erase, upkeep, mend, book, key, convert),
+    *(retain, prune, decide, erase, upkeep, mend, book, key, convert, install),
 ):
     _module.register(app)
 

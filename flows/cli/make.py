@@ -272,6 +272,7 @@ def serve(
     server = join_prefect(settings)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     from flows.ops.deployments import NIGHTLY, deployments
+    from flows.ops.listening import listen
     from flows.serving import serve as serve_flows
 
     nights = [each for each in deployments(settings) if each.flow == NIGHTLY]
@@ -281,6 +282,8 @@ def serve(
             say(f"{night.name}{scope}: every night by {timed.cron!r}, {timed.timezone}")
     if not any(night.schedules for night in nights):
         say("no source has a schedule: runs are started by hand only")
+    if scraped := listen(settings):
+        say(scraped)
     say(f"serving until Ctrl-C; the UI is at {server.ui_url}")
     try:
         serve_flows(settings, open_archive(settings).id, limit=limit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from flows.cli.asking import confirmed, somebody
 from flows.cli.console import ConfigOption, JsonOption, clean, complain, out, print_json, say
 from flows.errors import ConfigError, Exit, SourceError, verdict
 from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from flows.config import Settings
 
 TEMPLATE = """\
 # Strongroom's configuration. Secrets are named here, never written here.
@@ -169,7 +172,10 @@ class Finding:
 
 
 def doctor(config: ConfigOption = None, json: JsonOption = False) -> int:
-    """Check everything that a night needs: configuration, archive, catalog, disk, credentials, clocks."""
+    """Check everything that a night needs: configuration, archive, catalog, disk, credentials, clocks.
+
+    And what runs the nights and tells of them: schedules, notify, metrics, the Prefect server, systemd's units.
+    """
     findings = list(_examine(config))
     if json:
         rows = [{"what": f.what, "ok": f.ok, "detail": f.detail, "warning": f.warning} for f in findings]
@@ -214,6 +220,29 @@ def _examine(config: Path | None) -> Iterator[Finding]:
         yield Finding("prefect.yaml", True, "of Prefect's own `prefect deploy`", warning=wrong)
     if (found := deploy.agreement(settings, archive.id)) is not None:
         yield Finding("deployments", True, found[0], warning=found[1])
+    yield from _examine_operations(settings)
+
+
+def _examine_operations(settings: Settings) -> Iterator[Finding]:
+    from flows.ops import health
+
+    yield _told("schedules", partial(health.schedules, settings))
+    yield _told("notify", partial(health.addresses, settings))
+    if settings.file.metrics.file or settings.file.metrics.listen:
+        yield _told("metrics", partial(health.metrics, settings))
+    yield _told("prefect", health.prefect)
+    if health.is_systemd():
+        yield _told("units", health.installed)
+        yield _told("clock", health.clock)
+
+
+def _told(what: str, question: Callable[[], tuple[str, str]]) -> Finding:
+    """A question whose answer may bring a warning."""
+    try:
+        detail, warning = question()
+    except ConfigError as exc:
+        return Finding(what, False, f"{exc}; {exc.hint}" if exc.hint else str(exc), verdict(exc)[1])
+    return Finding(what, True, detail, warning=warning)
 
 
 def _ask(what: str, question: Callable[[], str]) -> Finding:

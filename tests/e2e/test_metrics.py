@@ -1,0 +1,38 @@
+"""`strongroom serve` with `[metrics] listen`: who asks gets an answer, and Ctrl-C still ends it in order."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+import httpx
+import pytest
+
+from tests.e2e.home import USER_SCOPE, Home, until
+
+pytestmark = pytest.mark.server
+
+
+def test_metrics_are_answered_while_serve_runs(home: Home) -> None:
+    """The night before is in them; the thread that answers takes no signal that is meant for the flows."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    home.configure(scopes=f'{USER_SCOPE}\n[metrics]\nlisten = "{address}"\n')
+    assert home.run("run").returncode == 0
+
+    def told() -> str:
+        try:
+            return httpx.get(f"http://{address}/metrics", trust_env=False, timeout=30).text
+        except httpx.TransportError:
+            return ""
+
+    with home.process("serve") as serving:
+        log = home.folder / "serve.log"
+        until("it serves", lambda: "serving until" in log.read_text())
+        until("the metrics are told", told)
+        assert 'strongroom_last_run_success{archive="' in told()
+        assert 'scope="user",source="lab"} 1.0' in told()
+        serving.send_signal(signal.SIGINT)
+        assert serving.wait(60) == 0
+        assert f"metrics at http://{address}/metrics" in log.read_text()
