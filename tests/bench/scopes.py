@@ -26,6 +26,7 @@ from typing import Any
 
 import httpx
 import psutil
+from prefect.client.base import PrefectHttpxSyncClient
 
 from flows.server_at_hand import client_environment, ensure_server, stop_server
 from storage.catalog import Catalog
@@ -74,7 +75,7 @@ class Bench:
         server = ensure_server(state, environ=self.environ)
         self.environ |= client_environment(server, state)
         try:
-            with self._demo() as told, httpx.Client(base_url=server.api_url, timeout=60) as api:
+            with self._demo() as told, _client(server.api_url) as api:
                 self._configure(told)
                 self._deploy(api)
                 with self._workers() as workers:
@@ -186,6 +187,11 @@ class Bench:
         log.write_text(done.stdout + done.stderr, "utf-8")
         if done.returncode and not anyhow:
             raise RuntimeError(f"{arguments}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def _client(url: str) -> PrefectHttpxSyncClient:
+    """Prefect's own: it asks again where its SQLite was locked and the server says 503."""
+    return PrefectHttpxSyncClient(base_url=url, timeout=60, raise_on_all_errors=False)
 
 
 def _ok(answer: httpx.Response) -> Any:
