@@ -83,6 +83,15 @@ def test_what_was_found_unchanged_is_no_larger_than_the_night_before() -> None:
     assert (row.fresh, row.same, row.since_night) == (True, True, 0)
 
 
+def test_a_clock_that_was_ahead_makes_nothing_fresh() -> None:
+    """An instant after now is no good news, for the page as for the watch."""
+    ahead = replace(OLD, unchanged_at=NOW + 400 * DAY)
+    (row,) = figures.rows(survey_of(ahead), {})
+
+    assert (row.fresh, row.same) == (False, False)
+    assert headline(survey_of(ahead), []).sentence == "The only scope has no recent backup"
+
+
 def test_upkeep_is_measured_against_its_limits() -> None:
     """27 days and 5 hours of 30, and when the limit would be passed."""
     survey = survey_of(WELL)

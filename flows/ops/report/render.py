@@ -17,9 +17,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from flows.ops.alarm import Alarm, Level
+from flows.ops.nights import Due, Mark, calendar
 from flows.ops.report import charts, figures, series, words
 from flows.ops.report.figures import Going
-from flows.ops.report.nights import Due, Mark, calendar
 from flows.ops.survey import Survey
 from flows.proofpage import plain
 from storage.snapshot import ScopeKey
@@ -71,7 +71,8 @@ def render(
         headline=figures.headline(survey, alarms),
         calendar=calendar(survey, dues, zone, days),
         days=days,
-        marks=list(Mark),
+        marks=[mark for mark in Mark if mark is not Mark.NONE],
+        none_due=Mark.NONE,
         classes=_CLASSES,
         rows=rows,
         whole=sum(row.size or 0 for row in rows),

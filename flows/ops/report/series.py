@@ -10,8 +10,7 @@ from itertools import accumulate
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from flows.ops.report.nights import IMPORT
-from flows.ops.survey import Survey
+from flows.ops.survey import IMPORT, Survey
 from storage.records import Ended
 
 GROWTH = timedelta(days=30)  # whose growth is carried on
