@@ -63,7 +63,6 @@ PURE = (
     "flows.ops.deployments",
     "flows.ops.report.figures",
     "flows.ops.report.series",
-    "flows.ops.report.words",
     "flows.ops.document",
     "flows.ops.nagios",
     "flows.ops.nights",

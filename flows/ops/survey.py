@@ -175,6 +175,11 @@ class Survey:
         return (scope for scope in self.scopes if scope.configured)
 
     @property
+    def archive_disk(self) -> Disk | None:
+        """The one that the archive is on; None where that is none of ours."""
+        return next((disk for disk in self.disks if disk.what == "archive"), None)
+
+    @property
     def last_passed(self) -> Drilled | None:
         """The newest drill that passed."""
         return next((drill for drill in self.drills if drill.passed), None)

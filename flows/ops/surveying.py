@@ -125,9 +125,7 @@ class _Asked:
         schedule = None if source is None else source.schedule_of(key.scope)
         limit_h = (source and source.verified_within_h) or self._settings.file.watch.verified_within_h
         same = next(iter(self._catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
-        rows = self._catalog.runs(key, since=to_text(self._since), limit=100_000) or self._catalog.runs(
-            key, limit=1
-        )
+        rows = self._catalog.runs(key, since=to_text(self._since), limit=MANY) or self._catalog.runs(key, limit=1)
         job = self._catalog.jobs.open(key)
         return ScopeSeen(
             key=key,

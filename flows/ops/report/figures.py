@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from flows.ops.alarm import Alarm, Level
 from flows.ops.nights import Mark, mark_of
 from flows.ops.report.series import middle
-from flows.ops.report.words import many
 from flows.ops.survey import IMPORT, Drilled, Ran, ScopeSeen, Scrubbed, Shot, Survey
+from flows.ops.words import counted
 from storage.records import Ended
 from storage.snapshot import ScopeKey
 
@@ -109,7 +109,7 @@ def headline(survey: Survey, alarms: Sequence[Alarm]) -> Headline:
         sentence = f"{none} recent backup"
     elif stale:
         have = "has" if len(stale) == 1 else "have"
-        sentence = f"{len(stale):,} of {many(len(scopes), 'scope')} {have} no recent backup"
+        sentence = f"{len(stale):,} of {counted(len(scopes), 'scope')} {have} no recent backup"
     elif missed:
         sentence = f"{every} {'has' if len(scopes) == 1 else 'have'} a recent backup"
         sentence += f"; {len(missed):,} not from {when.removeprefix('in ')}" if dues else ""
