@@ -13,7 +13,6 @@ from flows.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flows.config import Settings
     from flows.ops.alarm import Alarm
     from flows.ops.nights import Strips
     from flows.ops.survey import ScopeSeen, Survey
@@ -45,6 +44,7 @@ def status(
     from flows.ops.look import open_and_look
     from flows.ops.nagios import plugin
     from flows.ops.nights import strips
+    from flows.ops.surveying import known
 
     if json and nagios:
         raise typer.BadParameter("--json and --nagios exclude each other")
@@ -52,7 +52,7 @@ def status(
     now = datetime.now(UTC)
     if tell:
         open_and_look(settings, now=now, only_tell=True)
-    seen, found = _look(settings, now)
+    seen, found = known(settings, now=now)
     code = Exit.STALE if watch.critical(found) else Exit.DONE
     if nagios:
         text, plugin_code = plugin(seen, found, settings.file.watch)
@@ -68,17 +68,6 @@ def status(
     _print_kept(seen)
     _print_alarms(found)
     return code
-
-
-def _look(settings: Settings, now: datetime) -> tuple[Survey, list[Alarm]]:
-    from flows.ops.surveying import survey
-    from flows.ops.watch import alarms
-    from flows.workbench import open_archive, open_catalog
-
-    archive = open_archive(settings)
-    with open_catalog(settings, archive) as catalog:
-        seen = survey(settings, archive, catalog, now=now)
-    return seen, alarms(seen, settings.file.watch, settings.file.upkeep)
 
 
 def _print_scopes(seen: Survey, strips: Strips) -> None:

@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from flows.config import Settings, SourceTable
+from flows.ops.alarm import Alarm
 from flows.ops.survey import Disk, Drilled, EverySeen, Ran, ScopeSeen, Scrubbed, Shot, Survey
+from flows.ops.watch import alarms
 from flows.roster import known_members
 from flows.schedule import last_before, next_after, within
-from flows.workbench import backend_of
+from flows.workbench import backend_of, open_archive, open_catalog
 from storage.archive import Archive, Damaged
 from storage.backend import LocalDisk
 from storage.catalog import Catalog
@@ -71,6 +73,14 @@ def survey(
         drills=tuple(_drills(catalog, since)),
         damaged=tuple(dict.fromkeys(told)),
     )
+
+
+def known(settings: Settings, *, now: datetime) -> tuple[Survey, list[Alarm]]:
+    """Open archive and catalog, survey them, and say what is wrong. Raises ConfigError, StorageError, OSError."""
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
+        seen = survey(settings, archive, catalog, now=now)
+    return seen, alarms(seen, settings.file.watch, settings.file.upkeep)
 
 
 class _Asked:
