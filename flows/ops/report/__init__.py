@@ -30,7 +30,7 @@ NAME = "report.html"
 def path_of(settings: Settings) -> Path:
     """Where a night leaves the page: `[report] file`, relative to the configuration; else in the state folder."""
     named = settings.file.report.file
-    return settings.state / NAME if named is None else (settings.folder / Path(named).expanduser()).absolute()
+    return settings.state / NAME if named is None else settings.beside(named)
 
 
 def write(
