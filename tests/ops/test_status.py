@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -69,6 +72,17 @@ def ended(shell: Shell, key: ScopeKey, ago: timedelta, end: Ended, **other: Any)
     store(shell).put_record(record.id, records.encode(record))
     with Catalog.open(shell.folder / "state" / "catalog.db") as catalog:
         catalog.record_run(record)
+
+
+def test_a_terminal_without_utf_8_gets_the_words(shell: Shell) -> None:
+    """Where cron or a terminal takes ASCII alone, signs become question marks; nothing else is lost."""
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "flows.cli", "status", "--config", str(shell.folder / "strongroom.toml")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=environ, capture_output=True, check=False)
+
+    assert done.returncode == Exit.DONE, done.stderr
+    assert b"? verified" in done.stdout
+    assert b"nothing is wrong" in done.stdout
 
 
 def test_where_all_is_well_status_says_so(shell: Shell) -> None:
