@@ -76,6 +76,7 @@ def ended(shell: Shell, key: ScopeKey, ago: timedelta, end: Ended, **other: Any)
 
 def test_a_terminal_without_utf_8_gets_the_words(shell: Shell) -> None:
     """Where cron or a terminal takes ASCII alone, signs become question marks; nothing else is lost."""
+    ended(shell, USER, 6 * HOUR, Ended.VERIFIED)
     environ = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
     command = [sys.executable, "-m", "flows.cli", "status", "--config", str(shell.folder / "strongroom.toml")]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], env=environ, capture_output=True, check=False)
