@@ -175,7 +175,7 @@ class MadeUpTarget:
         rows = self._kinds[kind]
         row: Row = {"id": len(rows) + 1, **wished}
         if kind == "cabinets":
-            above = wished["parent"]
+            above = row["parent_id"] = wished["parent"]
             row["full_path"] = (
                 wished["label"] if above is None else f"{rows[above - 1]['full_path']} / {wished['label']}"
             )
