@@ -52,16 +52,20 @@ def restore_to_source(
             hint="name a snapshot, or with --source whose newest one is meant",
         )
     folder = settings.state / "restore"
+    hint = f"strongroom ls -R {found.id[:8]}"
     content = Held(store, found, place(folder, found.id, table.url).with_suffix(".parts"))
     clock, pace = SystemClock(), table.pace()
+    for start in only:
+        if not any(path.startswith(start) for path in content.names()):
+            raise ConfigError(f"--only {shown(start)}: nothing in snapshot {found.id[:8]} begins so", hint=hint)
     receiver = table.dialect.give_back(connection(settings, table))
     try:
         outlook = look(receiver, content, only, clock, pace)
+        if only and not (outlook.units or outlook.lacking or outlook.there.get("documents")):
+            text = f"--only {shown(', '.join(only))}: no document of snapshot {found.id[:8]} begins so"
+            raise ConfigError(text, hint=f"name its folder, as it stands in `{hint}`")
         if not json:
             _tell_outlook(outlook, found, name, dry_run=dry_run)
-        if only and not outlook.units and not outlook.there.get("documents"):
-            complain(f"--only {', '.join(only)}: nothing in snapshot {found.id[:8]} begins so", "strongroom ls -R")
-            return Exit.USAGE
         if dry_run:
             if json:
                 print_json("restore", _json(found, name, outlook, None))
