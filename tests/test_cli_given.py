@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qsl, urlsplit
@@ -13,11 +14,15 @@ from uuid import UUID
 import pytest
 
 from flows.cli.app import run
+from flows.ledger import open_ledger, place
 from storage.archive import Archive
 from storage.backend import LocalDisk
-from storage.snapshot import Snapshot
+from storage.snapshot import ScopeKey, Snapshot
+from storage.verify import Promise
+from storage.writer import Writer
 from tests.bench.giveback import Filed, fill
 from tests.bench.made_up_target import MadeUpTarget
+from tests.doubles import START, Clock, draft
 
 FIRST = "Invoice/Invoice 000001 of a supplier [1]"
 CONFIG = """
@@ -111,3 +116,50 @@ def test_the_plan_as_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert restore("--dry-run", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["plan"]["units"], told["plan"]["there"]["documents in the trash"]) == (2, 1)
+
+
+def test_what_another_snapshot_made_there_will_be_there_twice(
+    found: Snapshot, target: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As the ledgers in the state folder tell; not what this one made, nor another source or another target."""
+    archive, folder = Archive.open(LocalDisk(tmp_path / "archive")), tmp_path / "state" / "restore"
+    again, elsewhere = commit(archive, found.key), commit(archive, ScopeKey("other", "all"))
+    unit = "Invoice/another label [2]/document.json"
+    for snapshot, url in (elsewhere, target), (again, "http://127.0.0.1:1"):
+        with open_ledger(folder, snapshot, url) as ledger:
+            ledger.note(unit, above=3, id=7)
+    with open_ledger(folder, again, target) as ledger:
+        ledger.note(unit, above=3)
+    assert restore_of(found, "--dry-run") == 0
+    assert "twice: " not in capsys.readouterr().out
+
+    with open_ledger(folder, again, target) as ledger:
+        ledger.note(unit, id=7)
+        ledger.note("Invoice/not in this one [9]/document.json", id=8)
+        ledger.note("type Invoice", ours=True)
+    with place(folder, again, target).open("ab") as cut:
+        cut.write(b'{"unit": "Inv')
+    assert restore_of(found, "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert f"twice: 1 documents here were made from another snapshot ({again[:8]})" in said
+    assert restore_of(found, "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["twice"] == {"documents": 1, "snapshots": [again]}
+
+    with open_ledger(folder, found.id, target) as ledger:  # it is there twice already
+        ledger.note("Invoice/Invoice 000002 of a supplier [2]/document.json", id=9)
+    assert restore_of(found, "--dry-run", "--json") == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["twice"] == {"documents": 0, "snapshots": []}
+
+
+def commit(archive: Archive, key: ScopeKey) -> str:
+    """The id of a snapshot that holds something else."""
+    writer = Writer(archive, key)
+    writer.add("a", BytesIO(b"a"), promised=Promise(size=1))
+    return writer.commit(draft(key, system="mayan"), clock=Clock(START)).id
+
+
+def restore_of(found: Snapshot, *options: str) -> int:
+    """Its exit code."""
+    return run(["restore", found.id, "--to-source", "office", *options])
