@@ -79,6 +79,7 @@ PURE = (
     "flows.sources.gitlab_status",
     "flows.ops.telling",
     "flows.sources.mayan_asking",
+    "flows.sources.mayan_cabinets",
     "flows.sources.webadmit_budget",
     "flows.sources.webadmit_names",
     "flows.sources.webadmit_status",

@@ -18,9 +18,11 @@ from typing import Any, TypeVar
 from flows.errors import RequestWrong, RunFailed, SourceRefused
 from flows.sources.base import Ledger
 from flows.sources.client import Answer
+from flows.sources.mayan_cabinets import path_of
 from flows.sources.mayan_document import FIELDS, listed
 from flows.sources.mayan_documents import FILES, Documents
 from flows.sources.mayan_restore_plan import (
+    Attach,
     Document,
     Drop,
     Edit,
@@ -174,10 +176,10 @@ class Filler:
                 self.send("PATCH", f"{base}/{kind}/{which}/", dict(facts), f"documents.document_{kind[:-1]}_edit")
             case Value(name, text):
                 self._set(f"{base}/metadata/", name, text)
-            case Place("tags", name):
-                self.send("POST", f"{base}/tags/attach/", {"tag": self.there.tags[name]}, "tags.tag_attach")
-            case Place(_, name):
-                path = f"/cabinets/{self.there.cabinets[name]}/documents/add/"
+            case Attach(tag):
+                self.send("POST", f"{base}/tags/attach/", {"tag": self.there.tags[tag]}, "tags.tag_attach")
+            case Place(cabinet):
+                path = f"/cabinets/{self.there.cabinets[cabinet]}/documents/add/"
                 self.send("POST", path, {"document": begun.id}, "cabinets.cabinet_add_document")
             case Say(text, _):
                 self.send("POST", f"{base}/comments/", {"text": text}, "comments.comment_create")
@@ -349,7 +351,9 @@ def _told(step: Step, wish: Wish) -> str:
             return f"{kind[:-1]} {which}"
         case Value(name, _):
             return f"metadata {name!r}"
-        case Place(kind, name):
-            return f"{kind[:-1]} {name!r}"
+        case Attach(tag):
+            return f"tag {tag!r}"
+        case Place(cabinet):
+            return f"cabinet {path_of(cabinet)!r}"
         case Say(text, _):
             return f"comment {text[:40]!r}"
