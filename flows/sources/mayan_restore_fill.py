@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 TAKEN_S = 300.0  # after so long an upload that is not listed counts as lost
 LOST_S = 20.0  # after so long what an earlier run asked for is asked for again
 PAGES_S = 60.0  # pages come a second after their file; of some files none ever come
+HINT = "give it to a role of the target's user; then the same command goes on"
 FIRST_S, LONGEST_S = 0.2, 2.0  # between two looks
 _ONLY = {"_fields_only": ",".join(FIELDS)}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # whether it is young is of no matter here
@@ -134,7 +135,8 @@ class Filler:
         except Missing:
             raise SourceRefused(
                 f"Mayan EDMS: document {number}, made by this restore, is not to be seen: permission "
-                "documents.document_view is missing, or somebody removed it"
+                "documents.document_view is missing, or somebody removed it",
+                hint=HINT,
             ) from None
         if got["forbidden"]:
             raise _hidden(number, ", ".join(got["forbidden"]))
@@ -326,7 +328,7 @@ def _hidden(number: int, permissions: str) -> SourceRefused:
     return SourceRefused(
         f"Mayan EDMS: document {number}, made by this restore, is not shown whole: permission {permissions} is "
         "missing",
-        hint="give it to a role of the target's user, and run the same command again",
+        hint=HINT,
     )
 
 
@@ -336,7 +338,8 @@ def _require(answer: Answer, path: str, needs: str) -> Answer:
     error = refusal(answer, path)
     if isinstance(error, Missing) or answer.status == 403:
         raise SourceRefused(
-            f"Mayan EDMS refuses {path}: permission {needs} is missing, or what it names"
+            f"Mayan EDMS refuses {path}: permission {needs} is missing, or what this asks for was removed",
+            hint=HINT,
         ) from None
     raise error
 
