@@ -299,6 +299,10 @@ def _check_pings(path: Path, file: File) -> None:
             there = ", ".join(names) or "none"
             hint = f"only pings of nightly have one; there are: {there}"
             raise ConfigError(f"{path}: ping {number}: source = {ping.source!r} of {ping.of}", hint=hint)
+        scheduled = [source.name for source in file.source if source.schedule is not None]
+        if ping.of == "nightly" and ping.source is None and len(scheduled) > 1:
+            hint = f"one [[ping]] with a URL of its own for each source: {', '.join(scheduled)}"
+            raise ConfigError(f"{path}: ping {number}: one source's night would answer for another's", hint=hint)
 
 
 def _check_sources(path: Path, file: File) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -18,7 +18,8 @@ from storage.snapshot import ScopeKey
 
 SLACK = timedelta(hours=12)  # that a night may take, or be late
 UNSCHEDULED = timedelta(hours=36)
-LOOKED = 9
+LOOKED = 8
+WEEKS = timedelta(weeks=5)
 ASSUMED = (
     "30 3 * * *"  # where the configuration has no schedule: the cron of a Prefect deployment is not known here
 )
@@ -46,13 +47,19 @@ def last_before(table: ScheduleTable, *, now: datetime) -> datetime | None:
 
 
 def within(table: ScheduleTable | None, *, now: datetime) -> timedelta:
-    """How old the last good news of a scope may be: the longest time between two of its next nights, and SLACK.
+    """How old the last good news of a scope may be: the longest time between two of its nights, and SLACK.
 
-    Eight nights are looked at, so that a schedule of working days has its weekend.
+    The nights of the next five weeks are looked at, eight at least, and the last one before `now`: a schedule of
+    working days has its weekend, one of the first days of a month the rest of it.
     """
     if table is None:
         return UNSCHEDULED
-    nights = list(islice(coming(table.cron, table.timezone, now=now), LOOKED))
+    before = last_before(table, now=now)
+    nights = [] if before is None else [before]
+    for count, night in enumerate(coming(table.cron, table.timezone, now=now)):
+        nights.append(night)
+        if count >= LOOKED and night - now > WEEKS:
+            break
     return max((later - one for one, later in pairwise(nights)), default=UNSCHEDULED - SLACK) + SLACK
 
 

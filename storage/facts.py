@@ -92,6 +92,7 @@ def same_names(catalog: Catalog, archive: Archive) -> bool:
     gone = {(link.key, link.number) for link in links if link.forgotten}
     live = {(link.key, link.number) for link in links} - gone
     ids = {name.rpartition("/")[2].removesuffix(".json") for name in archive.backend.list("records/")}
+    ids = {one for one in ids if records.PAPER not in one}
     decided = set(map(decisions.parse_name, archive.backend.list(decisions.FOLDER)))
     here = (known.live, known.forgotten, known.runs | known.upkeep, known.decisions)
     return all(mine == held for mine, held in zip(here, (live, gone, ids, decided), strict=True))

@@ -21,10 +21,10 @@ from storage.errors import KeyWrong, NotEncrypted, ObjectCorrupt, ObjectMissing
 from storage.keys import Holder
 from storage.keytext import NotAKey, paper_keys
 from storage.latest import latest
+from storage.records import PAPER
 from storage.snapshot import Snapshot, from_text, to_text
 
 FORMAT = 1
-_PROOF = "-paper-"  # in the ids of records that say that a paper copy was proven
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
         reader = archive.reader(newest)
         for entry in reader.entries(newest):
             reader.prove(entry)
-    record = f"{now:%Y%m%d-%H%M%S}{_PROOF}{secrets.token_hex(4)}"
+    record = f"{now:%Y%m%d-%H%M%S}{PAPER}{secrets.token_hex(4)}"
     value = {"format": FORMAT, "kind": "key drill", "id": record, "made_at": to_text(now), "keys": len(found[1])}
     archive.put_record(record, canonical.seal({**value, "snapshot": "" if newest is None else newest.id}))
     if newest is None:
@@ -162,7 +162,7 @@ def drilled(backend: Backend, paper: str, *, now: datetime) -> Proven:
 
 def proven_on(archive: Archive) -> tuple[datetime, int] | None:
     """When a paper copy was last proven, and how many keys it had; None for never. A damaged record is none."""
-    for name in sorted((name for name in archive.backend.list("records/") if _PROOF in name), reverse=True):
+    for name in sorted((name for name in archive.backend.list("records/") if PAPER in name), reverse=True):
         with suppress(ObjectCorrupt, ObjectMissing, KeyError, ValueError):
             value = canonical.unseal(archive.backend.get(name))
             return from_text(value["made_at"]), canonical.count(value["keys"])

@@ -18,6 +18,7 @@ from storage.snapshot import ScopeKey, check_from_json, check_json, from_text, t
 from storage.verify import Check
 
 FORMAT = 1
+PAPER = "-paper-"  # in the ids of records that say that a paper copy was proven: no catalog has these
 
 
 class Ended(StrEnum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli.console import ConfigOption, JsonOption, clean, day, number, out, print_json, print_table
+from flows.cli.console import ConfigOption, JsonOption, clean, complain, day, number, out, print_json, print_table
 from flows.errors import Exit
 
 if TYPE_CHECKING:
@@ -50,10 +50,15 @@ def status(
         raise typer.BadParameter("--json and --nagios exclude each other")
     settings = configuration.load(configuration.find(config))
     now = datetime.now(UTC)
-    if tell:
-        open_and_look(settings, now=now, only_tell=True)
-    seen, found = known(settings, now=now)
+    looked = open_and_look(settings, now=now, only_tell=True) if tell else None
+    if looked and looked.survey:
+        seen, found = looked.survey, list(looked.alarms)
+    else:
+        seen, found = known(settings, now=now)  # raises what hindered the look
     code = Exit.STALE if watch.critical(found) else Exit.DONE
+    if looked and looked.unheard:
+        complain("nobody could be told: no address took the message", "`strongroom tell --test` says why")
+        code = Exit.UNEXPECTED
     if nagios:
         text, plugin_code = plugin(seen, found, settings.file.watch)
         print(text)

@@ -39,6 +39,7 @@ class Looked:
 
     alarms: tuple[Alarm, ...]  # the worst first
     sent: tuple[Sent, ...] = ()  # none where there was nothing to tell, or nobody
+    survey: Survey | None = None  # None where nobody could look
 
     @property
     def critical(self) -> bool:
@@ -77,7 +78,7 @@ def look(
     sent = tell(settings, found, now=now)
     if not only_tell:
         _files(settings, archive, seen, found)
-    return Looked(tuple(found), sent)
+    return Looked(tuple(found), sent, seen)
 
 
 def cannot_look(settings: Settings, error: Exception, *, now: datetime) -> Looked:

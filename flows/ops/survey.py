@@ -168,6 +168,8 @@ class Survey:
     scrubs: tuple[Scrubbed, ...]  # the newest in any case
     drills: tuple[Drilled, ...]  # the newest, and the newest that passed, in any case
     damaged: tuple[str, ...]  # sentences: what cannot be read, gaps in chains, what catalog or archive lacks
+    # Runs, scrubs and drills dated after `at`, which are nowhere else here: they tell nothing of what is now.
+    ahead: tuple[tuple[datetime, str], ...] = ()
 
     @property
     def configured(self) -> Iterator[ScopeSeen]:

@@ -32,6 +32,7 @@ from storage.turns import age
 from storage.upkeep import disagreements, with_history
 
 BACK = timedelta(days=40)  # so far go the runs that are asked for where nobody says how far
+SKEW = timedelta(minutes=10)  # that the clocks of two processes may differ
 MANY = 100_000  # runs of one scope: more than anybody has
 
 
@@ -51,6 +52,9 @@ def survey(
     read = age(with_history(packs, catalog), now=now)
     asked = _Asked(settings, archive, catalog, now, since, live)
     scopes, everies = asked.scopes()
+    scrubs, drills = list(_scrubs(catalog, since)), list(_drills(catalog, since))
+    ahead = [(one.ended_at, "a scrub") for one in scrubs if one.ended_at > now + SKEW]
+    ahead += [(one.ended_at, "a drill") for one in drills if one.ended_at > now + SKEW]
     halved = [Damaged(half.links[0].name, half.problem) for half in halves(archive) if half.error]
     told = [one.told for one in (*damaged, *halved)]
     if not same_names(catalog, archive):
@@ -69,9 +73,10 @@ def survey(
         never_read=read.never_read,
         oldest_unread_at=read.oldest_at,
         grown=tuple(catalog.grown()),
-        scrubs=tuple(_scrubs(catalog, since)),
-        drills=tuple(_drills(catalog, since)),
+        scrubs=tuple(one for one in scrubs if one.ended_at <= now + SKEW),
+        drills=tuple(one for one in drills if one.ended_at <= now + SKEW),
         damaged=tuple(dict.fromkeys(told)),
+        ahead=(*asked.ahead, *ahead),
     )
 
 
@@ -97,6 +102,7 @@ class _Asked:
     ) -> None:
         self._settings, self._archive, self._catalog = settings, archive, catalog
         self._now, self._since = now, since
+        self.ahead: list[tuple[datetime, str]] = []  # runs dated after now
         self._live: dict[ScopeKey, list[Snapshot]] = {key: [] for key in archive.scopes()}
         for found in live:
             self._live.setdefault(found.key, []).append(found)
@@ -116,12 +122,15 @@ class _Asked:
         """Of a source: each scope, and for an every-scope each member that had a run or a snapshot."""
         scopes = source.scopes()
         alone = {scope.name for scope in scopes if not scope.every}
+        # Where nights have stopped, who was only ever tried is still missing, however long ago that was.
+        last = self._catalog.last_ended(source.name)
+        tried = self._now if last is None else min(self._now, from_text(last.ended_at))
         for scope in scopes:
             if not scope.every:
                 yield ScopeKey(source.name, scope.name), ""
                 continue
             member = partial(source.dialect.member, scope)
-            known = known_members(scope, member, self._catalog.known_scopes(source.name, now=self._now))
+            known = known_members(scope, member, self._catalog.known_scopes(source.name, now=tried))
             members = [name for name in known if name not in alone]
             everies.append(EverySeen(ScopeKey(source.name, scope.name), len(members)))
             for name in members:
@@ -136,6 +145,8 @@ class _Asked:
         limit_h = (source and source.verified_within_h) or self._settings.file.watch.verified_within_h
         same = next(iter(self._catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
         rows = self._catalog.runs(key, since=to_text(self._since), limit=MANY) or self._catalog.runs(key, limit=1)
+        runs = [ran(row) for row in rows]
+        self.ahead += [(run.started_at, f"a run of {key}") for run in runs if run.started_at > self._now + SKEW]
         job = self._catalog.jobs.open(key)
         return ScopeSeen(
             key=key,
@@ -147,7 +158,7 @@ class _Asked:
             next_at=next_after(schedule, now=self._now) if schedule else None,
             newest=newest,
             shots=tuple(sorted(shots.values(), key=lambda shot: (shot.taken_at, shot.number), reverse=True)),
-            runs=tuple(map(ran, rows)),
+            runs=tuple(run for run in runs if run.started_at <= self._now + SKEW),
             unchanged_at=None if same is None else from_text(same.started_at),
             job="" if job is None else job.id,
         )

@@ -6,7 +6,8 @@ over is told as over, once.
 An alarm that comes and goes must not flood, and good news should not wait. So an end is told at the first look
 that finds it, but at most once in 24 hours of the same alarm: one that returns within that time is told once more,
 and is from then on the same trouble, whatever it does, until an end may be told again. In a day that is at most
-two messages about an alarm of one level and one about its end. To wait for a second look instead would let good
+two messages about an alarm of one level and one about its end. One that falls to a warning and rises again is told
+again when a day has passed since it was told. To wait for a second look instead would let good
 news wait for the next night.
 """
 
@@ -22,6 +23,7 @@ from flows.ops.alarm import Alarm, Level
 from storage.snapshot import from_text, to_text
 
 END_AGAIN = timedelta(hours=24)  # so long after an end was told, the end of the same alarm is not told again
+WORSE_AGAIN = timedelta(hours=24)  # so long after it was told, what fell and rose again is told again
 MAX_LINES = 20  # of alarms in a message
 MAX_TEXT = 500  # characters of a sentence or a hint
 
@@ -36,6 +38,7 @@ class Told:
     sentence: str  # as it was told then
     over_at: datetime | None = None  # when its end was last told
     open: bool = True  # False: its end was told, and it has not returned
+    fell: bool = False  # it was less bad meanwhile, which is not told
 
     def to_json(self) -> dict[str, Any]:
         """For the file."""
@@ -46,6 +49,7 @@ class Told:
             "sentence": self.sentence,
             "over_at": self.over_at and to_text(self.over_at),
             "open": self.open,
+            "fell": self.fell,
         }
 
     @classmethod
@@ -59,6 +63,7 @@ class Told:
             sentence=str(value["sentence"]),
             over_at=None if over_at is None else from_text(over_at),
             open=bool(value["open"]),
+            fell=bool(value.get("fell", False)),
         )
 
     def by(self, now: datetime) -> Told:
@@ -113,12 +118,16 @@ def plan(
         if was is None or not was.open:
             new.append(alarm)
             told[id] = Told(alarm.level, now, now, sentence, None if was is None else was.over_at)
-        elif alarm.level > was.level:
+        elif alarm.level > was.level or (
+            alarm.level == was.level and was.fell and now - was.told_at >= WORSE_AGAIN
+        ):
             worse.append(alarm)
-            told[id] = replace(was, level=alarm.level, told_at=now, sentence=sentence)
+            told[id] = replace(was, level=alarm.level, told_at=now, sentence=sentence, fell=False)
         elif now - was.told_at >= remind:
             again.append(alarm)
-            told[id] = replace(was, level=alarm.level, told_at=now, sentence=sentence)
+            told[id] = replace(was, level=alarm.level, told_at=now, sentence=sentence, fell=False)
+        elif alarm.level < was.level:
+            told[id] = replace(was, fell=True)
     over = []
     for id in [] if blind else [id for id in told if id not in there]:
         was = told[id]

@@ -14,6 +14,7 @@ from flows.ops.words import amount, counted, instant, span
 
 UNREAD_MORE_DAYS = 7  # than scrubs are given, where nothing else is said
 AHEAD = timedelta(days=1)  # that a date may be after now
+RIGHTED = timedelta(days=2)  # so recent must a run be to show that our clock is right now
 ARCHIVE = "archive"  # what these are about
 
 
@@ -113,7 +114,7 @@ def disks(survey: Survey, watch: WatchTable) -> Iterator[Alarm]:
 
 def clock(survey: Survey) -> Iterator[Alarm]:
     """`clock`: critical where our own clock dated it, because then nothing here can tell what is late."""
-    ours: list[tuple[datetime, str]] = []
+    ours: list[tuple[datetime, str]] = [*survey.ahead]
     others: list[tuple[datetime, str]] = []
     for scope in survey.configured:
         ours += [(run.started_at, f"a run of {scope.key}") for run in scope.runs]
@@ -121,7 +122,10 @@ def clock(survey: Survey) -> Iterator[Alarm]:
             (shot.committed_at, f"number {shot.number} of {scope.key}, by its commit,") for shot in scope.shots
         ]
         others += [(shot.taken_at, f"number {shot.number} of {scope.key}") for shot in scope.shots]
-    for level, dated in ((Level.CRITICAL, ours), (Level.WARNING, others)):
+    # Once runs are dated rightly again, what was dated wrongly stays so, and hides nothing any more.
+    runs = (run.started_at for scope in survey.configured for run in scope.runs)
+    righted = any(timedelta(0) <= survey.at - at <= RIGHTED for at in runs)
+    for level, dated in ((Level.WARNING if righted else Level.CRITICAL, ours), (Level.WARNING, others)):
         ahead = [one for one in dated if one[0] - survey.at > AHEAD]
         if ahead:
             at, what = max(ahead)

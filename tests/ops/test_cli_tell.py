@@ -153,6 +153,8 @@ def test_nobody_took_it(shell: Shell, caplog: pytest.LogCaptureFixture) -> None:
     assert done.returncode == 1
     assert "told 0 of 1 addresses" in done.stdout
     assert SECRET not in f"{done}{caplog.text}"
+    silent = shell.run("status", "--tell")
+    assert (silent.returncode, "nobody could be told" in silent.stderr) == (1, True)
 
 
 def test_a_disk_that_is_not_mounted_is_told_and_status_says_so(shell: Shell, web: Web) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.ops.alarm import Alarm, Level
-from flows.ops.telling import END_AGAIN, MAX_LINES, Memory, Telling, Told, message, plain, plan
+from flows.ops.telling import END_AGAIN, MAX_LINES, WORSE_AGAIN, Memory, Telling, Told, message, plain, plan
 
 NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -44,7 +44,7 @@ def test_new_ones_are_told_in_one_message_and_then_no_more() -> None:
 
 
 def test_one_that_got_worse_is_told_again_and_one_that_got_better_is_not() -> None:
-    """From warning to critical; back and forth after that tells nothing."""
+    """From warning to critical; back and forth after that tells nothing for a day, then that it is worse again."""
     memory = told(DISK).memory
     worse = told(replace(DISK, level=Level.CRITICAL), now=NOW + HOUR, memory=memory)
     assert text(worse).startswith("Strongroom: 1 worse (box)\n")
@@ -52,6 +52,10 @@ def test_one_that_got_worse_is_told_again_and_one_that_got_better_is_not() -> No
     for hours, level in enumerate((Level.WARNING, Level.CRITICAL, Level.WARNING), start=2):
         again = told(replace(DISK, level=level), now=NOW + hours * HOUR, memory=worse.memory)
         assert again.silent
+        worse = again
+    risen = told(replace(DISK, level=Level.CRITICAL), now=NOW + 25 * HOUR, memory=worse.memory)
+    assert "critical, worse: /srv" in text(risen)
+    assert told(replace(DISK, level=Level.CRITICAL), now=NOW + 26 * HOUR, memory=risen.memory).silent
 
 
 def test_the_same_is_reminded() -> None:
@@ -164,7 +168,8 @@ def test_laws_of_any_history(
 ) -> None:
     """Looks at any times, also of a clock that goes back, with messages that are taken or not.
 
-    No two messages about one alarm of one level within the reminder's time, unless its end was told between them;
+    No two messages about one alarm of one level within the reminder's time, unless its end was told between them
+    or it was less bad in between, and then not within a day;
     no two ends within a day; every critical alarm that was there at a look that could tell was told as critical;
     the memory holds no more than what is there, what waits for a day to pass, and what a blind look cannot know.
     """
@@ -185,7 +190,8 @@ def test_laws_of_any_history(
         said = (*telling.new, *telling.worse, *telling.again) if taken else ()
         for alarm in said:
             if (alarm.id, alarm.level) in last:
-                assert now - last[alarm.id, alarm.level] >= REMIND
+                eased = before[alarm.id].fell if alarm.id in before else False
+                assert now - last[alarm.id, alarm.level] >= (WORSE_AGAIN if eased else REMIND)
             last[alarm.id, alarm.level] = now
         assert max(Counter(alarm.id for alarm in said).values(), default=0) <= 1
         for id, _ in telling.over if taken else ():
