@@ -46,7 +46,7 @@ def from_environment() -> str | None:
 def key_file(settings: Settings) -> Path | None:
     """The file that the configuration names; None where the key lies elsewhere."""
     ref = settings.file.archive.key
-    return None if ref is None or ref.file is None else settings.folder / Path(ref.file).expanduser()
+    return None if ref is None or ref.file is None else settings.beside(ref.file)
 
 
 def _not_empty(value: str, origin: str) -> str:

@@ -27,6 +27,7 @@ from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
 from flows.night import Line, Night
+from flows.ops.report import path_of
 from flows.ops.watched import watched
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch, slot
 from flows.retaining import lets_go, policies
@@ -233,7 +234,7 @@ def nightly(
     night = Night(tuple(lines), plan.found)
     for line in night.bad:
         log.warning("%s: %s: %s", line.shown, line.word, line.reason)
-    pages.night(night)
+    pages.night(night, None if at is not None else path_of(settings))
     scopes = [ScopeKey(ask.source, ask.scope) for ask in (*plan.asks, *plan.fresh)]
     # A rehearsed night has gone on meanwhile: by the clock of its start, tonight's snapshots would lie ahead.
     _retain(str(settings.path), scopes, None if at is None else clock.now())

@@ -195,6 +195,10 @@ class Settings:
         self.folder = path.parent
         self.state = (path.parent / Path(file.state.folder).expanduser()).absolute()
 
+    def beside(self, file: str | Path) -> Path:
+        """Where a file lies that the configuration names: a relative one from its own folder."""
+        return (self.folder / Path(file).expanduser()).absolute()
+
     @property
     def catalog_path(self) -> Path:
         """The catalog."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -93,6 +93,28 @@ class Given:
         if self.differences or self.problems:
             return Exit.VERIFICATION
         return Exit.PARTLY if outlook.lacking else Exit.DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Twice:
+    """Units that are made although a restore of another snapshot made them in that target already."""
+
+    many: int = 0
+    snapshots: tuple[str, ...] = ()  # ids of the others
+
+
+def twice(outlook: Outlook, snapshot: str, made: Mapping[str, Set[str]], thing: Callable[[str], str]) -> Twice:
+    """What of `outlook` will be there twice.
+
+    `made`: the units that restores of each snapshot made there. `thing`: the record that a unit is, by an id that
+    is its own in all of these snapshots.
+    """
+    ours = made.get(snapshot, frozenset())
+    wanted = {thing(unit) for unit in outlook.units if unit not in ours}
+    meeting = {other: wanted & set(map(thing, units)) for other, units in made.items() if other != snapshot}
+    return Twice(
+        len(set().union(*meeting.values())), tuple(sorted(other for other, met in meeting.items() if met))
+    )
 
 
 def look(receiver: Receiver, content: Held, only: Sequence[str], clock: Clock, pace: Pace) -> Outlook:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -51,6 +51,27 @@ class FileLedger:
 def place(folder: Path, snapshot: str, url: str) -> Path:
     """Where the ledger of a snapshot and a target lies."""
     return folder / f"{snapshot[:16]}-{hashlib.sha256(url.rstrip('/').encode()).hexdigest()[:16]}.jsonl"
+
+
+def made(folder: Path, url: str) -> dict[str, set[str]]:
+    """The units that restores of each snapshot made in a target, by all ledgers; what is no line is passed over.
+
+    Memory: a name for each unit. Raises BackendFailed.
+    """
+    found: dict[str, set[str]] = {}
+    try:
+        for path in sorted(folder.glob(place(Path(), "*", url).name)):
+            snapshot, units = "", set()
+            for line in path.read_bytes().splitlines():
+                with suppress(ValueError, AttributeError):
+                    row = json.loads(line)
+                    snapshot = row.get("snapshot") or snapshot
+                    if row.get("unit") and "id" in row:
+                        units.add(row["unit"])
+            found[snapshot] = units
+    except OSError as exc:
+        raise BackendFailed(f"{folder}: {exc.strerror or exc}") from exc
+    return found
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
+from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec
 from uuid import UUID
@@ -26,6 +27,7 @@ from flows.errors import without_traceback
 from flows.export import shown
 from flows.night import Line, Night
 from flows.ops.alarm import Alarm
+from flows.ops.report import link_markdown
 from flows.retaining import Carried
 from storage.drill import Drilled
 from storage.listing import Entry
@@ -152,8 +154,11 @@ def trouble(key: ScopeKey, error: Exception) -> None:
 
 
 @_best_effort
-def night(told: Night) -> None:
-    """One row per scope, those that somebody should look at first; then what is worth saying of every-scopes."""
+def night(told: Night, report: Path | None) -> None:
+    """One row per scope, those that somebody should look at first; then what is worth saying of every-scopes.
+
+    `report`: the page that a look writes after it; None where there is none.
+    """
     lines = sorted(told.lines, key=lambda line: line.well)
     rows = [
         {
@@ -166,7 +171,8 @@ def night(told: Night) -> None:
         for line in lines[:MAX_ROWS]
     ]
     notes = [{"source": "", "scope": "", "who": "", "ended": "note", "message": remark} for remark in told.remarks]
-    create_table_artifact(rows + notes[:MAX_ROWS], key="night", description=told.sentence())
+    said = told.sentence() if report is None else f"{told.sentence()}\n\n{link_markdown(report)}"
+    create_table_artifact(rows + notes[:MAX_ROWS], key="night", description=said)
 
 
 def _said(line: Line) -> str:

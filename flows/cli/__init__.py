@@ -6,6 +6,7 @@ quick.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -14,6 +15,9 @@ from flows.cli.app import run
 
 def main() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # names and signs, where the terminal or cron has no UTF-8
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

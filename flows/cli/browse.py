@@ -98,7 +98,7 @@ def list_contents(
 
 
 def find(
-    pattern: Annotated[str, typer.Argument(help="A record's id such as SD123, a glob, or a part of a name.")],
+    pattern: Annotated[str, typer.Argument(help="A record's id such as SD123, a glob, or a part of a path.")],
     source: SourceOption = "",
     scope: ScopeOption = "",
     snapshot: Annotated[str, typer.Option(help="Only in this snapshot.")] = "",
@@ -110,8 +110,8 @@ def find(
 ) -> int:
     """Find files and members by name in all snapshots: who holds them first and last, in how many versions.
 
-    SD12 does not find SD123. A glob means a whole path, or its last part; `*` goes through slashes. A part of a
-    name is found whatever its case.
+    SD12 does not find SD123. A glob means a whole path or any name in it; `*` goes through slashes. A part of a
+    name is found whatever its case; brackets, as in `notes.txt [3]`, mean themselves, too.
     """
     from storage.history import histories
     from storage.patterns import finder

@@ -35,17 +35,12 @@ def metrics(
         return Exit.DONE
     from flows import config as configuration
     from flows.ops import metrics as all_metrics
-    from flows.ops import watch
-    from flows.ops.surveying import survey
-    from flows.workbench import open_archive, open_catalog
+    from flows.ops.surveying import known
 
     if to is not None and to.suffix != ".prom":
         raise ConfigError(f"--to {to}: does not end in .prom", hint="the node exporter looks for no other files")
     settings = configuration.load(configuration.find(config))
-    archive = open_archive(settings)
-    with open_catalog(settings, archive) as catalog:
-        seen = survey(settings, archive, catalog, now=datetime.now(UTC))
-    alarms = watch.alarms(seen, settings.file.watch, settings.file.upkeep)
+    seen, alarms = known(settings, now=datetime.now(UTC))
     if to is None:
         print(all_metrics.text(seen, alarms).decode(), end="")
     else:

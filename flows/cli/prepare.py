@@ -216,14 +216,11 @@ def _examine(config: Path | None) -> Iterator[Finding]:
     yield _ask("disk", partial(health.disk, settings))
     for source in settings.sources:
         yield _ask(f"source {source.name}", partial(health.source, settings, source))
-    if (wrong := deploy.by_hand(settings)) is not None:
-        yield Finding("prefect.yaml", True, "of Prefect's own `prefect deploy`", warning=wrong)
-    if (found := deploy.agreement(settings, archive.id)) is not None:
-        yield Finding("deployments", True, found[0], warning=found[1])
-    yield from _examine_operations(settings)
+    yield from _examine_operations(settings, archive.id)
 
 
-def _examine_operations(settings: Settings) -> Iterator[Finding]:
+def _examine_operations(settings: Settings, archive_id: str) -> Iterator[Finding]:
+    """What runs the nights, and who is told of them."""
     from flows.ops import health
 
     yield _told("schedules", partial(health.schedules, settings))
@@ -231,6 +228,10 @@ def _examine_operations(settings: Settings) -> Iterator[Finding]:
     if settings.file.metrics.file or settings.file.metrics.listen:
         yield _told("metrics", partial(health.metrics, settings))
     yield _told("prefect", health.prefect)
+    if (wrong := deploy.by_hand(settings)) is not None:
+        yield Finding("prefect.yaml", True, "of Prefect's own `prefect deploy`", warning=wrong)
+    if (found := deploy.agreement(settings, archive_id)) is not None:
+        yield Finding("deployments", True, found[0], warning=found[1])
     if health.is_systemd():
         yield _told("units", health.installed)
         yield _told("clock", health.clock)

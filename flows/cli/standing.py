@@ -13,8 +13,8 @@ from flows.errors import Exit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from flows.config import Settings
     from flows.ops.alarm import Alarm
+    from flows.ops.nights import Strips
     from flows.ops.survey import ScopeSeen, Survey
 
 _COLUMNS = ("source", "scope", "last verified", "next night", "last run", "nights", "snapshots", "size")
@@ -48,6 +48,8 @@ def status(
     from flows.ops.document import document
     from flows.ops.look import open_and_look
     from flows.ops.nagios import plugin
+    from flows.ops.nights import strips
+    from flows.ops.surveying import known
 
     if json and nagios:
         raise typer.BadParameter("--json and --nagios exclude each other")
@@ -55,67 +57,56 @@ def status(
     now = datetime.now(UTC) if at is None else at.replace(tzinfo=UTC)
     if tell:
         open_and_look(settings, now=now, only_tell=True)
-    seen, found = _look(settings, now)
+    seen, found = known(settings, now=now)
     code = Exit.STALE if watch.critical(found) else Exit.DONE
     if nagios:
         text, plugin_code = plugin(seen, found, settings.file.watch)
         print(text)
         return plugin_code
-    told = document(seen, found, exit=code)
+    nights = strips(settings, seen)
+    told = document(seen, found, nights, exit=code)
     if json:
         print_json("status", told)
         return code
-    _print_scopes(seen)
+    _print_scopes(seen, nights)
     _print_marked(told)
     _print_kept(seen)
     _print_alarms(found)
     return code
 
 
-def _look(settings: Settings, now: datetime) -> tuple[Survey, list[Alarm]]:
-    from flows.ops.surveying import survey
-    from flows.ops.watch import alarms
-    from flows.workbench import open_archive, open_catalog
-
-    archive = open_archive(settings)
-    with open_catalog(settings, archive) as catalog:
-        seen = survey(settings, archive, catalog, now=now)
-    return seen, alarms(seen, settings.file.watch, settings.file.upkeep)
-
-
-def _print_scopes(seen: Survey) -> None:
+def _print_scopes(seen: Survey, strips: Strips) -> None:
     from flows.ops.document import in_order
-    from flows.ops.strip import strip
+    from flows.ops.nights import Mark
     from flows.ops.survey import EverySeen
 
     rows: list[tuple[str, ...]] = []
-    legend: dict[str, str] = {}
+    used: set[Mark] = set()
     for one in in_order(seen):
         if isinstance(one, EverySeen):
             told = f"members: {one.members}" if one.members else "no member is known yet (stale)"
             rows.append((one.key.source, one.key.scope, told, *[""] * (len(_COLUMNS) - 3)))
             continue
-        marks = strip(seen, one).values()
-        legend |= {mark.letter: mark.word for mark in marks}
-        rows.append(_row(seen, one, "".join(mark.letter for mark in marks)))
+        marks = strips[one.key].values()
+        used.update(marks)
+        rows.append(_row(seen, one, "".join(mark.sign for mark in marks)))
     if not rows:
         out.print("no scope is configured")
         return
     print_table("", _COLUMNS, rows)
-    if legend:
-        words = ", ".join(f"{letter} {word}" for letter, word in sorted(legend.items()))
+    if used:
+        words = ", ".join(f"{mark.sign} {mark.meaning}" for mark in Mark if mark in used)
         out.print(f"nights, the last on the right: {words}", markup=False, soft_wrap=True)
 
 
 def _row(seen: Survey, scope: ScopeSeen, nights: str) -> tuple[str, ...]:
     from flows.ops.document import under_way
-    from flows.ops.scopes import stale
 
     newest, last, same = scope.newest, next(iter(scope.runs), None), scope.unchanged_at
     age = "never" if newest is None else day(newest.taken_at)
     if newest and same and same > newest.taken_at:
         age += f", unchanged {day(same)}"
-    if newest and stale(scope, seen.at):
+    if newest and scope.stale(seen.at):
         age += " (stale)"
     doing = "none" if last is None else last.ended or under_way(last)
     if last and not last.ended and not last.dead:

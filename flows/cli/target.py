@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows.cli.browse import ids_of
 from flows.cli.console import byte_bar, complain, number, out, print_json, say, shown
 from flows.cli.look import the_archive
 from flows.errors import ConfigError, Exit
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from flows.giveback import Given
+    from flows.giveback import Given, Twice
     from flows.sources.base import Outlook
+    from storage.archive import Archive
     from storage.snapshot import Snapshot
 
 NAMED = 20  # sentences of a kind on a terminal
@@ -34,8 +37,8 @@ def restore_to_source(
     from flows import config as configuration
     from flows.clock import SystemClock
     from flows.credentials import connection
-    from flows.giveback import Held, give_back, look
-    from flows.ledger import open_ledger, place
+    from flows.giveback import Held, give_back, look, twice
+    from flows.ledger import made, open_ledger, place
 
     settings = configuration.load(configuration.find(config))
     table = settings.source(name)
@@ -52,19 +55,25 @@ def restore_to_source(
             hint="name a snapshot, or with --source whose newest one is meant",
         )
     folder = settings.state / "restore"
+    hint = f"strongroom ls -R {found.id[:8]}"
     content = Held(store, found, place(folder, found.id, table.url).with_suffix(".parts"))
     clock, pace = SystemClock(), table.pace()
+    for start in only:
+        if not any(path.startswith(start) for path in content.names()):
+            raise ConfigError(f"--only {shown(start)}: nothing in snapshot {found.id[:8]} begins so", hint=hint)
     receiver = table.dialect.give_back(connection(settings, table))
     try:
         outlook = look(receiver, content, only, clock, pace)
+        if only and not (outlook.units or outlook.lacking or outlook.there.get("documents")):
+            text = f"--only {shown(', '.join(only))}: no document of snapshot {found.id[:8]} begins so"
+            raise ConfigError(text, hint=f"name its folder, as it stands in `{hint}`")
+        before = {one: units for one, units in made(folder, table.url).items() if _may_meet(store, found, one)}
+        doubled = twice(outlook, found.id, before, ids_of(table.system))
         if not json:
-            _tell_outlook(outlook, found, name, dry_run=dry_run)
-        if only and not outlook.units and not outlook.there.get("documents"):
-            complain(f"--only {', '.join(only)}: nothing in snapshot {found.id[:8]} begins so", "strongroom ls -R")
-            return Exit.USAGE
+            _tell_outlook(outlook, doubled, found, name, dry_run=dry_run)
         if dry_run:
             if json:
-                print_json("restore", _json(found, name, outlook, None))
+                print_json("restore", _json(found, name, outlook, doubled, None))
             return Exit.DONE
         with open_ledger(folder, found.id, table.url) as ledger, byte_bar(quiet=json) as bar:
             many = len(outlook.units)
@@ -82,13 +91,21 @@ def restore_to_source(
     finally:
         receiver.close()
     if json:
-        print_json("restore", _json(found, name, outlook, given))
+        print_json("restore", _json(found, name, outlook, doubled, given))
     else:
         _tell_given(outlook, given)
     return given.exit(outlook)
 
 
-def _tell_outlook(outlook: Outlook, found: Snapshot, name: str, *, dry_run: bool) -> None:
+def _may_meet(store: Archive, found: Snapshot, other: str) -> bool:
+    """Whether another snapshot has ids of the same server: one of the same source, or of which nothing is left."""
+    try:
+        return store.find(other).key.source == found.key.source
+    except StorageError:
+        return True
+
+
+def _tell_outlook(outlook: Outlook, doubled: Twice, found: Snapshot, name: str, *, dry_run: bool) -> None:
     would = "would be made" if dry_run else "to be made"
     out.print(f"snapshot {found.id[:8]} of {found.key} into {name}", markup=False, soft_wrap=True)
     out.print(f"{would}: {_counts(outlook.makes)}", markup=False, soft_wrap=True)
@@ -96,6 +113,14 @@ def _tell_outlook(outlook: Outlook, found: Snapshot, name: str, *, dry_run: bool
     for heading, sentences in (("cannot come back", outlook.lacking), ("stays as it is there", outlook.notes)):
         for sentence in sentences:
             out.print(f"{heading}: {shown(sentence)}", markup=False, soft_wrap=True)
+    if doubled.many:
+        others = ", ".join(one[:8] for one in doubled.snapshots)
+        out.print(
+            f"twice: {number(doubled.many)} documents here were made from another snapshot ({others}), and "
+            "will be there twice where nobody removed them",
+            markup=False,
+            soft_wrap=True,
+        )
     for sentence in outlook.never:
         out.print(f"never comes back: {sentence}", markup=False, soft_wrap=True)
     if dry_run:
@@ -119,11 +144,12 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number(count)} {name}" for name, count in counts.items() if count) or "nothing"
 
 
-def _json(found: Snapshot, name: str, outlook: Outlook, given: Given | None) -> dict[str, Any]:
+def _json(found: Snapshot, name: str, outlook: Outlook, doubled: Twice, given: Given | None) -> dict[str, Any]:
     plan = {
         "units": len(outlook.units),
         "makes": dict(outlook.makes),
         "there": dict(outlook.there),
+        "twice": {"documents": doubled.many, "snapshots": list(doubled.snapshots)},
         "lacking": list(outlook.lacking),
         "notes": list(outlook.notes),
         "never": list(outlook.never),

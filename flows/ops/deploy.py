@@ -218,7 +218,7 @@ def _limits(client: SyncPrefectClient, sources: set[str]) -> Iterator[Thing]:
 
 def _automations(client: SyncPrefectClient, ours: str) -> list[Automation]:
     marked = AutomationFilter(tags=AutomationFilterTags(all_=[ours]))
-    return client.read_automations(automations=marked)
+    return sorted(client.read_automations(automations=marked), key=lambda each: each.name)
 
 
 def _block(client: SyncPrefectClient, name: str | None) -> UUID | None:

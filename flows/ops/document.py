@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Any
 
 from flows.ops.alarm import Alarm
+from flows.ops.nights import Mark, Strips
 from flows.ops.room import forecast, whole_days
-from flows.ops.scopes import stale
-from flows.ops.strip import strip
 from flows.ops.survey import Drilled, EverySeen, Ran, ScopeSeen, Shot, Survey
 from flows.ops.watch import KINDS
 from storage.snapshot import to_text
 
 
-def document(survey: Survey, found: Sequence[Alarm], *, exit: int) -> dict[str, Any]:
+def document(survey: Survey, found: Sequence[Alarm], strips: Strips, *, exit: int) -> dict[str, Any]:
     """All that `status` knows. `scopes`: the configured ones, an every-scope before its members."""
     return {
         "at": to_text(survey.at),
         "archive": survey.archive,
-        "scopes": list(_rows(survey)),
+        "scopes": list(_rows(survey, strips)),
         "held": [_named(scope, shot) | {"reason": shot.held} for scope, shot in _shots(survey) if shot.held],
         "waiting": [
             _named(scope, shot) | {"why": shot.why_not, "settle": shot.settle}
@@ -46,16 +45,16 @@ def in_order(survey: Survey) -> Iterator[ScopeSeen | EverySeen]:
     yield from everies.values()
 
 
-def _rows(survey: Survey) -> Iterator[dict[str, Any]]:
+def _rows(survey: Survey, strips: Strips) -> Iterator[dict[str, Any]]:
     for one in in_order(survey):
         if isinstance(one, EverySeen):
             name = {"source": one.key.source, "scope": one.key.scope}
             yield {**name, "members": one.members, "stale": one.members == 0}
         else:
-            yield _row(survey, one)
+            yield _row(survey, one, strips.get(one.key, {}))
 
 
-def _row(survey: Survey, scope: ScopeSeen) -> dict[str, Any]:
+def _row(survey: Survey, scope: ScopeSeen, strip: Mapping[date, Mark]) -> dict[str, Any]:
     newest, last = scope.newest, next(iter(scope.runs), None)
     return {
         "source": scope.key.source,
@@ -65,7 +64,7 @@ def _row(survey: Survey, scope: ScopeSeen) -> dict[str, Any]:
         "last_verified_at": newest and to_text(newest.taken_at),
         "unchanged_at": _text(scope.unchanged_at),
         "within_s": int(scope.within.total_seconds()),
-        "stale": stale(scope, survey.at),
+        "stale": scope.stale(survey.at),
         "due_at": _text(scope.due_at),
         "next_at": _text(scope.next_at),
         "last_run": last and (last.ended or under_way(last)),
@@ -73,7 +72,7 @@ def _row(survey: Survey, scope: ScopeSeen) -> dict[str, Any]:
         "reason": last.reason if last else "",
         "hint": last.hint if last else "",
         "open_job": scope.job or None,
-        "nights": {str(day): mark.word for day, mark in strip(survey, scope).items()},
+        "nights": {str(day): mark.word for day, mark in strip.items()},
         "snapshots": len(scope.shots),
         "newest": newest and {name: getattr(newest, name) for name in ("id", "number", "files", "size")},
     }

@@ -72,7 +72,7 @@ def metrics(settings: Settings) -> Told:
     machine can ask for metrics: they tell names of scopes, and nobody is asked who he is."""
     file, listen = settings.file.metrics.file, settings.file.metrics.listen
     if file is not None:
-        folder = (settings.folder / Path(file).expanduser()).parent
+        folder = settings.beside(file).parent
         if not os.access(folder, os.W_OK | os.X_OK):
             raise ConfigError(
                 f"metrics: {folder}: takes no file of ours",

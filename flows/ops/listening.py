@@ -16,9 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from flows.clock import SystemClock
 from flows.config import Settings
-from flows.ops import metrics, watch
-from flows.ops.surveying import survey
-from flows.workbench import open_archive, open_catalog
+from flows.ops import metrics
+from flows.ops.surveying import known
 
 FRESH_S = 60.0  # so old may an answer be: a survey reads all manifests
 SILENT_S = 30.0  # who has not asked by then is not waited for
@@ -47,10 +46,7 @@ def listen(settings: Settings) -> str:
 
 def told(settings: Settings) -> bytes:
     """The metrics as they are now, as text. Raises ConfigError, StorageError, OSError. Retry: yes."""
-    archive = open_archive(settings)
-    with open_catalog(settings, archive) as catalog:
-        seen = survey(settings, archive, catalog, now=SystemClock().now())
-    return metrics.text(seen, watch.alarms(seen, settings.file.watch, settings.file.upkeep))
+    return metrics.text(*known(settings, now=SystemClock().now()))
 
 
 def is_loopback(host: str) -> bool:

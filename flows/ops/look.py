@@ -6,7 +6,6 @@ works where Prefect, the catalog or the archive do not.
 
 from __future__ import annotations
 
-import importlib
 import logging
 import socket
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from flows.ops import told
 from flows.ops.alarm import Alarm, Level
 from flows.ops.send import Sent, send
 from flows.ops.survey import Survey
-from flows.ops.surveying import survey
+from flows.ops.surveying import BACK, survey
 from flows.ops.telling import Memory, message, plan
 from flows.ops.watch import alarms
 from flows.workbench import open_archive, open_catalog
@@ -69,8 +68,9 @@ def look(
 
     Each step is tried, whatever became of those before; what fails is logged. `only_tell`: no file is written.
     """
+    back = BACK if only_tell else max(BACK, timedelta(days=settings.file.report.days))
     try:
-        seen = survey(settings, archive, catalog, now=now)
+        seen = survey(settings, archive, catalog, now=now, back=back)
         found = alarms(seen, settings.file.watch, settings.file.upkeep)
     except Exception as error:
         return cannot_look(settings, error, now=now)
@@ -136,19 +136,17 @@ def _remember(path: Path, memory: Memory) -> None:
 
 
 def _files(settings: Settings, archive: Archive, seen: Survey, found: list[Alarm]) -> None:
-    """What Prometheus reads, and the page."""
-    metrics, page = settings.file.metrics.file, settings.file.report.file or settings.state / "report.html"
-    if metrics is not None:
-        _write("metrics", seen, found, settings.folder / Path(metrics).expanduser())
-    _write("report", settings, seen, found, settings.folder / Path(page).expanduser(), archive)
+    """What Prometheus reads, and the page. Late imports: both draw on large libraries."""
+    from flows.ops import metrics, report  # noqa: PLC0415
+
+    named = settings.file.metrics.file
+    if named is not None:
+        _try("metrics", lambda: metrics.write(seen, found, settings.beside(named)))
+    _try("report", lambda: report.write(settings, seen, found, report.path_of(settings), archive))
 
 
-def _write(name: str, *what: object) -> None:
+def _try(what: str, write: Callable[[], object]) -> None:
     try:
-        module = importlib.import_module(f"flows.ops.{name}")  # late: both draw on large libraries
-    except ModuleNotFoundError:
-        return
-    try:
-        module.write(*what)
+        write()
     except Exception as error:  # a full disk, or a fault of ours
-        log.warning("the %s could not be written: %s", name, error)
+        log.warning("the %s could not be written: %s", what, error)

@@ -28,7 +28,7 @@ from prometheus_client.registry import Collector
 
 from flows.errors import ConfigError
 from flows.ops.alarm import Alarm, Level
-from flows.ops.survey import ScopeSeen, Survey
+from flows.ops.survey import EverySeen, ScopeSeen, Survey
 from flows.ops.watch import KINDS
 from storage.snapshot import FORMAT
 from storage.verify import Quality
@@ -48,11 +48,6 @@ class _Gauge(Generic[T]):
 
 # Of the scopes that should have nights.
 _NIGHTS: tuple[_Gauge[ScopeSeen], ...] = (
-    _Gauge(
-        "strongroom_last_verified_timestamp_seconds",
-        "When the newest snapshot that counts was taken, or found to be up to date since; 0: never.",
-        lambda scope: scope.good_at.timestamp() if scope.good_at else 0,
-    ),
     _Gauge(
         "strongroom_verified_within_seconds",
         "The limit: so long ago may that be at most.",
@@ -190,10 +185,18 @@ def families(survey: Survey, alarms: Sequence[Alarm]) -> list[Metric]:
     rows.add(
         "strongroom_members",
         "For how many scopes an every-scope stands, as far as nights have learned.",
-        [({"source": one.key.source, "scope": one.key.scope}, one.members) for one in survey.everies],
+        [(_named(one), one.members) for one in survey.everies],
+    )
+    rows.add(
+        "strongroom_last_verified_timestamp_seconds",
+        "When the newest snapshot that counts was taken, or found to be up to date since; 0: never.",
+        [
+            (_named(scope), good.timestamp() if (good := scope.good_at(survey.at)) else 0)
+            for scope in survey.configured
+        ],
     )
     for gauges, scopes in ((_NIGHTS, survey.configured), (_KEPT, survey.scopes)):
-        seen = [({"source": scope.key.source, "scope": scope.key.scope}, scope) for scope in scopes]
+        seen = [(_named(scope), scope) for scope in scopes]
         for each in gauges:
             rows.add(each.name, each.help, [(labels, each.value(scope)) for labels, scope in seen])
     rows.add("strongroom_snapshots", "Live snapshots by their quality.", list(_qualities(survey.scopes)))
@@ -267,12 +270,15 @@ def _alarms(alarms: Sequence[Alarm]) -> list[tuple[dict[str, str], float | None]
     return [({"level": level.name.lower(), "kind": kind}, count[level, kind]) for level, kind in pairs]
 
 
+def _named(one: ScopeSeen | EverySeen) -> dict[str, str]:
+    return {"source": one.key.source, "scope": one.key.scope}
+
+
 def _qualities(scopes: Iterable[ScopeSeen]) -> Iterator[tuple[dict[str, str], float | None]]:
     for scope in scopes:
         count = Counter(shot.quality for shot in scope.shots)
         for quality in Quality:
-            labels = {"source": scope.key.source, "scope": scope.key.scope, "quality": quality.value}
-            yield labels, count[quality.value]
+            yield {**_named(scope), "quality": quality.value}, count[quality.value]
 
 
 def _label(name: str) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 
 from flows.ops.alarm import Alarm, Level
 from flows.ops.room import forecast, whole_days
-from flows.ops.scopes import good_at, stale
 from flows.ops.survey import Survey
 from flows.ops.tables import WatchTable
 from flows.ops.words import counted
@@ -60,9 +59,9 @@ def _numbers(survey: Survey, found: Sequence[Alarm], watch: WatchTable) -> Itera
     """As label=value[unit];[warn];[crit];[min];[max]. No label holds a name."""
     scopes = list(survey.configured)
     levels = Counter(alarm.level for alarm in found)
-    goods = [good for scope in scopes if (good := good_at(scope, survey.at)) is not None]
+    goods = [good for scope in scopes if (good := scope.good_at(survey.at)) is not None]
     yield f"scopes={len(scopes)};;;0"
-    yield f"stale={sum(stale(scope, survey.at) for scope in scopes)};;0;0;{len(scopes)}"
+    yield f"stale={sum(scope.stale(survey.at) for scope in scopes)};;0;0;{len(scopes)}"
     yield f"critical={levels[Level.CRITICAL]};;0;0"
     yield f"warning={levels[Level.WARNING]};0;;0"
     if goods:

@@ -24,10 +24,10 @@ class Room:
 def forecast(survey: Survey) -> Room | None:
     """By the packs of the last 30 days; None where the archive is on no disk of ours, or too young.
 
-    What its first day brought is not growth. What somebody else writes to the same disk is not seen.
+    What its first day brought is not growth, and what was freed is not counted against it, so that it rather ends
+    too soon. What somebody else writes to the same disk is not seen.
     """
-    disk = next((disk for disk in survey.disks if disk.what == "archive"), None)
-    since = _since(survey)
+    disk, since = survey.archive_disk, _since(survey)
     if disk is None or since is None:
         return None
     days = (survey.at - since) / timedelta(days=1)

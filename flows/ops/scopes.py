@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from statistics import median
 
 from flows.ops.alarm import Alarm, Level
-from flows.ops.survey import Ran, ScopeSeen, Shot, Survey
+from flows.ops.survey import IMPORT, Ran, ScopeSeen, Shot, Survey
 from flows.ops.tables import WatchTable
 from flows.ops.words import amount, counted, instant, span
 
@@ -20,21 +20,6 @@ LATE = timedelta(hours=1)  # that a night may begin after it was due, or after t
 EARLIER = 10  # snapshots that an odd size is held against
 FEWEST = 4  # of them; with fewer, nothing is usual yet
 NAMED = 3  # snapshots that one hint names
-IMPORT = "import"  # the trigger of what is no night
-
-
-def good_at(scope: ScopeSeen, now: datetime) -> datetime | None:
-    """When it was last known to be backed up. An instant after `now` tells nothing: some clock was wrong."""
-    if scope.newest is None:
-        return None
-    known = [scope.newest.taken_at, scope.unchanged_at]
-    return max((at for at in known if at is not None and at <= now), default=min(scope.newest.taken_at, now))
-
-
-def stale(scope: ScopeSeen, now: datetime) -> bool:
-    """Whether the last good news is older than the scope's limit, or never came."""
-    good = good_at(scope, now)
-    return good is None or now - good > scope.within
 
 
 def quiet_since(survey: Survey) -> dict[str, datetime]:
@@ -54,7 +39,7 @@ def quiet_since(survey: Survey) -> dict[str, datetime]:
 def late(scope: ScopeSeen, now: datetime, quiet: Mapping[str, datetime]) -> Iterator[Alarm]:
     """`stale`, and `missed`: which is told before anything is stale, and beside it."""
     missed = _missed(scope, now, quiet.get(scope.key.source))
-    if stale(scope, now):
+    if scope.stale(now):
         yield Alarm("stale", str(scope.key), Level.CRITICAL, _how_stale(scope, now, missed), _run_it(scope))
     if missed:
         last = _nights(scope)[0]
@@ -75,7 +60,7 @@ def badly(scope: ScopeSeen, now: datetime) -> Iterator[Alarm]:
     if last.ended and any(shot.id == last.snapshot and shot.settle for shot in scope.shots):
         return  # `waiting` has it, with the command
     again = any(not _is_well(scope, run) for run in before)
-    level = Level.CRITICAL if again or stale(scope, now) else Level.WARNING
+    level = Level.CRITICAL if again or scope.stale(now) else Level.WARNING
     twice = "; nor did the run before it end well" if again else ""
     about, began = str(scope.key), instant(last.started_at)
     if not last.ended:
@@ -157,7 +142,7 @@ def _missed(scope: ScopeSeen, now: datetime, active: datetime | None) -> datetim
 
 def _how_stale(scope: ScopeSeen, now: datetime, missed: datetime | None) -> str:
     """The sentence: what there is, what was wanted, what the last night did."""
-    good, wanted = good_at(scope, now), f"wanted within {span(scope.within)}"
+    good, wanted = scope.good_at(now), f"wanted within {span(scope.within)}"
     if good is not None:
         told = f"last known to be backed up {instant(good)}, {span(now - good)} ago; {wanted}"
     elif scope.shots:

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from storage.records import Ended
 from storage.snapshot import ScopeKey
 
+IMPORT = "import"  # the trigger of what is no night
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -24,7 +26,7 @@ class Ran:
     exit: int
     reason: str
     hint: str
-    trigger: str  # schedule, deployment, cli, import
+    trigger: str  # schedule, deployment, cli, IMPORT
     snapshot: str  # id; "" for none
     bytes_fetched: int
     phase: str = ""  # what one does that is under way
@@ -71,12 +73,20 @@ class ScopeSeen:
     unchanged_at: datetime | None  # when a run last found that nothing had changed
     job: str = ""  # our id of an export that is in flight
 
-    @property
-    def good_at(self) -> datetime | None:
-        """When it was last known to be backed up: the newest that counts was taken, or found to be up to date."""
+    def good_at(self, now: datetime) -> datetime | None:
+        """When it was last known to be backed up: the newest that counts was taken, or found to be up to date.
+
+        An instant after `now` tells nothing: some clock was wrong.
+        """
         if self.newest is None:
             return None
-        return max(self.newest.taken_at, self.unchanged_at or self.newest.taken_at)
+        known = [self.newest.taken_at, self.unchanged_at]
+        return max((at for at in known if at is not None and at <= now), default=min(self.newest.taken_at, now))
+
+    def stale(self, now: datetime) -> bool:
+        """Whether the last good news is older than the limit, or never came."""
+        good = self.good_at(now)
+        return good is None or now - good > self.within
 
     @property
     def under_way(self) -> Ran | None:
@@ -163,6 +173,11 @@ class Survey:
     def configured(self) -> Iterator[ScopeSeen]:
         """The scopes that should have nights."""
         return (scope for scope in self.scopes if scope.configured)
+
+    @property
+    def archive_disk(self) -> Disk | None:
+        """The one that the archive is on; None where that is none of ours."""
+        return next((disk for disk in self.disks if disk.what == "archive"), None)
 
     @property
     def last_passed(self) -> Drilled | None:

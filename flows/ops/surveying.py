@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from flows.config import Settings, SourceTable
+from flows.ops.alarm import Alarm
 from flows.ops.survey import Disk, Drilled, EverySeen, Ran, ScopeSeen, Scrubbed, Shot, Survey
+from flows.ops.watch import alarms
 from flows.roster import known_members
 from flows.schedule import last_before, next_after, within
-from flows.workbench import backend_of
+from flows.workbench import backend_of, open_archive, open_catalog
 from storage.archive import Archive, Damaged
 from storage.backend import LocalDisk
 from storage.catalog import Catalog
@@ -73,6 +75,14 @@ def survey(
     )
 
 
+def known(settings: Settings, *, now: datetime) -> tuple[Survey, list[Alarm]]:
+    """Open archive and catalog, survey them, and say what is wrong. Raises ConfigError, StorageError, OSError."""
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
+        seen = survey(settings, archive, catalog, now=now)
+    return seen, alarms(seen, settings.file.watch, settings.file.upkeep)
+
+
 class _Asked:
     """The scopes, one after another."""
 
@@ -125,9 +135,7 @@ class _Asked:
         schedule = None if source is None else source.schedule_of(key.scope)
         limit_h = (source and source.verified_within_h) or self._settings.file.watch.verified_within_h
         same = next(iter(self._catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
-        rows = self._catalog.runs(key, since=to_text(self._since), limit=100_000) or self._catalog.runs(
-            key, limit=1
-        )
+        rows = self._catalog.runs(key, since=to_text(self._since), limit=MANY) or self._catalog.runs(key, limit=1)
         job = self._catalog.jobs.open(key)
         return ScopeSeen(
             key=key,

@@ -12,7 +12,9 @@ from typing import Any
 
 from flows.errors import NothingThere, SourceError, SourceRefused, SourceUnavailable
 from flows.export import Scope
+from flows.sources import mayan_cabinets as cabinets
 from flows.sources import mayan_document as documents
+from flows.sources.mayan_cabinets import Labels
 from flows.sources.mayan_document import Listed, listed
 from flows.sources.mayan_wire import Missing, Row, Wire, from_mayan, value
 
@@ -38,6 +40,7 @@ class Documents:
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
+        self._cabinets: dict[int, Labels] = {}  # of the cabinets that were listed last, by id
 
     # -- lists
 
@@ -187,7 +190,7 @@ class Documents:
                 for found in parts["metadata"]
             },
             "tags": sorted(value(found, "label", str) for found in parts["tags"]),
-            "cabinets": sorted(value(found, "full_path", str) for found in parts["cabinets"]),
+            **cabinets.members(map(self._labels, parts["cabinets"])),
             "comments": [_comment(found) for found in parts["comments"]],
             "forbidden": forbidden,
             "unsettled": len(ready) < len(files)
@@ -235,6 +238,17 @@ class Documents:
             "pages": sorted(mapping, key=lambda page: page["page"]),
         }
 
+    def _labels(self, row: Row) -> Labels:
+        """A cabinet of a document; all are listed anew where it is not as it was listed."""
+        number, path = value(row, "id", int), value(row, "full_path", str)
+        if path == value(row, "label", str):
+            return (path,)
+        if path != cabinets.path_of(self._cabinets.get(number, ())):
+            self._cabinets = cabinets_of(self.wire)
+        if path != cabinets.path_of(self._cabinets.get(number, ())):  # not for this user to see, or changed again
+            self._cabinets[number] = cabinets.alone(value(row, "label", str), path)
+        return self._cabinets[number]
+
     # -- what documents refer to
 
     def definitions(self) -> dict[str, Any]:
@@ -244,13 +258,15 @@ class Documents:
         kinds = {
             "metadata_types": ("/metadata_types/", of_metadata),
             "tags": ("/tags/", ("label", "color")),
-            "cabinets": ("/cabinets/", ("full_path",)),
             "types": ("/document_types/", ("label", "id")),
         }
         found: dict[str, Any] = {}
         for name, (path, members) in kinds.items():
             rows = self.wire.rows(path)
             found[name] = sorted(({key: row.get(key) for key in members} for row in rows), key=str)
+        self._cabinets = cabinets_of(self.wire)
+        told = sorted((cabinets.path_of(labels), labels) for labels in self._cabinets.values())
+        found["cabinets"] = [{"full_path": path, "labels": list(labels)} for path, labels in told]
         for kind in found["types"]:
             try:
                 links = list(self.wire.rows(f"/document_types/{kind.pop('id')}/metadata_types/"))
@@ -266,6 +282,17 @@ class Documents:
         """The documents in the trash that this user may see."""
         rows = self.wire.rows("/trashed_documents/", {"_fields_only": "id"})
         return frozenset(value(row, "id", int) for row in rows)
+
+
+def cabinets_of(wire: Wire) -> dict[int, Labels]:
+    """The labels of every cabinet that this user may see, by id."""
+    rows = {
+        value(row, "id", int): cabinets.Listed(
+            value(row, "label", str), value(row, "parent_id", int, optional=True), value(row, "full_path", str)
+        )
+        for row in wire.rows("/cabinets/")
+    }
+    return cabinets.labels_of(rows)
 
 
 HINT = "give it to a role of the backup user; the README has the list"

@@ -12,9 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from pypdf import PdfReader
-from pypdf.errors import PyPdfError
-
 from flows.disk import check_disk
 from flows.errors import SourceError, SourceRefused, SourceUnavailable
 from flows.sources.mayan_asking import Seen
@@ -176,6 +173,9 @@ class Downloads:
 
 def pages_of(copy: IO[bytes]) -> int:
     """Pages of a PDF; 0 for what is none. Memory: its tables, not its pages."""
+    from pypdf import PdfReader  # noqa: PLC0415 - late: only exports have pages, and every run would pay for it
+    from pypdf.errors import PyPdfError  # noqa: PLC0415
+
     copy.seek(0)
     try:
         return len(PdfReader(copy).pages)

@@ -19,6 +19,7 @@ from flows.export import Account
 from flows.sources import mayan_document as documents
 from flows.sources import mayan_restore_shared as shared
 from flows.sources.base import Connection, Content, Ledger, Outlook
+from flows.sources.mayan_cabinets import Labels
 from flows.sources.mayan_document import ABOUT, DOCUMENT, FIELDS
 from flows.sources.mayan_documents import Documents
 from flows.sources.mayan_restore_fill import Begun, Filler
@@ -47,6 +48,7 @@ class Target:
         self._documents = Documents(self.wire)
         self._filler = Filler(self.wire, self._documents, sleep, monotonic)
         self._needed = shared.Shared()
+        self._paths: Mapping[str, Labels] = {}  # which cabinets of the snapshot its full paths mean
         self._newest = 0  # id of a document that was there before the next one is made
 
     def close(self) -> None:
@@ -59,6 +61,7 @@ class Target:
 
     def look(self, content: Content, only: Sequence[str]) -> Outlook:
         known = shared.told(_decoded(content, ABOUT)) if ABOUT in content else shared.Shared()
+        self._paths = known.paths
         self._needed = shared.Shared() if only else known
         tally = Tally(self._uuids("/documents/"), self._uuids("/trashed_documents/"))
         for unit in content.names():
@@ -66,7 +69,7 @@ class Target:
                 continue
             try:
                 document = _decoded(content, unit)
-                wish, lacking = _wish(document, unit, content)
+                wish, lacking = self._wish(document, unit, content)
                 uuid = UUID(document["uuid"]).bytes
             except (StorageError, KeyError, TypeError, ValueError) as exc:
                 tally.unreadable(unit, str(exc))
@@ -97,7 +100,7 @@ class Target:
         if ledger.of(unit).get("done"):
             return ()
         document = _decoded(content, unit)
-        wish, _ = _wish(document, unit, content)
+        wish, _ = self._wish(document, unit, content)
         mark = f"strongroom restore {ledger.of('')['id']}: document {document['id']} is not whole yet"
         with content.lying([file.path for file in wish.files]) as paths:
             number = self._found(unit, mark, ledger)
@@ -156,12 +159,21 @@ class Target:
         number = ledger.of(unit).get("id")
         if number is None:
             return ("it is not there",)
-        wish, _ = _wish(_decoded(content, unit), unit, content)
+        wish, _ = self._wish(_decoded(content, unit), unit, content)
         try:
             got = self._filler.whole(int(number))
         except Missing:
             return (f"document {number} is not there any more, or not for this user to see",)
         return tuple(differences(wish, got))
+
+    def _wish(self, document: Mapping[str, Any], unit: str, content: Content) -> tuple[Wish, tuple[str, ...]]:
+        def kept(file: File) -> bool:
+            return content.kept(file.path) == Promise(file.size, sha256=file.sha256)
+
+        try:
+            return wish_of(document, unit.removesuffix(f"/{DOCUMENT}"), kept, self._paths)
+        except (KeyError, TypeError) as exc:
+            raise ObjectCorrupt(f"{unit}: not a document that this version wrote: {exc!r}") from exc
 
 
 def _decoded(content: Content, name: str) -> dict[str, Any]:
@@ -170,13 +182,3 @@ def _decoded(content: Content, name: str) -> dict[str, Any]:
     if found is None or found.get("format") != documents.FORMAT:
         raise ObjectCorrupt(f"{name}: not a document that this version wrote")
     return found
-
-
-def _wish(document: Mapping[str, Any], unit: str, content: Content) -> tuple[Wish, tuple[str, ...]]:
-    def kept(file: File) -> bool:
-        return content.kept(file.path) == Promise(file.size, sha256=file.sha256)
-
-    try:
-        return wish_of(document, unit.removesuffix(f"/{DOCUMENT}"), kept)
-    except (KeyError, TypeError) as exc:
-        raise ObjectCorrupt(f"{unit}: not a document that this version wrote: {exc!r}") from exc

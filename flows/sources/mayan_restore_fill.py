@@ -18,9 +18,11 @@ from typing import Any, TypeVar
 from flows.errors import RequestWrong, RunFailed, SourceRefused
 from flows.sources.base import Ledger
 from flows.sources.client import Answer
+from flows.sources.mayan_cabinets import path_of
 from flows.sources.mayan_document import FIELDS, listed
 from flows.sources.mayan_documents import FILES, Documents
 from flows.sources.mayan_restore_plan import (
+    Attach,
     Document,
     Drop,
     Edit,
@@ -43,6 +45,7 @@ log = logging.getLogger(__name__)
 TAKEN_S = 300.0  # after so long an upload that is not listed counts as lost
 LOST_S = 20.0  # after so long what an earlier run asked for is asked for again
 PAGES_S = 60.0  # pages come a second after their file; of some files none ever come
+HINT = "give it to a role of the target's user; then the same command goes on"
 FIRST_S, LONGEST_S = 0.2, 2.0  # between two looks
 _ONLY = {"_fields_only": ",".join(FIELDS)}
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)  # whether it is young is of no matter here
@@ -132,7 +135,8 @@ class Filler:
         except Missing:
             raise SourceRefused(
                 f"Mayan EDMS: document {number}, made by this restore, is not to be seen: permission "
-                "documents.document_view is missing, or somebody removed it"
+                "documents.document_view is missing, or somebody removed it",
+                hint=HINT,
             ) from None
         if got["forbidden"]:
             raise _hidden(number, ", ".join(got["forbidden"]))
@@ -174,10 +178,10 @@ class Filler:
                 self.send("PATCH", f"{base}/{kind}/{which}/", dict(facts), f"documents.document_{kind[:-1]}_edit")
             case Value(name, text):
                 self._set(f"{base}/metadata/", name, text)
-            case Place("tags", name):
-                self.send("POST", f"{base}/tags/attach/", {"tag": self.there.tags[name]}, "tags.tag_attach")
-            case Place(_, name):
-                path = f"/cabinets/{self.there.cabinets[name]}/documents/add/"
+            case Attach(tag):
+                self.send("POST", f"{base}/tags/attach/", {"tag": self.there.tags[tag]}, "tags.tag_attach")
+            case Place(cabinet):
+                path = f"/cabinets/{self.there.cabinets[cabinet]}/documents/add/"
                 self.send("POST", path, {"document": begun.id}, "cabinets.cabinet_add_document")
             case Say(text, _):
                 self.send("POST", f"{base}/comments/", {"text": text}, "comments.comment_create")
@@ -324,7 +328,7 @@ def _hidden(number: int, permissions: str) -> SourceRefused:
     return SourceRefused(
         f"Mayan EDMS: document {number}, made by this restore, is not shown whole: permission {permissions} is "
         "missing",
-        hint="give it to a role of the target's user, and run the same command again",
+        hint=HINT,
     )
 
 
@@ -334,7 +338,8 @@ def _require(answer: Answer, path: str, needs: str) -> Answer:
     error = refusal(answer, path)
     if isinstance(error, Missing) or answer.status == 403:
         raise SourceRefused(
-            f"Mayan EDMS refuses {path}: permission {needs} is missing, or what it names"
+            f"Mayan EDMS refuses {path}: permission {needs} is missing, or what this asks for was removed",
+            hint=HINT,
         ) from None
     raise error
 
@@ -349,7 +354,9 @@ def _told(step: Step, wish: Wish) -> str:
             return f"{kind[:-1]} {which}"
         case Value(name, _):
             return f"metadata {name!r}"
-        case Place(kind, name):
-            return f"{kind[:-1]} {name!r}"
+        case Attach(tag):
+            return f"tag {tag!r}"
+        case Place(cabinet):
+            return f"cabinet {path_of(cabinet)!r}"
         case Say(text, _):
             return f"comment {text[:40]!r}"

@@ -12,6 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from flows.sources import mayan_cabinets
+from flows.sources.mayan_cabinets import Labels
+
 Document = Mapping[str, Any]
 Pages: TypeAlias = tuple[tuple[int, int], ...]  # of each page: the place of its file in the wish, the page there
 NEVER = (
@@ -55,7 +58,7 @@ class Wish:
     versions: tuple[Version, ...]  # likewise
     metadata: Mapping[str, str]
     tags: tuple[str, ...]
-    cabinets: tuple[str, ...]  # full paths
+    cabinets: tuple[Labels, ...]
     comments: tuple[str, ...]  # texts, the oldest first
 
 
@@ -100,11 +103,17 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Attach a tag, or put into a cabinet."""
+class Attach:
+    """Attach a tag."""
 
-    kind: Literal["tags", "cabinets"]
-    name: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Put into a cabinet."""
+
+    cabinet: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +124,16 @@ class Say:
     said: int = 0
 
 
-Step = Upload | MakeVersion | Drop | Edit | Value | Place | Say
+Step = Upload | MakeVersion | Drop | Edit | Value | Attach | Place | Say
 
 
-def wish_of(document: Document, folder: str, kept: Callable[[File], bool]) -> tuple[Wish, tuple[str, ...]]:
+def wish_of(
+    document: Document, folder: str, kept: Callable[[File], bool], known: Mapping[str, Labels] | None = None
+) -> tuple[Wish, tuple[str, ...]]:
     """What can come back of a kept document, and what of it cannot, a sentence each without its name.
 
-    `kept`: whether the snapshot has this file, as document.json tells of it. Raises KeyError, TypeError for
-    another shape.
+    `kept`: whether the snapshot has this file, as document.json tells of it; `known`: its cabinets by their full
+    paths. Raises KeyError, TypeError for another shape.
     """
     files: list[File] = []
     places: dict[int, int] = {}  # in `files`, by id in the snapshot
@@ -157,7 +168,7 @@ def wish_of(document: Document, folder: str, kept: Callable[[File], bool]) -> tu
         tuple(versions),
         {name: value or "" for name, value in document["metadata"].items()},
         tuple(document["tags"]),
-        tuple(document["cabinets"]),
+        mayan_cabinets.of(document, known),
         tuple(row["text"] for row in comments),
     )
     return wish, tuple(lacking)
@@ -233,8 +244,9 @@ def _around(wish: Wish, got: Document) -> Iterator[Step]:
     for name, value in wish.metadata.items():
         if name not in got["metadata"] or (got["metadata"][name] or "") != value:
             yield Value(name, value)
-    yield from (Place("tags", name) for name in wish.tags if name not in got["tags"])
-    yield from (Place("cabinets", name) for name in wish.cabinets if name not in got["cabinets"])
+    yield from (Attach(tag) for tag in wish.tags if tag not in got["tags"])
+    inside = mayan_cabinets.of(got)
+    yield from (Place(cabinet) for cabinet in wish.cabinets if cabinet not in inside)
     there = Counter(row["text"] for row in got["comments"])
     wanted: Counter[str] = Counter()
     for text in wish.comments:
@@ -295,7 +307,7 @@ def differences(wish: Wish, got: Document) -> list[str]:
         "metadata", {k: v or "" for k, v in sorted(got["metadata"].items())}, dict(sorted(wish.metadata.items()))
     )
     compare("tags", sorted(got["tags"]), sorted(wish.tags))
-    compare("cabinets", sorted(got["cabinets"]), sorted(wish.cabinets))
+    compare("cabinets, label by label", sorted(mayan_cabinets.of(got)), sorted(wish.cabinets))
     compare("comments", sorted(row["text"] for row in got["comments"]), sorted(wish.comments))
     return found
 

@@ -5,17 +5,18 @@ All are known by a name that is unique there, so that nothing is made twice howe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from flows.errors import SourceRefused, SourceUnexpected
 from flows.sources.base import Ledger
 from flows.sources.client import Answer
+from flows.sources.mayan_cabinets import Labels, by_path, with_parents
+from flows.sources.mayan_documents import cabinets_of
 from flows.sources.mayan_restore_plan import Wish
 from flows.sources.mayan_wire import Wire, member, value
 
-BETWEEN = " / "  # the labels of a cabinet's full path
 COLOUR = "#808080"  # of a tag of which the snapshot tells none
 _OF_METADATA = ("label", "default", "lookup", "parser", "parser_arguments", "validation", "validation_arguments")
 
@@ -30,7 +31,8 @@ class Shared:
     types: dict[str, dict[str, bool]] = field(default_factory=dict)  # metadata types of each; whether required
     metadata_types: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)  # colours
-    cabinets: set[str] = field(default_factory=set)  # full paths
+    cabinets: set[Labels] = field(default_factory=set)
+    paths: dict[str, Labels] = field(default_factory=dict)  # which cabinet a full path means
 
 
 @dataclass(slots=True)
@@ -41,12 +43,12 @@ class There:
     types: dict[str, int] = field(default_factory=dict)
     metadata_types: dict[str, int] = field(default_factory=dict)
     tags: dict[str, int] = field(default_factory=dict)
-    cabinets: dict[str, int] = field(default_factory=dict)
+    cabinets: dict[Labels, int] = field(default_factory=dict)
 
 
 def told(about: Mapping[str, Any]) -> Shared:
     """What a snapshot's mayan.json tells; empty where it tells nothing. Raises KeyError, TypeError."""
-    cabinets = {row["full_path"] for row in about.get("cabinets", ())}
+    cabinets, paths = by_path(about.get("cabinets", ()))
     return Shared(
         {
             row["label"]: {name: bool(link["required"]) for name, link in row["metadata"].items()}
@@ -54,7 +56,8 @@ def told(about: Mapping[str, Any]) -> Shared:
         },
         {row["name"]: row for row in about.get("metadata_types", ())},
         {row["label"]: row["color"] or COLOUR for row in about.get("tags", ())},
-        with_parents(cabinets, cabinets),
+        with_parents(cabinets),
+        paths,
     )
 
 
@@ -67,31 +70,7 @@ def add_needed(needed: Shared, wish: Wish, known: Shared) -> None:
         needed.metadata_types.setdefault(name, known.metadata_types.get(name, {"label": name}))
     for tag in wish.tags:
         needed.tags.setdefault(tag, known.tags.get(tag, COLOUR))
-    needed.cabinets |= with_parents(wish.cabinets, known.cabinets)
-
-
-def with_parents(paths: Iterable[str], known: Container[str]) -> set[str]:
-    """These cabinets, and all in which they are."""
-    found: set[str] = set()
-    for path in paths:
-        above: str | None = path
-        while above is not None and above not in found:
-            found.add(above)
-            above = parent_of(above, known)
-    return found
-
-
-def parent_of(path: str, known: Container[str]) -> str | None:
-    """The cabinet in which a cabinet is; None for one at the top. A label may itself hold what is between two.
-
-    The longest that is known; where none is, all but the last label. Asks `known` once for each label.
-    """
-    at = path.rfind(BETWEEN)
-    while at > 0:
-        if path[:at] in known:
-            return path[:at]
-        at = path.rfind(BETWEEN, 0, at + len(BETWEEN) - 1)  # the next one may share a space with this one
-    return path.rpartition(BETWEEN)[0] or None
+    needed.cabinets |= with_parents(wish.cabinets)
 
 
 def missing(needed: Shared, has: Shared) -> Mapping[str, int]:
@@ -152,9 +131,8 @@ def read(wire: Wire) -> There:
     for row in wire.rows("/tags/"):
         found.tags[value(row, "label", str)] = value(row, "id", int)
         found.has.tags[value(row, "label", str)] = value(row, "color", str)
-    for row in wire.rows("/cabinets/"):
-        found.cabinets[value(row, "full_path", str)] = value(row, "id", int)
-        found.has.cabinets.add(value(row, "full_path", str))
+    found.cabinets = {labels: number for number, labels in cabinets_of(wire).items()}
+    found.has.cabinets = set(found.cabinets)
     return found
 
 
@@ -170,19 +148,12 @@ def make(needed: Shared, there: There, send: Send, ledger: Ledger) -> None:
     for label, colour in sorted(needed.tags.items()):
         if label not in there.tags:
             there.tags[label] = _id(send("POST", "/tags/", {"label": label, "color": colour}, "tags.tag_create"))
-    for path in sorted(needed.cabinets, key=len):  # what is above has the shorter path
-        if path not in there.cabinets:
-            _make_cabinet(path, needed.cabinets, there, send)
+    for labels in sorted(needed.cabinets, key=len):  # what is above has fewer labels
+        if labels not in there.cabinets:
+            body = {"label": labels[-1], "parent": there.cabinets[labels[:-1]] if labels[1:] else None}
+            there.cabinets[labels] = _id(send("POST", "/cabinets/", body, "cabinets.cabinet_create"))
     for label, links in sorted(needed.types.items()):
         _make_type(label, links, there, send, ledger)
-
-
-def _make_cabinet(path: str, known: Container[str], there: There, send: Send) -> None:
-    above = parent_of(path, known)
-    label = path if above is None else path.removeprefix(above + BETWEEN)
-    parent = None if above is None else there.cabinets[above]
-    needs = "cabinets.cabinet_create"
-    there.cabinets[path] = _id(send("POST", "/cabinets/", {"label": label, "parent": parent}, needs))
 
 
 def _make_type(label: str, links: Mapping[str, bool], there: There, send: Send, ledger: Ledger) -> None:

@@ -28,6 +28,7 @@ class MadeUpTarget:
 
     def __init__(self, folder: Path) -> None:
         self.headers: Mapping[str, str] = {}
+        self.trashed: list[str] = []  # UUIDs
         self._db = sqlite3.connect(folder / "target.db", isolation_level=None)
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("CREATE TABLE IF NOT EXISTS document (id INTEGER PRIMARY KEY, row TEXT)")
@@ -61,7 +62,7 @@ class MadeUpTarget:
             case ["project"]:
                 return _answer({"__version__": "4.12.2"})
             case ["trashed_documents"]:
-                return _list([])
+                return _list([{"id": number, "uuid": uuid} for number, uuid in enumerate(self.trashed, start=1)])
             case ["documents"]:
                 return self._documents(asked)
             case ["documents", number]:
@@ -175,7 +176,7 @@ class MadeUpTarget:
         rows = self._kinds[kind]
         row: Row = {"id": len(rows) + 1, **wished}
         if kind == "cabinets":
-            above = wished["parent"]
+            above = row["parent_id"] = wished["parent"]
             row["full_path"] = (
                 wished["label"] if above is None else f"{rows[above - 1]['full_path']} / {wished['label']}"
             )

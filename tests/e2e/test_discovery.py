@@ -130,6 +130,10 @@ def test_who_comes_and_who_goes(admin: Home, api: httpx.Client) -> None:
     assert "except" in second.stderr
     assert f"verified  lab/user:{new.id} ({new.username}, Nora Neu)" in second.stdout
     assert state_of(api, "nightly")["message"] == f"5 scopes: 4 verified, 1 vanished; not well: lab/{gone}"
+    page = api.post("/artifacts/filter", json={"artifacts": {"key": {"any_": ["night"]}}, "sort": "CREATED_DESC"})
+    report = admin.folder / "state" / "report.html"
+    assert page.json()[0]["description"].endswith(f"\n\nThe whole picture: `{report}`")
+    assert report.exists()
     assert len(admin.json("snapshots", "--scope", gone)["snapshots"]) == 1
     assert admin.run("status").returncode == 0  # for another day
     third = admin.json("run", "lab")

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from flows.clock import SystemClock
+from flows.errors import SourceRefused
 from flows.export import Pace
 from flows.giveback import Given, Held, give_back, look
 from flows.ledger import open_ledger
 from flows.sources.base import Connection
+from flows.sources.client import Answer
 from flows.sources.mayan_restore import Target
 from flows.sources.mayan_wire import Wire
 from storage.archive import Archive
@@ -64,11 +66,11 @@ class Restore:
         self._receiver: Any = Target(Connection(MadeUpTarget.base, {"token": "made up"}, requests_per_s=0))
         self._receiver._filler.lost_s = 0  # what is not listed at once will never be
 
-    def run(self, target: Path, dying: Dying) -> tuple[Given, int]:
+    def run(self, target: Path, dying: Dying, made_up: type[MadeUpTarget] = MadeUpTarget) -> tuple[Given, int]:
         """Once, with what an earlier run left in `target`; and the documents that are there. May be killed."""
         target.mkdir(exist_ok=True)
         receiver = self._receiver
-        MadeUpTarget(target).connect(receiver)
+        made_up(target).connect(receiver)
         receiver.wire.send = dying.around(partial(Wire.send, receiver.wire))
         content, clock, pace = Held(self.archive, self.found, target / "parts"), SystemClock(), Pace()
         try:
@@ -80,6 +82,23 @@ class Restore:
             return given, len(list(receiver.wire.by_id("/documents/", {"_fields_only": "id"})))
         finally:
             receiver.close()
+
+
+def test_a_permission_that_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """Give it to a role of that user: the same command then goes on. Nothing is said of exports."""
+
+    class Refusing(MadeUpTarget):
+        def send(self, method: str, path: str, **options: Any) -> Answer:
+            if path.endswith("/cabinets/"):
+                return Answer(403, {}, b'{"detail": "You do not have permission to perform this action."}')
+            return super().send(method, path, **options)
+
+    restore = Restore(tmp_path)
+    target = tmp_path / "target"
+    with pytest.raises(SourceRefused, match=r"cabinets\.cabinet_create is missing") as caught:
+        restore.run(target, Dying(), Refusing)
+    assert "a role of the target's user; then the same command goes on" in caught.value.hint
+    assert restore.run(target, Dying()) == (Given(equal=2), 2)
 
 
 def test_a_restore_that_is_killed_at_any_note_or_request_goes_on(tmp_path: Path) -> None:

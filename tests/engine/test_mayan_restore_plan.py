@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from flows.sources import mayan_cabinets
 from flows.sources.base import Outlook
 from flows.sources.mayan_restore_outlook import EXAMPLES, Tally
 from flows.sources.mayan_restore_plan import (
+    Attach,
     Drop,
     Edit,
     MakeVersion,
@@ -27,7 +29,7 @@ from flows.sources.mayan_restore_plan import (
     todo,
     wish_of,
 )
-from flows.sources.mayan_restore_shared import Shared, add_needed, missing, parent_of, told, unlike
+from flows.sources.mayan_restore_shared import Shared, add_needed, missing, told, unlike
 
 FOLDER = "Letters/Alpha [7]"
 
@@ -122,8 +124,10 @@ class Imitation:
                 self._one_active(edited)
             case Value(name, text):
                 self.got["metadata"][name] = text
-            case Place(kind, name):
-                self.got[kind].append(name)
+            case Attach(tag):
+                self.got["tags"].append(tag)
+            case Place(cabinet):
+                self.got |= mayan_cabinets.members([*mayan_cabinets.of(self.got), cabinet])
             case Say(text, _):
                 self.got["comments"].append({"text": text})
 
@@ -295,24 +299,16 @@ def test_definitions_that_documents_need() -> None:
     add_needed(needed, wish(kept(files=[("a", 1)], versions=[])), known)
 
     assert needed.types == {"Letters": {"invoice": True, "empty": False}}
-    assert needed.cabinets == {"Top", "Top / Sub"}
+    assert needed.cabinets == {("Top",), ("Top", "Sub")}
     assert needed.tags == {"urgent": "#FF0000"}
     there = Shared(
         {"Letters": {}},
         {"invoice": {"label": "Invoice", "default": "", "lookup": "1"}},
         {"urgent": "#ff0000"},
-        {"Top"},
+        {("Top",)},
     )
     assert missing(needed, there) == {"document types": 0, "metadata types": 1, "tags": 0, "cabinets": 1}
     assert unlike(needed, there) == [
         "metadata type 'invoice' is there with another lookup",
         "document type 'Letters' is there and gets metadata types empty, invoice, not required",
     ]
-
-
-def test_a_cabinet_whose_label_holds_a_slash() -> None:
-    """Where a path could be read in two ways, the longest cabinet that is known is the one above."""
-    assert parent_of("A / B / C", {"A", "A / B"}) == "A / B"
-    assert parent_of("A / B / C", {"A"}) == "A"
-    assert parent_of("A / B", set()) == "A"
-    assert parent_of("A", {"B"}) is None

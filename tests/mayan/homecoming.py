@@ -57,6 +57,8 @@ def fill(api: httpx.Client, small: int) -> None:
         seeding.tag(api, rich.id, label, colour)
     for path in ("Top/Sub/Deep", "Top"):
         seeding.cabinet(api, rich.id, path)
+    odd = seeding.post(api, "/cabinets/", label='A / B "x"', parent=None)  # one at the top, by its label
+    seeding.done(api, f"/cabinets/{odd['id']}/documents/add/", {"document": rich.id})
     seeding.metadata(api, rich.id, "invoice", "42")
     seeding.metadata(api, rich.id, "empty", "")
     for said in ("one", "two", "one"):

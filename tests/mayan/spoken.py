@@ -45,7 +45,7 @@ def document(api: httpx.Client, number: int) -> Json:
             (one["metadata_type"]["name"], one["value"]) for one in seeding.rows(api, f"{base}metadata/")
         ),
         "tags": sorted(one["label"] for one in seeding.rows(api, f"{base}tags/")),
-        "cabinets": sorted(one["full_path"] for one in seeding.rows(api, f"{base}cabinets/")),
+        "cabinets": sorted((one["full_path"], one["label"]) for one in seeding.rows(api, f"{base}cabinets/")),
         "comments": [one["text"] for one in sorted(seeding.rows(api, f"{base}comments/"), key=lambda c: c["id"])],
     }
 

@@ -106,7 +106,7 @@ def test_all_comes_back_and_nothing_else_is_touched(home: Homecoming, origin: Ma
     assert (given.equal, given.problems, given.differences) == (4, [], [])
     assert outlook.lacking == ("Default/no file [5]: without a file Mayan EDMS would remove it after a day",)
     assert outlook.notes == ("tag 'urgent' is there with colour #123456, kept #ff0000",)
-    assert (outlook.makes["cabinets"], outlook.there["tags"], outlook.there["document types"]) == (3, 1, 1)
+    assert (outlook.makes["cabinets"], outlook.there["tags"], outlook.there["document types"]) == (4, 1, 1)
     now = state(api)
     assert {number: text for number, text in now.items() if number in before} == before
     with origin.client() as there:
@@ -146,6 +146,7 @@ def test_what_is_there_as_itself_is_left_alone(night: Office, origin: Mayan, tmp
         outlook, given = home.run()
         assert (outlook.units, outlook.there["documents"], given.equal) == ((), 4, 0)
         assert any("it is in the target's trash" in sentence for sentence in outlook.lacking)
+        assert set(outlook.makes.values()) == {0}
 
         seeding.ok(api.delete(f"/trashed_documents/{victim}/"))
         seeding.wait(lambda: not seeding.rows(api, "/trashed_documents/") or None, "the trash is empty")

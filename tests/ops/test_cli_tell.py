@@ -105,8 +105,8 @@ def test_an_alarm_and_its_end_are_told_once_each(shell: Shell, web: Web) -> None
 
 
 def test_it_is_reminded(shell: Shell, web: Web) -> None:
-    """After remind_days, here a tenth of a second."""
-    configure(shell, web.address(), more="remind_days = 0.000001")
+    """After remind_days, here a ten-thousandth of a second."""
+    configure(shell, web.address(), more="remind_days = 0.000000001")
 
     shell.run("tell")
     told = shell.json("tell")

@@ -232,7 +232,7 @@ def test_automations_are_made_changed_and_removed(folder: Path, server: SyncPref
         steps(told_by)
     CustomWebhookNotificationBlock(name="ops", url="http://127.0.0.1:9/").save("ops")
     assert told(steps(told_by)) == [f"made {OURS} {name}" for name in ("failed", "crashed", "late")]
-    assert told(steps(LAB)) == [f"removed {OURS} {name}" for name in ("failed", "crashed", "late")]
+    assert told(steps(LAB)) == [f"removed {OURS} {name}" for name in ("crashed", "failed", "late")]
     (watch,) = server.read_automations_by_name(f"{OURS} watch")
     assert not watch.enabled
 

@@ -1,9 +1,8 @@
-"""A survey as a plugin prints it, and the strip of the last nights."""
+"""A survey as a plugin prints it."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -11,10 +10,9 @@ from hypothesis import strategies as st
 
 from flows.ops.alarm import Alarm, Level
 from flows.ops.nagios import escaped, plugin, unknown
-from flows.ops.strip import DAYS, Mark, strip
 from flows.ops.survey import Survey
 from flows.ops.tables import WatchTable
-from tests.ops.seen import DAY, HOUR, NOW, ran, scope, shot, survey, told
+from tests.ops.seen import HOUR, scope, shot, survey, told
 
 WARN = Alarm("missed", "lab/user:7", Level.WARNING, "the night never ran", "is it running?")
 CRIT = Alarm("stale", "lab/user:7", Level.CRITICAL, "never backed up")
@@ -90,41 +88,6 @@ def test_whatever_comes_is_one_line_of_text(text: str) -> None:
     assert len(line.splitlines()) <= 1
     assert "|" not in line
     assert line.isprintable() or not text.isprintable()
-
-
-# -- the strip
-
-
-def letters(seen: Survey) -> str:
-    """The strip of its first scope, by days of UTC."""
-    return "".join(mark.letter for mark in strip(seen, seen.scopes[0], UTC).values())
-
-
-def test_a_strip_has_a_letter_for_each_day_and_the_last_on_the_right() -> None:
-    """Each end has its own; what began before is not on it."""
-    ends = ["", "verified", "unchanged", "skipped", "partial", "quarantined", "empty", "failed", "lost", "expired"]
-    runs = tuple(ran(6 * HOUR + ago * DAY, ended) for ago, ended in enumerate(ends))
-    dead = ran(6 * HOUR + 11 * DAY, "", dead=True)
-
-    assert letters(survey(scope(runs=(*runs, dead, ran(14 * DAY))))) == "··D·FFFEQP==V>"
-    assert len({mark.letter for mark in Mark}) == len(Mark)
-
-
-def test_the_best_run_of_a_day_tells_and_an_import_tells_nothing() -> None:
-    """A failed night that was run again by hand was a night with a backup."""
-    runs = (ran(HOUR, "failed"), ran(2 * HOUR), ran(3 * HOUR, "failed"), ran(DAY, trigger="import"))
-
-    assert letters(survey(scope(runs=runs))) == "·" * (DAYS - 1) + "V"
-
-
-def test_days_are_those_of_the_zone() -> None:
-    """A night at half past eleven belongs to another day further east."""
-    seen = survey(scope(runs=(ran(9 * HOUR + timedelta(minutes=30)),)))  # 23:30 of the day before
-
-    assert letters(seen) == "·" * (DAYS - 2) + "V·"
-    east = strip(seen, seen.scopes[0], timezone(HOUR))
-    assert list(east.values())[-1] is Mark.VERIFIED
-    assert list(east)[-1] == NOW.date()
 
 
 def test_a_plugin_says_what_the_rules_found() -> None:

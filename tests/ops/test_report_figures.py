@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.ops.alarm import Alarm, Level
-from flows.ops.report import figures, series, words
+from flows.ops.report import figures, series
 from flows.ops.report.charts import ticks
 from flows.ops.report.figures import headline
 from flows.ops.report.render import told_of
@@ -83,6 +83,15 @@ def test_what_was_found_unchanged_is_no_larger_than_the_night_before() -> None:
     assert (row.fresh, row.same, row.since_night) == (True, True, 0)
 
 
+def test_a_clock_that_was_ahead_makes_nothing_fresh() -> None:
+    """An instant after now is no good news, for the page as for the watch."""
+    ahead = replace(OLD, unchanged_at=NOW + 400 * DAY)
+    (row,) = figures.rows(survey_of(ahead), {})
+
+    assert (row.fresh, row.same) == (False, False)
+    assert headline(survey_of(ahead), []).sentence == "The only scope has no recent backup"
+
+
 def test_upkeep_is_measured_against_its_limits() -> None:
     """27 days and 5 hours of 30, and when the limit would be passed."""
     survey = survey_of(WELL)
@@ -149,7 +158,7 @@ def test_the_room_ends_where_a_straight_line_says() -> None:
 
     assert room is not None
     assert (room.a_day, room.full_on) == (10, date(2027, 3, 2))
-    assert "10 B a day; a straight line from there fills the disk in 3 months" in told_of(room, NOW.date())
+    assert "10 bytes a day; a straight line from there fills the disk in 3 months" in told_of(room, NOW.date())
     assert room.past[-1] == (NOW.date(), 1_000)
     assert room.past[-11] == (NOW.date() - 10 * DAY, 1_100)
 
@@ -164,23 +173,6 @@ def test_a_young_archive_foresees_nothing() -> None:
     assert "too young" in told_of(rooms[0] or pytest.fail(), NOW.date())
     assert "not full within a hundred years" in told_of(rooms[1] or pytest.fail(), NOW.date())
     assert series.room(replace(young, disks=()), ZONE) is None
-
-
-@pytest.mark.parametrize(
-    ("count", "said"),
-    [(0, "0 B"), (999, "999 B"), (1_000, "1.00 kB"), (12_340_000, "12.3 MB"), (987 * GB, "987 GB"), (None, "–")],
-)
-def test_sizes_have_three_digits(count: int | None, said: str) -> None:
-    """In powers of 1000."""
-    assert words.size(count) == said
-
-
-def test_spans_are_as_exact_as_it_matters() -> None:
-    """And a clock that was set back gives no negative ones."""
-    told = [words.span(timedelta(seconds=s)) for s in (-5, 59.6, 200, 1_000, 3_599, 7_500, 273_600)]
-
-    assert told == ["0 s", "1 min 00 s", "3 min 20 s", "17 min", "1 h 00 min", "2 h 05 min", "3 d 4 h"]
-    assert (words.change(-5_000), words.change(0), words.change(7)) == ("−5.00 kB", "±0", "+7 B")
 
 
 @given(st.dates(date(2000, 1, 1), date(2060, 1, 1)), st.integers(6, 3700))

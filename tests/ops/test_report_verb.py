@@ -10,7 +10,7 @@ import pytest
 from flows import config
 from flows.errors import ConfigError, Exit
 from flows.ops import report
-from flows.ops.report.nights import Due
+from flows.ops.nights import Due, dues
 from storage.backend import LocalDisk
 from storage.snapshot import ScopeKey
 from tests.doubles import NIGHT, new_archive
@@ -108,9 +108,9 @@ def test_a_night_can_write_it_from_a_survey_alone(tmp_path: Path) -> None:
 def test_nights_are_due_by_the_schedule_that_a_scope_has(tmp_path: Path) -> None:
     """Ninety nights, over the end of summer time, each at 03:30 in Vienna."""
     user, gone = scope_seen("user:7"), scope_seen("paper", configured=False)
-    dues = report.dues(settings_in(tmp_path), survey_of(user, gone))
+    found = dues(settings_in(tmp_path), survey_of(user, gone))
 
-    assert list(dues) == [user.key]
-    assert len(dues[user.key]) == 90
-    assert dues[user.key][-1] == Due(NOW - timedelta(hours=5), NOW.date())
-    assert dues[user.key][0].at == datetime(2026, 8, 25, 1, 30, tzinfo=UTC)
+    assert list(found) == [user.key]
+    assert len(found[user.key]) == 90
+    assert found[user.key][-1] == Due(NOW - timedelta(hours=5), NOW.date())
+    assert found[user.key][0].at == datetime(2026, 8, 25, 1, 30, tzinfo=UTC)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -71,8 +74,20 @@ def ended(shell: Shell, key: ScopeKey, ago: timedelta, end: Ended, **other: Any)
         catalog.record_run(record)
 
 
+def test_a_terminal_without_utf_8_gets_the_words(shell: Shell) -> None:
+    """Where cron or a terminal takes ASCII alone, signs become question marks; nothing else is lost."""
+    ended(shell, USER, 6 * HOUR, Ended.VERIFIED)
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "200"}
+    command = [sys.executable, "-m", "flows.cli", "status", "--config", str(shell.folder / "strongroom.toml")]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], env=environ, capture_output=True, check=False)
+
+    assert done.returncode == Exit.DONE, done.stderr
+    assert b"? verified" in done.stdout
+    assert b"nothing is wrong" in done.stdout
+
+
 def test_where_all_is_well_status_says_so(shell: Shell) -> None:
-    """Exit code 0; the table has the nights as letters, what they mean, and when the next one is."""
+    """Exit code 0; the table has the nights as signs, what they mean, and when the next one is."""
     ended(shell, USER, 6 * HOUR, Ended.VERIFIED)
     ended(shell, GROUP, 30 * HOUR, Ended.FAILED, reason="no answer")
     ended(shell, GROUP, 6 * HOUR, Ended.UNCHANGED)
@@ -84,9 +99,9 @@ def test_where_all_is_well_status_says_so(shell: Shell) -> None:
     assert lines[0].split() == [
         *("source", "scope", "last", "verified", "next", "night", "last", "run", "nights", "snapshots", "size"),
     ]
-    assert "·V" in lines[1].replace("V·", "·V")
-    assert "F=" in lines[2].replace("=·", "=")
-    assert "= unchanged or skipped, F failed, V verified, · no run" in done.stdout
+    assert "·✓" in lines[1].replace("✓·", "·✓")
+    assert "✕=" in lines[2].replace("=·", "=")
+    assert "the last on the right: ✓ verified, = unchanged, · no night due, ✕ failed" in done.stdout
     assert "unchanged" in lines[2]
     assert lines[-1] == "nothing is wrong"
 
@@ -120,7 +135,7 @@ def test_the_document_has_each_scope_and_disk(shell: Shell) -> None:
     assert (user["scope"], group["scope"]) == ("user", "group:7")
     assert (user["stale"], user["within_s"], user["last_run"]) == (False, 36 * 3600, "verified")
     assert len(user["nights"]) == 14
-    assert set(user["nights"].values()) == {"verified", "no run"}
+    assert set(user["nights"].values()) == {"verified", "none"}
     assert datetime.fromisoformat(user["next_at"]) > datetime.now(UTC) > datetime.fromisoformat(user["due_at"])
     assert user["newest"]["number"] == user["snapshots"] == 1
     assert [disk["what"] for disk in told["disks"]] == ["archive", "state"]

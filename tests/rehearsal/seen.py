@@ -6,15 +6,10 @@ import json
 import re
 import socket
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows import config
-from flows.ops.report import dues, zone_of
-from flows.ops.report.nights import calendar
-from flows.ops.surveying import survey
-from flows.workbench import open_archive, open_catalog
 from tests.rehearsal.stage import Stage
 
 DAYS = 10
@@ -64,16 +59,10 @@ class Witness:
         self.write(self.stage.home.folder / "seen.json")
         return dict(status)
 
-    def calendars(self) -> dict[str, dict[str, list[str]]]:
-        """Each scope's last ten days, today on the right, as `status` has them and as the report has them."""
-        status = self.stage.home.json("status")["scopes"]
-        settings = config.load(self.stage.home.config)
-        archive = open_archive(settings)
-        with open_catalog(settings, archive) as catalog:
-            seen = survey(settings, archive, catalog, now=datetime.now(UTC))
-        (group,) = calendar(seen, dues(settings, seen), zone_of(settings), DAYS).groups
-        told = {"status": {one["scope"]: list(one["nights"].values())[-DAYS:] for one in status}}
-        return {**told, "report": {row.name: [cell.mark.word for cell in row.cells] for row in group.rows}}
+    def calendar(self) -> dict[str, list[str]]:
+        """Each scope's last ten days, today on the right, as `status` and the report have them."""
+        scopes = self.stage.home.json("status")["scopes"]
+        return {one["scope"]: list(one["nights"].values())[-DAYS:] for one in scopes}
 
     def write(self, path: Path, **more: Any) -> str:
         """Everything so far, as one text; whoever asks why a rehearsal failed finds it in its folder, too."""

@@ -95,4 +95,4 @@ def _week(on: Stage) -> str:
     run = on.scheduled_night()
     witness.look("9: by the schedule, all is well", on.ended(run))
     on.schedule(on.base)  # as it was: today's night has run
-    return witness.write(home.folder / "seen.json", calendars=witness.calendars())
+    return witness.write(home.folder / "seen.json", calendar=witness.calendar())

@@ -59,6 +59,56 @@ def test_a_pattern_chooses(pattern: str, path: str, found: bool) -> None:
     assert chooser(pattern, record)(path) is found
 
 
+NOTES = "Letters/notes.txt [3]/notes.txt"
+
+
+def numbered(path: str) -> str:
+    """As Mayan's folders tell: the number in brackets."""
+    folder = path.split("/")[1] if path.count("/") > 1 else ""
+    return folder.rpartition(" [")[2].rstrip("]") if folder.endswith("]") else ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "found", "chosen"),
+    [
+        (NOTES, NOTES, True, True),
+        ("Letters/notes.txt [3]", NOTES, True, True),
+        ("Letters/notes.txt [3]/", NOTES, True, True),
+        ("Letters", NOTES, True, True),
+        ("notes.txt [3]", NOTES, True, True),
+        ("notes.TXT [3]", NOTES, True, False),
+        ("txt [3]/notes", NOTES, True, False),
+        ("Letters/notes.txt [3]/*", NOTES, True, True),
+        ("Letters/n* [3]", NOTES, True, True),
+        ("notes* [3]/", NOTES, True, True),
+        ("notes*", NOTES, True, True),
+        ("* [4]", NOTES, False, False),
+        ("Letters/notes.txt [3]", "Letters/notes.txt [33]/a", False, False),
+        ("Letters/notes.txt [3]", "Letters/notes.txt [3] b/a", True, False),
+        ("notes.txt [0-9]", "a/notes.txt 3", True, True),
+        ("3", NOTES, True, True),
+        ("3", "Letters/3 pages [17]/3.txt", True, False),
+        ("3", "Letters/a [33]/b3.txt", False, False),
+        ("17", "Letters/3 pages [17]/3.txt", True, True),
+        ("3", "mayan3.json", True, False),
+        ("[", NOTES, True, False),
+    ],
+)
+def test_what_is_shown_is_meant_as_it_stands(pattern: str, path: str, found: bool, chosen: bool) -> None:
+    """Folders whose names end in a number in brackets: typed as they are, with a star, and by the number alone."""
+    assert finder(pattern, numbered)(path) is found
+    assert chooser(pattern, numbered)(path) is chosen
+
+
+@given(st.lists(st.text(st.sampled_from("aB1.-_ SD[]*?\n"), min_size=1, max_size=6), min_size=2, max_size=4))
+def test_every_folder_means_what_is_in_it(names: list[str]) -> None:
+    """Whatever signs are in it, with a slash at its end or without."""
+    path = "/".join(names)
+    for end in range(1, len(names)):
+        folder = "/".join(names[:end])
+        assert {means(path) for one in (folder, f"{folder}/") for means in (finder(one), chooser(one))} == {True}
+
+
 @given(PATHS)
 def test_a_path_always_means_itself(path: str) -> None:
     """Whatever signs are in it."""

@@ -1,6 +1,6 @@
 """The report: one page of HTML for whoever looks after the backups, which needs no network and no server.
 
-`nights.py`, `figures.py` and `series.py` say what it tells, `charts.py` draws, `page.html.j2` lays out.
+`flows/ops/nights.py`, `figures.py` and `series.py` say what it tells, `charts.py` draws, `page.html.j2` lays out.
 matplotlib, half a second to load, is loaded when the first picture is drawn.
 """
 
@@ -9,20 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
-from itertools import takewhile
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from flows.config import Settings
 from flows.errors import ConfigError
 from flows.ops.alarm import Alarm
+from flows.ops.nights import dues, zone_of
 from flows.ops.report.figures import MONTH, Going
-from flows.ops.report.nights import Due
 from flows.ops.report.render import render
 from flows.ops.survey import Survey
 from flows.retaining import plan_for, policies
-from flows.schedule import coming, nights_of
+from flows.schedule import nights_of
 from storage.archive import Archive
 from storage.planning import ScopePlan
 from storage.snapshot import ScopeKey
@@ -33,7 +30,7 @@ NAME = "report.html"
 def path_of(settings: Settings) -> Path:
     """Where a night leaves the page: `[report] file`, relative to the configuration; else in the state folder."""
     named = settings.file.report.file
-    return settings.state / NAME if named is None else (settings.folder / Path(named).expanduser()).absolute()
+    return settings.state / NAME if named is None else settings.beside(named)
 
 
 def write(
@@ -76,30 +73,6 @@ def page(
         limit_days=watch.unread_within_days or upkeep.scrub_within_days + 7,
         drill_days=watch.drill_within_days if upkeep.drill else None,
     )
-
-
-def zone_of(settings: Settings) -> ZoneInfo:
-    """The zone in which the page tells time: of the first schedule, else of the policy."""
-    named = (source.schedule.timezone for source in settings.sources if source.schedule)
-    return ZoneInfo(next(named, settings.file.policy.timezone))
-
-
-def dues(settings: Settings, survey: Survey) -> dict[ScopeKey, list[Due]]:
-    """Of each scope with a schedule the nights of the survey's time, the oldest first."""
-
-    @cache
-    def between(cron: str, timezone: str) -> list[Due]:
-        nights = takewhile(lambda night: night <= survey.at, coming(cron, timezone, now=survey.since))
-        return [Due(night, night.astimezone(ZoneInfo(timezone)).date()) for night in nights]
-
-    tables = {source.name: source for source in settings.sources}
-    found = {}
-    for scope in survey.configured:
-        source = tables.get(scope.key.source)
-        table = source.schedule_of(scope.key.scope) if source else None
-        if table is not None:
-            found[scope.key] = between(table.cron, table.timezone)
-    return found
 
 
 def foreseen(settings: Settings, archive: Archive, now: datetime) -> dict[ScopeKey, Going]:

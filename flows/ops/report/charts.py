@@ -16,8 +16,8 @@ from xml.etree import ElementTree as ET  # only what matplotlib just drew is rea
 
 from markupsafe import Markup
 
-from flows.ops.report.series import Kept, Room, Worked
-from flows.ops.report.words import MONTHS, unit_for
+from flows.ops.report.series import FreeRoom, Kept, Worked
+from flows.ops.words import MONTHS, unit_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +54,7 @@ def kept(words: Words, days: Sequence[Kept]) -> Markup:
     return _picture(words, draw, days[0].day, days[-1].day, unit)
 
 
-def room(words: Words, there: Room, today: date) -> Markup:
+def room(words: Words, there: FreeRoom, today: date) -> Markup:
     """Free room until today, and the straight line from there on."""
     ahead = 365 if there.full_on is None else min((there.full_on - today).days, 365)
     last = today if there.a_day is None else today + timedelta(days=max(ahead, 14))

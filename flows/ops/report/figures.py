@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flows.ops.alarm import Alarm, Level
-from flows.ops.report.nights import IMPORT, Mark, mark_of
+from flows.ops.nights import Mark, mark_of
 from flows.ops.report.series import middle
-from flows.ops.report.words import many
-from flows.ops.survey import Drilled, Ran, ScopeSeen, Scrubbed, Shot, Survey
+from flows.ops.survey import IMPORT, Drilled, Ran, ScopeSeen, Scrubbed, Shot, Survey
+from flows.ops.words import counted
 from storage.records import Ended
 from storage.snapshot import ScopeKey
 
@@ -96,9 +96,9 @@ class Head:
 def headline(survey: Survey, alarms: Sequence[Alarm]) -> Headline:
     """One sentence, and the worst level of the alarms, or of what is stale though no alarm says so."""
     scopes = list(survey.configured)
-    stale = [scope for scope in scopes if not fresh(scope, survey.at)]
-    missed = [scope for scope in scopes if not tonight(scope)]
-    same = sum(1 for scope in scopes if _same(scope))
+    stale = [scope for scope in scopes if scope.stale(survey.at)]
+    missed = [scope for scope in scopes if not tonight(scope, survey.at)]
+    same = sum(1 for scope in scopes if _same(scope, survey.at))
     every = "The only scope" if len(scopes) == 1 else f"All {len(scopes):,} scopes"
     dues = [scope.due_at for scope in scopes if scope.due_at]
     when = "last night" if dues and survey.at - max(dues) <= LAST_NIGHT else "in the last night that was due"
@@ -109,7 +109,7 @@ def headline(survey: Survey, alarms: Sequence[Alarm]) -> Headline:
         sentence = f"{none} recent backup"
     elif stale:
         have = "has" if len(stale) == 1 else "have"
-        sentence = f"{len(stale):,} of {many(len(scopes), 'scope')} {have} no recent backup"
+        sentence = f"{len(stale):,} of {counted(len(scopes), 'scope')} {have} no recent backup"
     elif missed:
         sentence = f"{every} {'has' if len(scopes) == 1 else 'have'} a recent backup"
         sentence += f"; {len(missed):,} not from {when.removeprefix('in ')}" if dues else ""
@@ -124,22 +124,19 @@ def headline(survey: Survey, alarms: Sequence[Alarm]) -> Headline:
     return Headline(worst, sentence)
 
 
-def fresh(scope: ScopeSeen, now: datetime) -> bool:
-    """Whether it was backed up, or found unchanged, within its time."""
-    return scope.good_at is not None and now - scope.good_at <= scope.within
-
-
-def tonight(scope: ScopeSeen) -> bool:
+def tonight(scope: ScopeSeen, now: datetime) -> bool:
     """Whether the last night that was due went well. True where none is due."""
     if scope.due_at is None:
         return True
     since = scope.due_at - _EARLY
     well = any(run.well and run.started_at >= since and run.trigger != IMPORT for run in scope.runs)
-    return well or (scope.good_at is not None and scope.good_at >= since)
+    good = scope.good_at(now)
+    return well or (good is not None and good >= since)
 
 
-def _same(scope: ScopeSeen) -> bool:
-    return scope.newest is not None and scope.good_at is not None and scope.good_at > scope.newest.taken_at
+def _same(scope: ScopeSeen, now: datetime) -> bool:
+    good = scope.good_at(now)
+    return scope.newest is not None and good is not None and good > scope.newest.taken_at
 
 
 def rows(survey: Survey, going: Mapping[ScopeKey, Going]) -> list[Row]:
@@ -155,15 +152,15 @@ def _row(scope: ScopeSeen, going: Going | None, now: datetime) -> Row:
         key=scope.key,
         system=scope.system,
         configured=scope.configured,
-        fresh=fresh(scope, now),
-        good_at=scope.good_at,
-        same=_same(scope),
+        fresh=not scope.stale(now),
+        good_at=scope.good_at(now),
+        same=_same(scope, now),
         mark=None if last is None else mark_of(last),
         last_at=None if last is None else last.started_at,
         took=None if last is None else _took(last),
         usual=middle([one for one in spans if one is not None]),
         size=None if newest is None else newest.size,
-        since_night=0 if newest and _same(scope) else _since(newest, good),
+        since_night=0 if newest and _same(scope, now) else _since(newest, good),
         since_month=_since(newest, [shot for shot in good if shot.taken_at <= now - MONTH]),
         added=None if newest is None else newest.stored_bytes,
         kept=len(scope.shots),

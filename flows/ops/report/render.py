@@ -5,27 +5,31 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from importlib.metadata import version
 from importlib.resources import files
 from itertools import groupby
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from flows.ops import words
 from flows.ops.alarm import Alarm, Level
-from flows.ops.report import charts, figures, series, words
+from flows.ops.nights import Due, Mark, calendar
+from flows.ops.report import charts, figures, series
 from flows.ops.report.figures import Going
-from flows.ops.report.nights import Due, Mark, calendar
 from flows.ops.survey import Survey
 from flows.proofpage import plain
 from storage.snapshot import ScopeKey
 
 _CLASSES = dict(zip(Mark, ("v", "u", "", "w", "p", "p", "p", "f", "m"), strict=True))
 _DAY = timedelta(days=1)
+NONE = "–"  # in a cell where there is nothing to tell
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ def render(
         headline=figures.headline(survey, alarms),
         calendar=calendar(survey, dues, zone, days),
         days=days,
-        marks=list(Mark),
+        marks=[mark for mark in Mark if mark is not Mark.NONE],
+        none_due=Mark.NONE,
         classes=_CLASSES,
         rows=rows,
         whole=sum(row.size or 0 for row in rows),
@@ -88,50 +93,50 @@ def render(
     )
 
 
-def _charts(survey: Survey, room: series.Room | None, zone: ZoneInfo, today: date) -> list[Chart]:
+def _charts(survey: Survey, room: series.FreeRoom | None, zone: ZoneInfo, today: date) -> list[Chart]:
     kept, worked = series.kept(survey, zone), series.worked(survey, zone)
     if not kept or not survey.grown:
         return []
     now = kept[-1]
-    told = f"{words.size(now.whole)} in the newest snapshots, {words.size(now.stored)} stored for all of them."
+    told = f"{words.amount(now.whole)} in the newest snapshots, {words.amount(now.stored)} stored for all of them."
     legend = ("newest snapshots", "stored")
     title = "What is kept"
     picture = charts.kept(charts.Words("kept", title, told), kept)
     body: list[Sequence[str]] = [
-        (str(one.day), words.size(one.whole), words.size(one.stored)) for one in reversed(kept)
+        (str(one.day), words.amount(one.whole), words.amount(one.stored)) for one in reversed(kept)
     ]
     found = [Chart(title, told, picture, legend, body, legend)]
     if room is not None:
         title, told = "Free room for the archive", told_of(room, today)
         picture = charts.room(charts.Words("room", title, told), room, today)
-        body = [(str(day), words.size(free)) for day, free in reversed(room.past)]
+        body = [(str(day), words.amount(free)) for day, free in reversed(room.past)]
         found.append(Chart(title, told, picture, ("free",), body))
     busy = [one for one in worked if one.runs]
     if busy:
         title = "How long runs took"
         slowest = max(busy, key=lambda one: one.longest)
-        told = f"The longest took {words.span(slowest.longest)}, on {words.day(slowest.day)}."
+        told = f"The longest took {words.took(slowest.longest)}, on {words.day(slowest.day)}."
         legend = ("median of the day", "longest of the day")
         picture = charts.durations(charts.Words("durations", title, told), worked)
         body = [
-            (str(one.day), words.span(one.median), words.span(one.longest), f"{one.runs:,}")
+            (str(one.day), words.took(one.median), words.took(one.longest), f"{one.runs:,}")
             for one in reversed(busy)
         ]
         found.append(Chart(title, told, picture, (*legend, "runs"), body, legend))
         title = "What came in"
-        told = f"{words.size(sum(one.fetched for one in busy))} fetched in these {len(worked)} days."
+        told = f"{words.amount(sum(one.fetched for one in busy))} fetched in these {len(worked)} days."
         picture = charts.fetched(charts.Words("fetched", title, told), worked)
-        body = [(str(one.day), words.size(one.fetched)) for one in reversed(busy)]
+        body = [(str(one.day), words.amount(one.fetched)) for one in reversed(busy)]
         found.append(Chart(title, told, picture, ("fetched",), body))
     return found
 
 
-def told_of(room: series.Room, today: date) -> str:
+def told_of(room: series.FreeRoom, today: date) -> str:
     """The forecast in words."""
-    there = f"{words.size(room.free)} of {words.size(room.total)} free"
+    there = f"{words.amount(room.free)} of {words.amount(room.total)} free"
     if room.a_day is None:
         return f"{there}. The archive is too young to foresee when it is full."
-    a_day = words.size(round(room.a_day))
+    a_day = words.amount(room.a_day)
     if room.full_on is None:
         return f"{there}. At {a_day} a day, as in the last 30 days, it is not full within a hundred years."
     return (
@@ -142,8 +147,8 @@ def told_of(room: series.Room, today: date) -> str:
 
 def _counted(alarms: Sequence[Alarm]) -> str:
     counts = ((level, sum(alarm.level == level for alarm in alarms)) for level in sorted(Level, reverse=True))
-    names = {Level.CRITICAL: ("critical alarm", "critical alarms"), Level.WARNING: ("warning", "warnings")}
-    return ", ".join(words.many(count, *names[level]) for level, count in counts if count)
+    names = {Level.CRITICAL: "critical alarm", Level.WARNING: "warning"}
+    return ", ".join(words.counted(count, names[level]) for level, count in counts if count)
 
 
 def _hash(text: str) -> str:
@@ -154,8 +159,13 @@ def _far(day: date, today: date) -> str:
     """When a day is, in words that tell how sure one can be of it."""
     ahead = (day - today).days
     if ahead < 100:
-        return f"on {words.day(day)} (in {words.many(max(ahead, 0), 'day')})"
+        return f"on {words.day(day)} (in {words.counted(max(ahead, 0), 'day')})"
     return f"in {round(ahead / 30.44)} months" if ahead < 730 else f"in {round(ahead / 365.25)} years"
+
+
+def _cell(told: Callable[[T], str]) -> Callable[[T | None], str]:
+    """The same for a cell that may have nothing to tell."""
+    return lambda value: NONE if value is None else told(value)
 
 
 def _filters(zone: ZoneInfo, now: datetime) -> dict[str, object]:
@@ -164,7 +174,7 @@ def _filters(zone: ZoneInfo, now: datetime) -> dict[str, object]:
     def short(at: datetime | None) -> str:
         """22 Nov 03:31; 22 Nov 2024, where the year is another."""
         if at is None:
-            return words.NONE
+            return NONE
         local = at.astimezone(zone)
         return date_of(at) + (f" {local:%H:%M}" if local.year == today.year else "")
 
@@ -179,16 +189,16 @@ def _filters(zone: ZoneInfo, now: datetime) -> dict[str, object]:
     def soon(at: datetime | None) -> str:
         """03:30; the date alone, if it is not within a day."""
         if at is None or at - now >= _DAY:
-            return words.NONE if at is None else date_of(at)
+            return NONE if at is None else date_of(at)
         return f"{at.astimezone(zone):%H:%M}"
 
     return {
-        "size": words.size,
-        "change": words.change,
+        "amount": _cell(words.amount),
+        "change": _cell(words.change),
+        "took": _cell(words.took),
         "span": words.span,
-        "days": words.days,
-        "many": words.many,
-        "seconds": lambda value: f"{value:.1f} s" if value < 60 else words.span(timedelta(seconds=value)),
+        "counted": words.counted,
+        "seconds": lambda value: f"{value:.1f} s" if value < 60 else words.took(timedelta(seconds=value)),
         "day": lambda at: words.day(at.astimezone(zone).date()),
         "next": soon,
         "brief": brief,

@@ -1,4 +1,4 @@
-"""What the charts show, day by day, and the forecast of the archive's room. Pure: from a survey."""
+"""What the charts show, day by day. Pure: from a survey."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from itertools import accumulate
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from flows.ops.report.nights import IMPORT
-from flows.ops.survey import Survey
+from flows.ops.room import forecast
+from flows.ops.survey import IMPORT, Survey
 from storage.records import Ended
 
-GROWTH = timedelta(days=30)  # whose growth is carried on
-FIRST = timedelta(days=1)  # of an archive: what was there already comes at once, and is no growth
-YOUNG = timedelta(days=7)  # an archive that grew for less tells nothing
+CENTURY_DAYS = 36_525  # nobody foresees further
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,13 @@ class Worked:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """The disk that the archive is on, and a straight line into its future."""
+class FreeRoom:
+    """The disk that the archive is on, how its room went, and the forecast of `room.py`."""
 
     path: str
     free: int  # bytes
     total: int
-    a_day: float | None  # bytes that it grew, a day, in the last 30; None: too young to tell
+    a_day: float | None  # bytes that the archive grows; None: too young to tell
     full_on: date | None  # None: not within a hundred years
     past: tuple[tuple[date, int], ...]  # free bytes, if nothing else had filled the disk
 
@@ -120,25 +118,17 @@ def middle(spans: Sequence[timedelta]) -> timedelta | None:
     return timedelta(seconds=median(span.total_seconds() for span in spans)) if spans else None
 
 
-def room(survey: Survey, zone: ZoneInfo) -> Room | None:
-    """The forecast; None where the archive is on no disk of ours.
-
-    Growth is what snapshots of the last 30 days added (of a younger archive, since its first day); freed space is
-    not counted against it, so that the line rather ends too soon.
-    """
-    disk = next((disk for disk in survey.disks if disk.what == "archive"), None)
+def room(survey: Survey, zone: ZoneInfo) -> FreeRoom | None:
+    """The archive's disk, day by day; None where the archive is on no disk of ours."""
+    disk = survey.archive_disk
     if disk is None:
         return None
-    since = max(min((at for at, _ in survey.grown), default=survey.at) + FIRST, survey.at - GROWTH)
-    a_day = None
-    if survey.at - since >= YOUNG:
-        added = sum(count for at, count in survey.grown if since <= at <= survey.at)
-        a_day = added / ((survey.at - since) / timedelta(days=1))
-    left = disk.free / a_day if a_day else None
+    there = forecast(survey)
+    a_day = None if there is None else there.bytes_per_day
     full_on = None
-    if left is not None and left < 36_525:
-        full_on = (survey.at + timedelta(days=left)).astimezone(zone).date()
+    if there is not None and there.days < CENTURY_DAYS:
+        full_on = (survey.at + timedelta(days=there.days)).astimezone(zone).date()
     days = days_of(survey, zone)
     stored = _before(survey, _ends(days, zone))
     past = tuple((day, disk.free + survey.packs_bytes - then) for day, then in zip(days, stored, strict=True))
-    return Room(disk.path, disk.free, disk.total, a_day, full_on, past)
+    return FreeRoom(disk.path, disk.free, disk.total, a_day, full_on, past)

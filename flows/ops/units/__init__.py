@@ -105,7 +105,7 @@ def machine(settings: Settings, *, user: str = USER, workers: int = 0, postgres:
         folder=str(settings.folder),
         state=str(settings.state),
         archive=str(backend.root.absolute()) if isinstance(backend, LocalDisk) else "",
-        others=tuple(str((settings.folder / Path(file).expanduser()).absolute().parent) for file in files if file),
+        others=tuple(str(settings.beside(file).parent) for file in files if file),
         user=user,
         workers=workers,
         postgres=postgres,

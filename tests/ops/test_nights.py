@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from flows.ops.report.nights import WIDEST, Calendar, Cell, Due, Mark, calendar
+from flows.ops.nights import WIDEST, Calendar, Cell, Due, Mark, calendar, strips
 from flows.ops.survey import Ran, ScopeSeen
-from tests.ops.landscape import NOW, scope_seen, survey_of
+from tests.ops.landscape import NOW, scope_seen, settings_in, survey_of
 
 VIENNA = ZoneInfo("Europe/Vienna")
 ENDS = (
@@ -52,8 +54,8 @@ def cells(scope: ScopeSeen, dues: list[Due], days: int = 7) -> tuple[Cell, ...]:
 
 
 def signs(scope: ScopeSeen, dues: list[Due], days: int = 7) -> str:
-    """Its days as a line of signs, a dot for none."""
-    return "".join(cell.mark.sign or "." for cell in cells(scope, dues, days))
+    """Its days as a line of signs, a dot where none was due."""
+    return "".join(cell.mark.sign for cell in cells(scope, dues, days))
 
 
 def with_runs(*runs: Ran) -> ScopeSeen:
@@ -77,7 +79,7 @@ def test_a_night_that_was_due_and_did_not_run_is_missing() -> None:
     dues = nightly(7)
     begun = ran(dues[0].at, "verified")
 
-    assert signs(with_runs(begun), [dues[0], *dues[3:]]) == "✓..○○○…"  # the last was due five hours ago
+    assert signs(with_runs(begun), [dues[0], *dues[3:]]) == "✓··○○○…"  # the last was due five hours ago
     later = calendar(replace(survey_of(with_runs(begun), nights=7), at=NOW + timedelta(hours=8)),
                      {with_runs().key: dues}, VIENNA, 7)  # fmt: skip
     assert [cell.mark for cell in later.groups[0].rows[0].cells] == [Mark.VERIFIED, *[Mark.MISSING] * 6]
@@ -88,8 +90,8 @@ def test_before_its_first_sign_of_life_a_scope_misses_nothing() -> None:
     dues = nightly(7, until=NOW + timedelta(hours=8))
     late = [replace(due, at=due.at - timedelta(hours=12)) for due in dues]
 
-    assert signs(with_runs(ran(dues[4].at, "failed")), dues) == "....✕○…"
-    assert signs(with_runs(), late) == "......○"
+    assert signs(with_runs(ran(dues[4].at, "failed")), dues) == "····✕○…"
+    assert signs(with_runs(), late) == "······○"
 
 
 def test_a_schedule_that_was_moved_leaves_the_nights_before_where_they_were() -> None:
@@ -132,7 +134,7 @@ def test_an_import_is_no_night() -> None:
     dues = nightly(7)
     imported = replace(ran(dues[1].at, "verified"), trigger="import")
 
-    assert signs(with_runs(imported, ran(dues[5].at, "verified")), dues) == ".....✓…"
+    assert signs(with_runs(imported, ran(dues[5].at, "verified")), dues) == "·····✓…"
 
 
 def test_a_night_that_passes_midnight_belongs_to_the_day_it_was_due() -> None:
@@ -140,8 +142,8 @@ def test_a_night_that_passes_midnight_belongs_to_the_day_it_was_due() -> None:
     due = Due(datetime(2026, 11, 20, 22, 30, tzinfo=UTC), date(2026, 11, 20))
     run = ran(due.at + timedelta(minutes=40), "verified")
 
-    assert signs(with_runs(run), [due]) == "....✓.."
-    assert signs(with_runs(run), []) == ".....✓."
+    assert signs(with_runs(run), [due]) == "····✓··"
+    assert signs(with_runs(run), []) == "·····✓·"
 
 
 def test_days_are_those_of_the_zone_over_a_change_of_clocks() -> None:
@@ -180,6 +182,22 @@ def test_a_source_tells_how_many_of_its_scopes_were_not_well() -> None:
     ]
     assert group.whole.cells[2].told == "3 failed, 1 quarantined"
     assert group.last == [(Mark.UNDER_WAY, 1), (Mark.VERIFIED, 3)]
+
+
+def test_a_strip_has_the_last_two_weeks_of_each_scope(tmp_path: Path) -> None:
+    """By its schedule, in its zone; who has none has no nights to miss; and each sign takes one column."""
+    settings = settings_in(tmp_path)
+    ends = {9: "", 4: "failed", 3: "quarantined"}
+    lab = scope_seen("user:3", nights=11, how=lambda _, back: ends.get(back, "verified"))
+    gone = scope_seen("paper", nights=40, how=lambda _, back: "verified" if back > 12 else "", configured=False)
+    found = strips(settings, survey_of(lab, gone, nights=40))
+
+    assert "".join(mark.sign for mark in found[lab.key].values()) == "···✓○✓✓✓✓✕Q✓✓✓"
+    assert "".join(mark.sign for mark in found[gone.key].values()) == "✓" + "·" * 13
+    assert list(found[lab.key])[-1] == date(2026, 11, 22)
+    assert found[lab.key][date(2026, 11, 13)].word == "missing"
+    assert {cell_len(mark.sign) for mark in Mark} == {1}
+    assert len({mark.sign for mark in Mark}) == len(Mark)
 
 
 @given(

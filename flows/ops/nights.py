@@ -13,25 +13,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import Enum
+from functools import cache
+from itertools import takewhile
 from zoneinfo import ZoneInfo
 
+from flows.config import Settings
 from flows.errors import EXIT_MEANINGS
-from flows.ops.survey import Ran, ScopeSeen, Survey
+from flows.ops.survey import IMPORT, Ran, ScopeSeen, Survey
+from flows.schedule import coming
 from storage.records import Ended
 from storage.snapshot import ScopeKey
 
-IMPORT = "import"  # as a trigger
 WIDEST = 120  # days of a calendar: more cannot be looked at
+SHORT = 14  # days of a strip, which stands in a line of a table
 _NIGHT = timedelta(hours=24)
 LATE = timedelta(hours=12)  # after which a night that did not begin is missing
 
 
 class Mark(Enum):
-    """A day of a scope: its sign, its word, and whether somebody should look. From the best to the worst."""
+    """A day of a scope: its sign, of one column, what it means, whether somebody should look. Best to worst."""
 
     VERIFIED = ("✓", "verified", False)
     UNCHANGED = ("=", "unchanged", False)
-    NONE = ("", "no night due", False)
+    NONE = ("·", "no night due", False)
     UNDER_WAY = ("…", "under way, or to come", False)
     PARTIAL = ("P", "partial", True)
     QUARANTINED = ("Q", "quarantined", True)
@@ -39,8 +43,13 @@ class Mark(Enum):
     FAILED = ("✕", "failed", True)
     MISSING = ("○", "missing: due, and no run began", True)
 
-    def __init__(self, sign: str, word: str, bad: bool) -> None:
-        self.sign, self.word, self.bad = sign, word, bad
+    def __init__(self, sign: str, meaning: str, bad: bool) -> None:
+        self.sign, self.meaning, self.bad = sign, meaning, bad
+
+    @property
+    def word(self) -> str:
+        """Its name, for sentences and machines."""
+        return self.name.lower().replace("_", " ")
 
     @property
     def rank(self) -> int:
@@ -48,6 +57,7 @@ class Mark(Enum):
         return _RANKS[self]
 
 
+Strips = Mapping[ScopeKey, Mapping[date, Mark]]
 _RANKS = {mark: rank for rank, mark in enumerate(Mark)}
 _BY_END: dict[str, Mark] = {
     Ended.VERIFIED: Mark.VERIFIED,
@@ -141,6 +151,40 @@ def calendar(survey: Survey, dues: Mapping[ScopeKey, Sequence[Due]], zone: ZoneI
     return Calendar(shown, tuple(groups))
 
 
+def strips(settings: Settings, survey: Survey) -> Strips:
+    """Of each scope its last SHORT days, the oldest first."""
+    whole = calendar(survey, dues(settings, survey), zone_of(settings), SHORT)
+    return {
+        ScopeKey(group.source, row.name): dict(zip(whole.days, (cell.mark for cell in row.cells), strict=True))
+        for group in whole.groups
+        for row in group.rows
+    }
+
+
+def zone_of(settings: Settings) -> ZoneInfo:
+    """The zone whose days are told: of the first schedule, else of the policy."""
+    named = (source.schedule.timezone for source in settings.sources if source.schedule)
+    return ZoneInfo(next(named, settings.file.policy.timezone))
+
+
+def dues(settings: Settings, survey: Survey) -> dict[ScopeKey, list[Due]]:
+    """Of each scope with a schedule the nights of the survey's time, the oldest first."""
+
+    @cache
+    def between(cron: str, timezone: str) -> list[Due]:
+        nights = takewhile(lambda night: night <= survey.at, coming(cron, timezone, now=survey.since))
+        return [Due(night, night.astimezone(ZoneInfo(timezone)).date()) for night in nights]
+
+    tables = {source.name: source for source in settings.sources}
+    found = {}
+    for scope in survey.configured:
+        source = tables.get(scope.key.source)
+        table = source.schedule_of(scope.key.scope) if source else None
+        if table is not None:
+            found[scope.key] = between(table.cron, table.timezone)
+    return found
+
+
 def mark_of(run: Ran) -> Mark:
     """How a run ended. One whose process is gone has failed."""
     if not run.ended:
@@ -210,7 +254,7 @@ def _whole(rows: Sequence[Row], days: int) -> Row:
         worst, best = (of(marks, key=lambda mark: mark.rank) for of in (max, min))
         bad = sum(count for mark, count in marks.items() if mark.bad)
         ordered = sorted(marks.items(), key=lambda one: -one[0].rank)
-        told = ", ".join(f"{count} {mark.name.lower().replace('_', ' ')}" for mark, count in ordered)
+        told = ", ".join(f"{count} {mark.word}" for mark, count in ordered)
         mark = worst if bad else Mark.UNDER_WAY if Mark.UNDER_WAY in marks else best
         part = bad if bad < marks.total() else 0
         cells.append(Cell(mark, told if bad or mark is Mark.UNDER_WAY else "", part, 2 * part > marks.total()))
