@@ -29,11 +29,16 @@ _NagiosOption = Annotated[
     bool, typer.Option("--nagios", help="As a plugin of Nagios or Icinga prints it, with its exit codes 0 to 3.")
 ]
 _TellOption = Annotated[bool, typer.Option("--tell", help="Tell the addresses of [notify] what is new.")]
+_AtOption = Annotated[
+    datetime | None,
+    typer.Option("--at", help="As if it were then (UTC): of what is there now, what would be late or too old."),
+]
 
 
 def status(
     tell: _TellOption = False,
     nagios: _NagiosOption = False,
+    at: _AtOption = None,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
@@ -49,7 +54,7 @@ def status(
     if json and nagios:
         raise typer.BadParameter("--json and --nagios exclude each other")
     settings = configuration.load(configuration.find(config))
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) if at is None else at.replace(tzinfo=UTC)
     looked = open_and_look(settings, now=now, only_tell=True) if tell else None
     if looked and looked.survey:
         seen, found = looked.survey, list(looked.alarms)

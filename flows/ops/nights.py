@@ -196,10 +196,12 @@ def _row(scope: ScopeSeen, dues: Sequence[Due], shown: Sequence[date], zone: Zon
     starts = [due.at for due in dues]
 
     def day_of(at: datetime) -> date:
-        before = bisect_right(starts, at) - 1
-        if before >= 0 and at - starts[before] < _NIGHT:
-            return dues[before].day
-        return at.astimezone(zone).date()
+        after, own = bisect_right(starts, at), at.astimezone(zone).date()
+        if after == 0 or at - starts[after - 1] >= _NIGHT:
+            return own
+        # Schedules are moved: what began long after one night, and before the one of its own day, is of that day.
+        moved = at - starts[after - 1] > LATE and any(due.day == own for due in dues[after : after + 1])
+        return own if moved else dues[after - 1].day
 
     runs: dict[date, list[Ran]] = {}
     imported = {run.snapshot for run in scope.runs if run.trigger == IMPORT}

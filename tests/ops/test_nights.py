@@ -94,6 +94,15 @@ def test_before_its_first_sign_of_life_a_scope_misses_nothing() -> None:
     assert signs(with_runs(), late) == "······○"
 
 
+def test_a_schedule_that_was_moved_leaves_the_nights_before_where_they_were() -> None:
+    """Later by minutes or by hours, or earlier: what ran on a day stays of that day, and none becomes missing."""
+    dues = nightly(7)
+    ran_then = with_runs(*(ran(due.at, "verified") for due in dues))
+    for by in (timedelta(minutes=8), timedelta(hours=4), timedelta(hours=-3)):
+        moved = [replace(due, at=due.at + by) for due in dues]
+        assert signs(ran_then, moved) == "✓✓✓✓✓✓✓", by
+
+
 def test_the_best_run_of_a_day_tells_and_the_others_are_named() -> None:
     """Who tries again by hand at noon, and succeeds, has a backup of that day; no reason is told."""
     dues = nightly(7)

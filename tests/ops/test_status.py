@@ -163,6 +163,21 @@ def begin(shell: Shell, holder: Holder, ago: timedelta) -> None:
         catalog.begin_run(Beginning(f"{at:%Y%m%d-%H%M%S}-0000aaaa", USER, "rspace", {}, "cli", "", at, holder))
 
 
+def test_as_of_an_instant(shell: Shell) -> None:
+    """With --at it is then: what is well now is stale two days later."""
+    then = datetime.now(UTC) + 48 * HOUR
+
+    now, later = shell.json("status"), shell.json("status", "--at", f"{then:%Y-%m-%dT%H:%M:%S}")
+
+    assert (now["exit"], now["alarms"]) == (Exit.DONE, [])
+    assert later["exit"] == Exit.STALE
+    assert [(one["kind"], one["about"]) for one in later["alarms"]] == [
+        ("stale", str(USER)),
+        ("stale", str(GROUP)),
+    ]
+    assert abs(datetime.fromisoformat(later["at"]) - then) < timedelta(seconds=1)
+
+
 def test_a_run_that_goes_on_too_long_and_one_that_died(shell: Shell) -> None:
     """Told by kind; a run under way says since when."""
     begin(shell, this_process(), 13 * HOUR)
