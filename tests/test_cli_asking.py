@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -33,6 +34,9 @@ def typed(desk: Desk, *arguments: str, keys: bytes) -> tuple[int, str]:
     """Exit code, and what a terminal shows, on which somebody presses these keys when something stands there."""
     child, screen = pty.fork()
     if child == 0:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # whoever started the tests may have it ignored, as nohup does
         os.chdir(desk.folder)
         os.execve(sys.executable, [sys.executable, "-m", "flows.cli", *arguments], desk.environ)  # noqa: S606
     shown = b""
