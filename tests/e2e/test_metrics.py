@@ -9,11 +9,12 @@ import httpx
 import pytest
 
 from tests.e2e.home import USER_SCOPE, Home, until
+from tests.e2e.test_serve import lives
 
 pytestmark = pytest.mark.server
 
 
-def test_metrics_are_answered_while_serve_runs(home: Home) -> None:
+def test_metrics_are_answered_while_serve_runs(home: Home, api: httpx.Client) -> None:
     """The night before is in them; the thread that answers takes no signal that is meant for the flows."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -33,6 +34,7 @@ def test_metrics_are_answered_while_serve_runs(home: Home) -> None:
         until("the metrics are told", told)
         assert 'strongroom_last_run_success{archive="' in told()
         assert 'scope="user",source="lab"} 1.0' in told()
+        until("the flows are served: before that, Ctrl-C interrupts the command", lambda: lives(api))
         serving.send_signal(signal.SIGINT)
         assert serving.wait(60) == 0
         assert f"metrics at http://{address}/metrics" in log.read_text()

@@ -54,6 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncPrefectClie
             get_client(sync_client=True) as client,
         ):
             yield client
+            EventsWorker.drain_all()  # else this process goes on sending to a server that is gone
     finally:
         stop_server(state)
 

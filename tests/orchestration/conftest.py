@@ -15,9 +15,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.orchestration import (
-    deployment_lives,
-)
+from flows.orchestration import deployment_lives, flush
 from flows.server_at_hand import client_environment, ensure_server, stop_server
 from tests.orchestration.house import ROOT, SERVE, TINY, TINY_YAML, House, wait_until
 
@@ -47,6 +45,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     try:
         with temporary_settings(settings):
             yield House(server, folder, environ)
+            flush()  # else this process goes on sending events to a server that is gone, and no others
     finally:
         stop_server(state)
 
