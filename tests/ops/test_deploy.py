@@ -26,7 +26,7 @@ from prefect.states import Failed, Running
 
 from flows import config, orchestration
 from flows.config import Settings
-from flows.ops.automations import automations
+from flows.ops.automations import TOGETHER, automations
 from flows.ops.deploy import agreement, automate, deploy
 from flows.ops.deployments import Step, slug
 from flows.server_at_hand import PrefectTrouble, client_environment, ensure_server, stop_server
@@ -319,4 +319,8 @@ def test_a_run_whose_process_is_gone_is_crashed_and_looked_at_and_told(
     assert any("damaged is why" in text for text in said)
     looks = future(server, ids["watch/watch"]) - {runs["look"]}
     by_rule = [run for run in looks if "auto-scheduled" not in server.read_flow_run(run).tags]
-    assert len(by_rule) == 1
+    # On a busy machine the zombie is found more than a minute after the others have failed: then there are two.
+    ends = [server.read_flow_run(runs[name]).state for name in ("damaged", "partly", "zombie")]
+    times = [end.timestamp for end in ends if end is not None]
+    apart = max(times) - min(times) > TOGETHER - timedelta(seconds=10)
+    assert len(by_rule) in ({1, 2} if apart else {1})
