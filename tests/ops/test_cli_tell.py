@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storage.backend import LocalDisk
-from storage.verify import Quality
-from tests.doubles import new_archive
+from storage.verify import Promise, Quality
+from storage.writer import Writer
+from tests.doubles import draft, new_archive
 from tests.ops.receivers import SECRET, SHORT, Mail, Web, free_port, mail_server, web_server
-from tests.test_cli_retention import EMPTY, SOURCE, USER, ident, keep
+from tests.test_cli_retention import EMPTY, SOURCE, USER, ident, store
 from tests.test_cli_upkeep import Done, Shell
 
 SCOPE = '[[source.scope]]\nkind = "user"\n'
@@ -44,6 +48,14 @@ def configure(shell: Shell, *addresses: str, more: str = "", scopes: str = SCOPE
     refs = ", ".join(f'{{ file = "address{number}" }}' for number in range(len(addresses)))
     drill = "[upkeep]\ndrill = false\n"
     (shell.folder / "strongroom.toml").write_text(f"[notify]\nto = [{refs}]\n{more}\n{drill}{SOURCE}{scopes}")
+
+
+def keep(shell: Shell, **other: Any) -> None:
+    """A night six hours ago, whatever the time of day is."""
+    at = datetime.now(UTC) - timedelta(hours=6)
+    writer = Writer(store(shell), USER)
+    writer.add("a.bin", BytesIO(b"words"), promised=Promise())
+    writer.commit(draft(USER, at, **other), clock=lambda: at)
 
 
 def away() -> str:
@@ -95,7 +107,7 @@ def test_an_alarm_and_its_end_are_told_once_each(shell: Shell, web: Web) -> None
     assert second.returncode == 5
     assert "critical, new: lab/user: " in web.messages[0]["message"]
 
-    keep(shell, USER, 0)
+    keep(shell)
     assert shell.run("catalog", "rebuild").returncode == 0
     done, again = shell.run("status", "--tell"), shell.run("tell")
 
@@ -132,7 +144,7 @@ def test_a_flood_is_one_message(shell: Shell, web: Web, mail: Mail) -> None:
 def test_a_quarantined_snapshot_is_told_until_somebody_settles_it(shell: Shell, web: Web) -> None:
     """It does not count: the scope is told of; once it is accepted that is over."""
     configure(shell, web.address())
-    keep(shell, USER, 0, quality=Quality.QUARANTINED, checks=(EMPTY,))
+    keep(shell, quality=Quality.QUARANTINED, checks=(EMPTY,))
     assert shell.run("tell").returncode == 5
     assert "lab/user" in web.messages[0]["message"]
 
