@@ -25,7 +25,8 @@ USER, GROUP = ScopeKey("lab", "user"), ScopeKey("lab", "group:7")
 SOURCE = '[[source]]\nname = "lab"\nsystem = "rspace"\nurl = "http://127.0.0.1:9"\napi_key = { env = "NONE" }\n'
 POLICY = f'[policy]\ntimezone = "UTC"\nkeep_daily = 3\n{SOURCE}'
 EMPTY = Check(LEVEL, Outcome.FAILED, got="0", promised="12", reason="empty: nothing is in it")
-TODAY = datetime.now(UTC).replace(hour=0, minute=30, second=0, microsecond=0)
+# The last half past midnight: never ahead of now, as today's would be before it.
+TODAY = (datetime.now(UTC) - timedelta(minutes=30)).replace(hour=0, minute=30, second=0, microsecond=0)
 
 
 @pytest.fixture
