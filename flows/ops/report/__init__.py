@@ -16,7 +16,6 @@ from flows.errors import ConfigError
 from flows.ops.alarm import Alarm
 from flows.ops.nights import dues, zone_of
 from flows.ops.report.figures import MONTH, Going
-from flows.ops.report.render import render
 from flows.ops.survey import Survey
 from flows.retaining import plan_for, policies
 from flows.schedule import nights_of
@@ -64,6 +63,8 @@ def page(
 ) -> str:
     """The page. `going`: of each scope what retention will take; None: not asked, and not told."""
     watch, upkeep = settings.file.watch, settings.file.upkeep
+    from flows.ops.report.render import render  # noqa: PLC0415 - late: each run imports this module
+
     return render(
         survey,
         alarms,
