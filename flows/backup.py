@@ -26,7 +26,7 @@ from flows.discovery import NightPlan, plan_night
 from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
-from flows.night import Line, Night
+from flows.night import Line, Night, NightFailed
 from flows.ops.report import path_of
 from flows.ops.watched import watched
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch, slot
@@ -202,7 +202,7 @@ def nightly(
     verified snapshot newer than the time it was due: nights missed while the machine was off are made up for
     once, and a retry does only what is missing. It ends with a `prune` of its scopes, which has an end of its own.
     Then comes a look: who is to be told of alarms is told now. A rehearsal (`at`) tells nobody.
-    The state's data tell who started it what became of each scope.
+    The state's data tell who started it what became of each scope: a Night, or the NightFailed that has it.
     """
     clock = SystemClock(_aware(at))
     try:
@@ -222,6 +222,9 @@ def nightly(
                 clock=SystemClock(),
                 patient=patient,
             )
+            for one in plan.found:
+                for kind, wrong in one.notices().items():
+                    catalog.notices.say(kind, {one.name: wrong}, now=clock.now())
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))
     for found in plan.found:
@@ -299,7 +302,7 @@ def _night_state(night: Night) -> State[Night]:
     if not night.bad:
         return Completed(message=night.sentence(), data=night)
     some_well = any(line.well for line in night.lines)
-    return Failed(name="Partly" if some_well else "Failed", message=night.sentence(), data=night)
+    return Failed(name="Partly" if some_well else "Failed", message=night.sentence(), data=NightFailed(night))
 
 
 def _due_at() -> datetime | None:

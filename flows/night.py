@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from flows.errors import Exit
-from storage.records import Ended
+from storage.records import LISTING, VANISHED, Ended
 
 if TYPE_CHECKING:
     from storage.tables import Run
@@ -27,8 +27,6 @@ _FAILED = {
     Exit.VERIFICATION: "verification failed",
     Exit.NO_ARCHIVE: "no archive",
 }
-VANISHED = "vanished"
-LISTING = "listing"  # ends of an every-scope itself begin so
 _ORDER = ("verified", "unchanged", "skipped", "partial")  # then what is worse, as it came
 
 
@@ -38,7 +36,7 @@ class Line:
 
     source: str
     scope: str
-    ended: str  # as recorded (Ended), else what Prefect says of the run, vanished, or "listing …"
+    ended: str  # as recorded (Ended), else what Prefect says of the run, VANISHED, or LISTING and a word
     exit: Exit = Exit.DONE
     reason: str = ""
     hint: str = ""
@@ -124,6 +122,16 @@ class Found:
             lines.append(Line(self.source, self.every, f"{LISTING} empty", Exit.PARTLY, "nobody is listed", hint))
         return lines
 
+    def notices(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """What the watch is told, by kind: about -> (sentence, hint). Without a list nobody knows who vanished."""
+        told: dict[str, dict[str, tuple[str, str]]] = {LISTING: {}}
+        if self.listed is not None:
+            told[VANISHED] = {}
+        for line in self.lines():
+            kind = LISTING if line.listing else VANISHED
+            told[kind][line.name] = f"{line.ended}: {line.reason}" if line.listing else line.reason, line.hint
+        return told
+
     def remarks(self) -> list[str]:
         """What is worth saying and no trouble, a sentence each."""
         said = []
@@ -181,6 +189,14 @@ class Night:
             "scopes": [{**asdict(line), "exit": int(line.exit), "word": line.word} for line in self.lines],
             "roster": {found.name: found.to_json() for found in self.found},
         }
+
+
+class NightFailed(Exception):
+    """A night in which something is not well: what a failed state of Prefect's carries is an exception."""
+
+    def __init__(self, night: Night) -> None:
+        super().__init__(night.sentence())
+        self.night = night
 
 
 def _words(lines: Iterable[Line]) -> str:

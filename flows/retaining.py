@@ -21,9 +21,14 @@ from storage.catalog import Catalog
 from storage.errors import BackendFailed, Busy, StorageError
 from storage.planning import Nights, Plan, ScopePlan, plan
 from storage.policy import Policy
+from storage.prune import Freed
+from storage.records import PRUNE
 from storage.snapshot import ScopeKey, Snapshot
 from storage.tombstone import Tombstone
 
+ARCHIVE = "archive"  # what a notice is of that is no scope's
+LOOK = "`strongroom forget` shows the plan, and the number to confirm where it is meant"
+SURE = "back up; or, where the clock is right: `strongroom prune --apply --confirm 0`"
 log = logging.getLogger(__name__)
 
 PolicyOf = Callable[[ScopeKey], Policy]
@@ -116,10 +121,40 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
         for tomb in (*forgotten, *erased):
             log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
         if catalog is not None:
+            note(catalog, made, now=clock())
             follow(archive, catalog, erased=bool(erased))
     if failed:
         raise failed[0]
     return Carried(tuple(forgotten), tuple(erased), freed)
+
+
+def note(catalog: Catalog, made: Plan, *, now: datetime, fuse: str = "") -> None:
+    """Tell the watch what stands in the way of a plan, until a later one of the same scopes goes through."""
+    try:
+        catalog.notices.say(PRUNE, in_the_way(made, fuse), now=now)
+    except StorageError as exc:  # the plan's end says it, too
+        log.warning("the watch is not told: %s", exc)
+
+
+def note_freed(catalog: Catalog, freed: Freed, *, now: datetime) -> None:
+    """The same of the space that was to be freed."""
+    wrong = {ARCHIVE: (f"space is not freed: {freed.waits}", SURE)} if freed.waits else {}
+    try:
+        catalog.notices.say(PRUNE, {ARCHIVE: wrong}, now=now)
+    except StorageError as exc:
+        log.warning("the watch is not told: %s", exc)
+
+
+def in_the_way(made: Plan, fuse: str) -> dict[str, dict[str, tuple[str, str]]]:
+    """What stands in the way, of each scope of the plan; nothing where all goes through. A fuse is a source's."""
+    said: dict[str, dict[str, tuple[str, str]]] = {}
+    for scope in made.scopes:
+        of, wrong = str(scope.key), said.setdefault(str(scope.key), {})
+        if fuse and (scope.forgets or scope.erases):
+            wrong[scope.key.source] = f"retention let nothing go: {fuse}", LOOK
+        if why := scope.refused or scope.waits:
+            wrong[of] = f"retention let nothing go: {why}", scope.hint or LOOK
+    return said
 
 
 def _must_go(scope: ScopePlan) -> dict[str, list[Snapshot]]:

@@ -20,9 +20,9 @@ from flows.clock import SystemClock, new_id
 from flows.config import Settings
 from flows.errors import ConfigError, without_traceback
 from flows.ops.alarm import Alarm
-from flows.ops.look import open_and_look
+from flows.ops.look import look
 from flows.ops.watched import watched
-from flows.retaining import Carried, carry_out, named, plan_for, policies
+from flows.retaining import Carried, carry_out, named, note, note_freed, plan_for, policies
 from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
 from storage.catalog import Catalog
@@ -167,11 +167,14 @@ def prune(
                 space = plan_free(archive, now=clock.now()) if free and not made.refused else None
                 return Completed(name="Rehearsed", message=pages.rehearsed_sentence(made, space, confirm))
             if fuse := made.fuse(confirm):
+                note(catalog, made, now=clock.now(), fuse=fuse)
                 hint = f"look at `strongroom forget`; if it is meant, `--apply --confirm {made.forgetting}`"
                 return Failed(name="Fuse", message=f"nothing was forgotten: {fuse}; hint: {hint}")
             done = forget(archive, catalog, made, clock)
             sure = confirm == made.forgetting
             freed = free_space(archive, clock, sure) if free and not made.refused else None
+            if freed:
+                note_freed(catalog, freed, now=clock.now())
         pages.pruned(made, done, freed)
         message = pages.pruned_sentence(done, freed)
         if made.refused or made.waits:
@@ -196,7 +199,7 @@ def watch(config: str | None = None) -> State[None]:
         settings = configuration.load(configuration.find(config))
     except ConfigError as error:
         return Failed(message=without_traceback(error))
-    looked = open_and_look(settings, now=SystemClock().now())
+    looked = look(settings, now=SystemClock().now())
     pages.alarms(looked.alarms)
     if not looked.alarms:
         return Completed(message="no alarm")

@@ -19,26 +19,26 @@ from typing import Any
 
 from sqlalchemy import Engine, event, true
 from sqlalchemy.exc import DatabaseError
-from sqlmodel import Session, SQLModel, col, create_engine, select, text
+from sqlmodel import Session, col, create_engine, select, text
 
-from storage import finished, locking, snapshot
+from storage import finished, locking, schema, snapshot
 from storage.archive import Archive, Damaged
 from storage.compare import Facts
 from storage.decisions import Decision
-from storage.errors import CatalogNewer, CatalogUnusable
+from storage.errors import CatalogUnusable
 from storage.finished import Known, enter_decision, enter_forgotten, enter_run, enter_snapshot
 from storage.holder import Holder, alive
 from storage.jobs import Jobs
 from storage.listing import Entry
+from storage.notices import Notices
 from storage.readings import Readings
 from storage.records import KnownScope, RunRecord
 from storage.rows import MAX_FILES, has_file_rows, to_json
 from storage.snapshot import ScopeKey, Snapshot, to_text
-from storage.tables import DECISIONS, UPKEEP, Fact, File, Lease, Run, Scope, SnapshotRow
+from storage.tables import Fact, File, Lease, Run, Scope, SnapshotRow
 from storage.tombstone import Tombstone
 
 BUSY_S = 30  # how long a write waits for another process's
-SCHEMA = 3
 TRIED = timedelta(days=3)  # how long a scope without a snapshot is remembered for its runs
 BATCH = 100  # runs or snapshots entered in one transaction while a catalog is filled
 
@@ -66,6 +66,7 @@ class Catalog:
         self._lock = lock  # the handle of the lock that we share
         self.jobs = Jobs(self._read, self._write)  # what is in flight
         self.readings = Readings(self._read, self._write)  # what scrubs and drills have read
+        self.notices = Notices(self._read, self._write)  # what is wrong and no run's end
 
     @classmethod
     def open(cls, path: Path, *, locked: bool = False, names: bool = True) -> Catalog:
@@ -85,7 +86,7 @@ class Catalog:
         catalog = cls(engine, lock, names=names)
         try:
             _make_private(path)
-            catalog._migrate(path)
+            schema.migrate(engine, path)
         except DatabaseError as exc:
             catalog.close()
             raise CatalogUnusable(f"{path}: {exc.orig}") from exc
@@ -328,36 +329,6 @@ class Catalog:
     def _read(self) -> Iterator[Session]:
         with _mapped(), Session(self._engine, expire_on_commit=False) as session:
             yield session
-
-    def _migrate(self, path: Path) -> None:
-        with self._engine.connect() as connection:
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar() or 0
-            if version > SCHEMA:
-                raise CatalogNewer(f"{path}: schema {version}, this version knows {SCHEMA}")
-            if version < SCHEMA:
-                for step in range(version, SCHEMA):
-                    _STEPS[step](connection)
-                connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
-                connection.commit()
-
-
-def _add_upkeep(connection: Any) -> None:
-    """Tables for what scrubs and drills have read; records of theirs come in when a catalog is filled."""
-    SQLModel.metadata.create_all(connection, tables=[SQLModel.metadata.tables[name] for name in UPKEEP])
-
-
-def _add_decisions(connection: Any) -> None:
-    """A table for what persons decided, which comes in when a catalog is filled; why a snapshot is gone."""
-    SQLModel.metadata.create_all(connection, tables=[SQLModel.metadata.tables[name] for name in DECISIONS])
-    columns = connection.exec_driver_sql("PRAGMA table_info(snapshot)").all()
-    if "gone" not in {column[1] for column in columns}:  # else the first step has made it
-        connection.exec_driver_sql("ALTER TABLE snapshot ADD COLUMN gone VARCHAR NOT NULL DEFAULT ''")
-        connection.exec_driver_sql("UPDATE snapshot SET gone = 'forgotten' WHERE forgotten_at != ''")
-
-
-# Schema steps, in order; step N takes the schema from N to N + 1 in the transaction that sets user_version.
-# The first makes every table as it is today; a later one that adds tables then finds them there.
-_STEPS: list[Callable[[Any], None]] = [SQLModel.metadata.create_all, _add_upkeep, _add_decisions]
 
 
 @contextmanager

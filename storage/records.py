@@ -126,3 +126,22 @@ def decode(data: bytes, name: str) -> RunRecord | None:
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise ObjectCorrupt(f"{name}: not a record that this version wrote: {exc!r}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something wrong that is no run's end, as it was last said."""
+
+    kind: str  # LISTING, VANISHED, PRUNE
+    of: str  # what was asked, such as an every-scope
+    about: str  # what is wrong, such as a member of it
+    since: datetime
+    said_at: datetime
+    sentence: str
+    hint: str
+
+
+# What a notice is about.
+LISTING = "listing"  # of: an every-scope, about: the same
+VANISHED = "vanished"  # of: an every-scope, about: a member of it
+PRUNE = "prune"  # of: a scope, about: the same; or of what lies in the archive

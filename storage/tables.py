@@ -197,8 +197,23 @@ class DrillRow(SQLModel, table=True):
     problem: str  # the first; "" for none
 
 
+class NoticeRow(SQLModel, table=True):
+    """Something wrong that no run has a record of. In flight: each night says anew what goes on."""
+
+    __tablename__ = "notice"
+
+    kind: str = Field(primary_key=True)
+    of: str = Field(primary_key=True)  # what was asked: the next answer takes the place of all of its notices
+    about: str = Field(primary_key=True)  # what is wrong
+    since: str  # first said, without a break
+    said_at: str  # last
+    sentence: str
+    hint: str
+
+
 UPKEEP = ("pack", "head", "scrub", "drill")  # tables since schema 2
 DECISIONS = ("decision",)  # since schema 3
+NOTICES = ("notice",)  # since schema 4
 
 
 class Fact(SQLModel, table=True):

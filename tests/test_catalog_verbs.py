@@ -12,7 +12,8 @@ import pytest
 from flows.cli.app import run
 from storage.archive import Archive
 from storage.backend import LocalDisk
-from storage.catalog import SCHEMA, Catalog
+from storage.catalog import Catalog
+from storage.schema import SCHEMA
 from tests.doubles import LAB, NIGHT, START, drop, overwrite, run_record
 from tests.storage.test_catalog import beginning, history, night
 

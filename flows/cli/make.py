@@ -130,10 +130,11 @@ def _run_one(settings: Settings, source: str, scope: str, tags: list[str]) -> tu
 def _run_many(settings: Settings, source: str | None, tags: list[str]) -> tuple[Night | None, str]:
     """Run them: the night, None where it came to nothing; and what Prefect says of it."""
     from flows.backup import nightly
-    from flows.night import Night
+    from flows.night import Night, NightFailed
 
     state = nightly(source, str(settings.path), tags=tags or None, return_state=True)
-    night = getattr(state.data, "result", None)  # as Prefect wraps what a state carries
+    carried = getattr(state.data, "result", None)  # as Prefect wraps what a state carries
+    night = carried.night if isinstance(carried, NightFailed) else carried
     return night if isinstance(night, Night) else None, state.message or ""
 
 

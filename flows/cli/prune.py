@@ -47,7 +47,7 @@ def prune(
     Shows the plan and the space to be won; with --apply, does both. May be killed and run again.
     """
     from flows.clock import SystemClock
-    from flows.retaining import carry_out, plan_for, policies
+    from flows.retaining import carry_out, note_freed, plan_for, policies
     from storage.prune import free, plan_free
 
     at_most = _duration(max_duration)
@@ -64,6 +64,8 @@ def prune(
         # Where a clock or a chain is in doubt, nothing may go that cannot be brought back.
         if done and not made.refused:
             freed = free(place.archive, clock=clock, max_duration=at_most, sure=sure)
+            if place.catalog:
+                note_freed(place.catalog, freed, now=clock())
         elif not made.refused:
             space = plan_free(place.archive, now=now)
     if json:

@@ -46,7 +46,7 @@ def status(
     from flows import config as configuration
     from flows.ops import watch
     from flows.ops.document import document
-    from flows.ops.look import open_and_look
+    from flows.ops.look import look
     from flows.ops.nagios import plugin
     from flows.ops.nights import strips
     from flows.ops.surveying import known
@@ -55,7 +55,7 @@ def status(
         raise typer.BadParameter("--json and --nagios exclude each other")
     settings = configuration.load(configuration.find(config))
     now = datetime.now(UTC) if at is None else at.replace(tzinfo=UTC)
-    looked = open_and_look(settings, now=now, only_tell=True) if tell else None
+    looked = look(settings, now=now, only_tell=True) if tell else None
     if looked and looked.survey:
         seen, found = looked.survey, list(looked.alarms)
     else:

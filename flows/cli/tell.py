@@ -33,12 +33,12 @@ def tell(
     --test: 1 where no address took the message, 3 where some did not. No dead-man switch is pinged.
     """
     from flows import config as configuration
-    from flows.ops.look import open_and_look
+    from flows.ops.look import look
 
     settings = configuration.load(configuration.find(config))
     if test:
         return _test(settings, json=json)
-    looked = open_and_look(settings, now=datetime.now(UTC), only_tell=True)
+    looked = look(settings, now=datetime.now(UTC), only_tell=True)
     if json:
         alarms = [alarm.to_json() for alarm in looked.alarms]
         print_json("tell", {"alarms": alarms, "addresses": _addresses(looked.sent)})

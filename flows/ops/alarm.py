@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+# The kinds that are about a scope, or an every-scope, and only while that is configured.
+OF_SCOPES = ("stale", "failed", "died", "missed", "slow", "odd size", "listing", "vanished")
+
 
 class Level(IntEnum):
     """How bad, as plugins of Nagios count. Source: Monitoring Plugins Development Guidelines, *Return Codes*."""

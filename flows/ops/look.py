@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from errno import ETIMEDOUT
+from functools import partial
 from pathlib import Path
+from threading import Thread
+from typing import TypeVar
 
 from flows.clock import SystemClock
 from flows.config import Settings
@@ -25,11 +31,11 @@ from flows.ops.telling import Memory, message, plan
 from flows.ops.watch import alarms
 from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
-from storage.catalog import Catalog
 from storage.errors import CatalogUnusable, StorageError
 
 log = logging.getLogger(__name__)
 MEMORY = "told.json"  # in the state folder
+T = TypeVar("T")
 WAIT = SystemClock().sleep
 
 
@@ -52,33 +58,55 @@ class Looked:
         return bool(self.sent) and not any(one.taken for one in self.sent)
 
 
-def open_and_look(settings: Settings, *, now: datetime, only_tell: bool = False) -> Looked:
-    """Open the configured archive and its catalog, and look. That they do not open is an alarm by itself."""
-    try:
-        archive = open_archive(settings)
-        with open_catalog(settings, archive) as catalog:
-            return look(settings, archive, catalog, now=now, only_tell=only_tell)
-    except Exception as error:  # whatever it is, a look that fails in silence is none
-        return cannot_look(settings, error, now=now)
-
-
-def look(
-    settings: Settings, archive: Archive, catalog: Catalog, *, now: datetime, only_tell: bool = False
-) -> Looked:
+def look(settings: Settings, *, now: datetime, only_tell: bool = False) -> Looked:
     """Ask archive, catalog and disks; tell what is new; write the metrics' file and the report.
 
-    Each step is tried, whatever became of those before; what fails is logged. `only_tell`: no file is written.
+    That archive or catalog do not open, or that a disk does not answer within `[watch] answer_within_s`, is an
+    alarm by itself. Each step is tried, whatever became of those before; what fails is logged. `only_tell`: no
+    file is written. Retry: yes.
     """
     back = BACK if only_tell else max(BACK, timedelta(days=settings.file.report.days))
     try:
-        seen = survey(settings, archive, catalog, now=now, back=back)
+        ask = partial(_ask, settings, now, back)
+        archive, seen = answered(ask, within_s=settings.file.watch.answer_within_s)
         found = alarms(seen, settings.file.watch, settings.file.upkeep)
-    except Exception as error:
+    except Exception as error:  # whatever it is, a look that fails in silence is none
         return cannot_look(settings, error, now=now)
-    sent = tell(settings, found, now=now)
+    sent = tell(settings, found, now=now, watched=seen.watched)
     if not only_tell:
         _files(settings, archive, seen, found)
     return Looked(tuple(found), sent, seen)
+
+
+def _ask(settings: Settings, now: datetime, back: timedelta) -> tuple[Archive, Survey]:
+    archive = open_archive(settings)
+    with open_catalog(settings, archive) as catalog:
+        return archive, survey(settings, archive, catalog, now=now, back=back)
+
+
+def answered(ask: Callable[[], T], *, within_s: float) -> T:
+    """What `ask` gives, or raises. Raises TimeoutError where it does neither in time.
+
+    A dead file server makes a read wait for ever, and nothing can end it: it is left behind in its thread, which
+    keeps no process from ending.
+    """
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:  # raised again where it was asked
+            answer.set_exception(error)
+
+    Thread(target=copy_context().run, args=(work,), name="look", daemon=True).start()
+    try:
+        return answer.result(within_s)
+    except TimeoutError:
+        if answer.done():
+            raise
+        raise TimeoutError(
+            ETIMEDOUT, f"no answer within {within_s:g} s; is a disk or a file server away?"
+        ) from None
 
 
 def cannot_look(settings: Settings, error: Exception, *, now: datetime) -> Looked:
@@ -100,13 +128,15 @@ def tell(
     *,
     now: datetime,
     blind: bool = False,
+    watched: Collection[str] | None = None,
     sleep: Callable[[float], None] = WAIT,
 ) -> tuple[Sent, ...]:
     """Tell what is new of these alarms, if anything is. Never raises. Retry: yes, what was told is not told again.
 
     It is told where one address at least took it, and only then is it remembered. Where there is nobody to tell
     nothing is remembered: whoever is entered later is told what there is then. A process that dies between
-    sending and remembering tells twice, never not at all.
+    sending and remembering tells twice, never not at all. `watched`: the names of what is configured, where that
+    is known.
     """
     if not settings.file.notify.to:
         return ()
@@ -115,7 +145,7 @@ def tell(
     try:
         with told.alone(path, sleep=sleep):
             memory = told.read(path)
-            telling = plan(found, memory, now=now, remind=remind, blind=blind)
+            telling = plan(found, memory, now=now, remind=remind, blind=blind, watched=watched)
             made = message(telling, host=socket.gethostname(), archive=settings.file.archive.url)
             sent = () if made is None else tuple(send(settings, made))
             for one in sent:

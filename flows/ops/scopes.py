@@ -40,7 +40,7 @@ def late(scope: ScopeSeen, now: datetime, quiet: Mapping[str, datetime]) -> Iter
     """`stale`, and `missed`: which is told before anything is stale, and beside it."""
     missed = _missed(scope, now, quiet.get(scope.key.source))
     if scope.stale(now):
-        yield Alarm("stale", str(scope.key), Level.CRITICAL, _how_stale(scope, now, missed), _run_it(scope))
+        yield Alarm("stale", str(scope.key), Level.CRITICAL, _how_stale(scope, now, missed), _mend_it(scope))
     if missed:
         last = _nights(scope)[0]
         sentence = (
@@ -91,7 +91,7 @@ def odd_size(scope: ScopeSeen, watch: WatchTable) -> Iterator[Alarm]:
     """`odd size`: the newest that was taken, or else the newest that counts, beside those before it."""
     for shot in dict.fromkeys((*scope.shots[:1], *((scope.newest,) if scope.newest else ()))):
         usual = _usual(scope, shot)
-        if usual is None:
+        if usual is None or shot.settled:
             continue
         if usual * watch.smaller_than <= shot.size <= usual * watch.larger_than:
             continue
@@ -172,6 +172,12 @@ def _usual(scope: ScopeSeen, shot: Shot) -> float | None:
 
 def _called(shot: Shot) -> str:
     return f"number {shot.number} ({shot.id[:8]}, of {instant(shot.taken_at)})"
+
+
+def _mend_it(scope: ScopeSeen) -> str:
+    """What brings good news: to settle the newest, where that waits for a person, else a run."""
+    settle = scope.shots[0].settle if scope.shots else ""
+    return f"`{settle}` where it is right; else {_run_it(scope)}" if settle else _run_it(scope)
 
 
 def _run_it(scope: ScopeSeen) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from storage.records import Ended
+from storage.records import Ended, Notice
 from storage.snapshot import ScopeKey
 
 IMPORT = "import"  # the trigger of what is no night
@@ -54,6 +54,7 @@ class Shot:
     why_not: str = ""  # why it does not count
     settle: str = ""  # the command that settles it; "" where nothing waits for a person
     held: str = ""  # why it is held; "" where it is not
+    settled: bool = False  # it was quarantined, and a person, or the nights since, have settled it
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ class EverySeen:
 
     key: ScopeKey
     members: int
+    within: timedelta  # so old may the last answer to who there is be
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +172,19 @@ class Survey:
     damaged: tuple[str, ...]  # sentences: what cannot be read, gaps in chains, what catalog or archive lacks
     # Runs, scrubs and drills dated after `at`, which are nowhere else here: they tell nothing of what is now.
     ahead: tuple[tuple[datetime, str], ...] = ()
+    notices: tuple[Notice, ...] = ()  # of what is configured: what nights last said of lists and of retention
 
     @property
     def configured(self) -> Iterator[ScopeSeen]:
         """The scopes that should have nights."""
         return (scope for scope in self.scopes if scope.configured)
+
+    @property
+    def watched(self) -> frozenset[str]:
+        """Names of the scopes and every-scopes that should have nights."""
+        return frozenset(
+            [str(scope.key) for scope in self.configured] + [str(every.key) for every in self.everies]
+        )
 
     @property
     def archive_disk(self) -> Disk | None:

@@ -12,6 +12,7 @@ from flows.config import Settings, SourceTable
 from flows.ops.alarm import Alarm
 from flows.ops.survey import Disk, Drilled, EverySeen, Ran, ScopeSeen, Scrubbed, Shot, Survey
 from flows.ops.watch import alarms
+from flows.retaining import ARCHIVE, lets_go, policies
 from flows.roster import known_members
 from flows.schedule import last_before, next_after, within
 from flows.workbench import backend_of, open_archive, open_catalog
@@ -24,7 +25,7 @@ from storage.halves import halves
 from storage.holder import Holder
 from storage.latest import Stood, stood
 from storage.readings import PASSED
-from storage.records import Ended
+from storage.records import LISTING, PRUNE, Ended, Notice
 from storage.scrub import packs_there
 from storage.snapshot import ScopeKey, Snapshot, from_text, to_text
 from storage.tables import Run
@@ -77,6 +78,7 @@ def survey(
         drills=tuple(one for one in drills if one.ended_at <= now + SKEW),
         damaged=tuple(dict.fromkeys(told)),
         ahead=(*asked.ahead, *ahead),
+        notices=tuple(_notices(settings, catalog, scopes, everies)),
     )
 
 
@@ -132,9 +134,16 @@ class _Asked:
             member = partial(source.dialect.member, scope)
             known = known_members(scope, member, self._catalog.known_scopes(source.name, now=tried))
             members = [name for name in known if name not in alone]
-            everies.append(EverySeen(ScopeKey(source.name, scope.name), len(members)))
+            key = ScopeKey(source.name, scope.name)
+            everies.append(EverySeen(key, len(members), self._within(source, scope.name)))
             for name in members:
                 yield ScopeKey(source.name, name), scope.name
+
+    def _within(self, source: SourceTable | None, scope: str) -> timedelta:
+        """How old the last good news may be."""
+        limit_h = (source and source.verified_within_h) or self._settings.file.watch.verified_within_h
+        schedule = None if source is None else source.schedule_of(scope)
+        return timedelta(hours=limit_h) if limit_h else within(schedule, now=self._now)
 
     def _scope(self, key: ScopeKey, source: SourceTable | None, every: str) -> ScopeSeen:
         live, empty = self._live.get(key), Stood({}, (), (), None)
@@ -142,7 +151,6 @@ class _Asked:
         shots = _shots(one, self._now)
         newest = None if one.newest is None else shots[one.newest.id]
         schedule = None if source is None else source.schedule_of(key.scope)
-        limit_h = (source and source.verified_within_h) or self._settings.file.watch.verified_within_h
         same = next(iter(self._catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
         rows = self._catalog.runs(key, since=to_text(self._since), limit=MANY) or self._catalog.runs(key, limit=1)
         runs = [ran(row) for row in rows]
@@ -153,7 +161,7 @@ class _Asked:
             system=source.system if source else rows[0].system if rows else "",
             configured=source is not None,
             every=every,
-            within=timedelta(hours=limit_h) if limit_h else within(schedule, now=self._now),
+            within=self._within(source, key.scope),
             due_at=last_before(schedule, now=self._now) if schedule else None,
             next_at=next_after(schedule, now=self._now) if schedule else None,
             newest=newest,
@@ -199,6 +207,7 @@ def _shots(one: Stood, now: datetime) -> Mapping[str, Shot]:
             why_not=standings[found.id].why_not,
             settle=standings[found.id].ask,
             held=holds.get(found.id, ""),
+            settled=bool(standings[found.id].settled_by),
         )
         for found in one.snapshots.values()
     }
@@ -215,6 +224,21 @@ def _disks(settings: Settings) -> Iterator[Disk]:
 def _there(path: Path) -> Path:
     """The folder, or the nearest above it that exists."""
     return next(one for one in (path, *path.parents) if one.exists())
+
+
+def _notices(
+    settings: Settings, catalog: Catalog, scopes: Iterable[ScopeSeen], everies: Iterable[EverySeen]
+) -> Iterator[Notice]:
+    """Those that a coming night could take back: what is no longer configured is nobody's trouble."""
+    policy_of = policies(settings)
+    pruned = {ARCHIVE, *(str(scope.key) for scope in scopes if lets_go(policy_of(scope.key)))}
+    members = {str(scope.key) for scope in scopes if scope.every}
+    listed = {str(every.key) for every in everies}
+    for notice in catalog.notices.all():
+        if notice.kind == PRUNE and notice.of in pruned:
+            yield notice
+        if notice.of in listed and (notice.kind == LISTING or notice.about in members):
+            yield notice
 
 
 def _scrubs(catalog: Catalog, since: datetime) -> Iterator[Scrubbed]:

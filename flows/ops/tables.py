@@ -20,6 +20,7 @@ class WatchTable(Table):
     verified_within_h: Hours | None = None
     run_longest_h: Hours = 12  # a run that is under way for longer
     unread_within_days: Days | None = None  # the oldest unread byte; None: a week more than scrubs are given
+    answer_within_s: Annotated[float, Field(gt=0, le=86_400)] = 600  # archive, catalog and disks, when looked at
     drill_within_days: Days = 21  # the last drill that passed, where drills are on
     smaller_than: Annotated[float, Field(ge=0, lt=1)] = 0.5  # of the usual size; 0: never odd
     larger_than: Annotated[float, Field(gt=1, le=1000)] = 3.0  # times the usual size

@@ -14,12 +14,12 @@ news wait for the next night.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from flows.ops.alarm import Alarm, Level
+from flows.ops.alarm import OF_SCOPES, Alarm, Level
 from storage.snapshot import from_text, to_text
 
 END_AGAIN = timedelta(hours=24)  # so long after an end was told, the end of the same alarm is not told again
@@ -83,6 +83,7 @@ class Telling:
     worse: tuple[Alarm, ...] = ()
     again: tuple[Alarm, ...] = ()  # reminders
     over: tuple[tuple[str, Told], ...] = ()  # by id: as they were last told
+    left: frozenset[str] = frozenset()  # ids of those that are over because nobody watches them any more
     memory: Memory = field(default_factory=dict)
 
     @property
@@ -101,9 +102,16 @@ class Message:
 
 
 def plan(
-    alarms: Iterable[Alarm], memory: Memory, *, now: datetime, remind: timedelta, blind: bool = False
+    alarms: Iterable[Alarm],
+    memory: Memory,
+    *,
+    now: datetime,
+    remind: timedelta,
+    blind: bool = False,
+    watched: Collection[str] | None = None,
 ) -> Telling:
     """What to tell of these alarms. `blind`: nobody could look, so what is not among them may go on all the same.
+    `watched`: names of scopes that are configured: of others nothing is over, they are only left out; None: all.
 
     The memory that comes back is for when it was told; where it was not, the old one goes on, and the next look
     tells all of it. It holds what is there, and what ended within END_AGAIN.
@@ -138,7 +146,8 @@ def plan(
             told[id] = replace(was, over_at=now, open=False)
         else:
             del told[id]
-    return Telling(tuple(new), tuple(worse), tuple(again), tuple(over), told)
+    left = frozenset(id for id, _ in over if watched is not None and _is_left(id, watched))
+    return Telling(tuple(new), tuple(worse), tuple(again), tuple(over), left, told)
 
 
 def message(telling: Telling, *, host: str, archive: str) -> Message | None:
@@ -150,13 +159,16 @@ def message(telling: Telling, *, host: str, archive: str) -> Message | None:
     found += [("still there", alarm) for alarm in telling.again]
     found.sort(key=lambda one: -one[1].level)  # stable: new before worse before old
     lines = [_line(word, alarm) for word, alarm in found]
-    lines += [_ended(id, was) for id, was in telling.over]
+    lines += [
+        _ended(id, was, "not configured any more" if id in telling.left else "over") for id, was in telling.over
+    ]
     more = [f"and {len(lines) - MAX_LINES} more"] if len(lines) > MAX_LINES else []
     counts = (
         (len(telling.new), "new alarm" if len(telling.new) == 1 else "new alarms"),
         (len(telling.worse), "worse"),
         (len(telling.again), "still there"),
-        (len(telling.over), "over"),
+        (len(telling.over) - len(telling.left), "over"),
+        (len(telling.left), "not configured any more"),
     )
     counted = ", ".join(f"{count} {word}" for count, word in counts if count)
     body = [f"Host {plain(host)}, archive {plain(archive)}.", "", *lines[:MAX_LINES], *more]
@@ -185,5 +197,11 @@ def _line(word: str, alarm: Alarm) -> str:
     return f"{alarm.level.name.lower()}, {word}: {plain(alarm.sentence)}{hint}"
 
 
-def _ended(id: str, was: Told) -> str:
-    return f"over: {plain(id)}, told since {was.since:%Y-%m-%d %H:%M} UTC; it was: {was.sentence}"
+def _is_left(id: str, watched: Collection[str]) -> bool:
+    """Whether an alarm was about a scope that is not among these."""
+    kind = next((kind for kind in OF_SCOPES if id.startswith(f"{kind} ")), None)
+    return kind is not None and id.removeprefix(f"{kind} ") not in watched
+
+
+def _ended(id: str, was: Told, word: str) -> str:
+    return f"{word}: {plain(id)}, told since {was.since:%Y-%m-%d %H:%M} UTC; it was: {was.sentence}"

@@ -19,14 +19,17 @@ KINDS = {
     "damaged": "something of the archive cannot be read, is missing, or is not what the catalog knows",
     "scrub": "the last scrub found damage, or there was never one",
     "drill": "the last drill failed, or none passed within the limit",
-    "members": "an every-scope stands for nobody that is known, so it backs up nothing",
+    "members": "an every-scope stands for nobody that is known, or no scope is configured: nothing is backed up",
     "disk": "a disk has little room, or will be full soon as the archive grows",
+    "listing": "the system did not say who there is, or lists nobody: who is new is not backed up",
     "clock": "something is dated after now: our clock is wrong, or was",
     "failed": "the last run did not end well",
     "died": "the last run has no end, and its process is gone",
     "missed": "a night was due, and no run began",
     "slow": "a run is under way for longer than one should be",
     "waiting": "a quarantined snapshot waits for a person",
+    "vanished": "a member of an every-scope is no longer listed, so no night backs it up",
+    "prune": "retention let nothing go: a fuse, or a reason that a person has to see",
     "odd size": "a snapshot holds much less or more than the scope's nights do",
     "unread": "kept bytes were not read for longer than the limit",
 }  # of equal alarms the kind that stands first here is told first
@@ -57,6 +60,7 @@ def _all(survey: Survey, watch: WatchTable, upkeep: UpkeepTable) -> Iterator[Ala
             yield from scopes.slow(scope, survey.at, watch)
             yield from scopes.odd_size(scope, watch)
     yield from whole.members(survey)
+    yield from whole.notices(survey)
     yield from whole.damaged(survey)
     yield from whole.read(survey, watch, upkeep)
     yield from whole.drilled(survey, watch, upkeep)

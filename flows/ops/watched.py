@@ -16,8 +16,8 @@ from flows import config as configuration
 from flows.clock import SystemClock
 from flows.config import Settings
 from flows.errors import ConfigError
-from flows.night import Night
-from flows.ops.look import open_and_look
+from flows.night import NightFailed
+from flows.ops.look import look
 from flows.ops.send import Sign, ping
 from flows.ops.tables import PingTable
 
@@ -78,7 +78,7 @@ def watched(
 def _after(settings: Settings, of: str, given: Mapping[str, Any], ended: Ending | None, looks: bool) -> None:
     _ping(settings, of, given, lambda table: Sign.WELL if _well(ended, table) else Sign.FAILED)
     if looks:
-        open_and_look(settings, now=SystemClock().now())
+        look(settings, now=SystemClock().now())
 
 
 def _ping(settings: Settings, of: str, given: Mapping[str, Any], sign: Callable[[PingTable], Sign]) -> None:
@@ -88,9 +88,9 @@ def _ping(settings: Settings, of: str, given: Mapping[str, Any], sign: Callable[
 
 def _well(ended: Ending | None, table: PingTable) -> bool:
     """Whether it ended well, for a switch of one source: what is that source's of the night."""
-    if ended is None or ended.is_completed() or table.source is None or not isinstance(ended.data, Night):
+    if ended is None or ended.is_completed() or table.source is None or not isinstance(ended.data, NightFailed):
         return ended is not None and ended.is_completed()
-    return all(line.source != table.source for line in ended.data.bad)
+    return all(line.source != table.source for line in ended.data.night.bad)
 
 
 def _settings(given: Mapping[str, Any]) -> Settings | None:

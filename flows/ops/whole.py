@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from flows.configtables import UpkeepTable
 from flows.ops.alarm import Alarm, Level
 from flows.ops.room import forecast, whole_days
-from flows.ops.survey import Survey
+from flows.ops.survey import IMPORT, Survey
 from flows.ops.tables import WatchTable
 from flows.ops.words import amount, counted, instant, span
+from storage.records import LISTING
 
 UNREAD_MORE_DAYS = 7  # than scrubs are given, where nothing else is said
 AHEAD = timedelta(days=1)  # that a date may be after now
@@ -24,12 +25,29 @@ def unread_within(watch: WatchTable, upkeep: UpkeepTable) -> timedelta:
 
 
 def members(survey: Survey) -> Iterator[Alarm]:
-    """`members`: an every-scope for which nobody is known."""
+    """`members`: an every-scope for which nobody is known, or a configuration without any scope."""
+    if not survey.everies and not any(survey.configured):
+        nights = any(run.trigger != IMPORT for scope in survey.scopes for run in scope.runs)
+        sentence = "no scope is configured, so nothing is backed up"
+        level = Level.CRITICAL if nights else Level.WARNING
+        yield Alarm(
+            "members", "configuration", level, sentence, "a [[source]] in strongroom.toml; see README, *Configure*"
+        )
     for every in survey.everies:
         if every.members == 0:
             sentence = f"{every.key}: no member is known yet, so nothing of it is backed up"
             hint = f"`strongroom run {every.key.source}` asks the system who there is; `strongroom doctor` tells"
             yield Alarm("members", str(every.key), Level.CRITICAL, sentence, hint)
+
+
+def notices(survey: Survey) -> Iterator[Alarm]:
+    """`listing`, `vanished`, `prune`: what nights said of lists and of retention, and no later one took back."""
+    answered = {str(every.key): every.within for every in survey.everies}
+    for notice in survey.notices:
+        lasting = notice.kind == LISTING and survey.at - notice.since > answered.get(notice.of, timedelta.max)
+        since = f"; so since {instant(notice.since)}" if notice.since < notice.said_at else ""
+        level = Level.CRITICAL if lasting else Level.WARNING
+        yield Alarm(notice.kind, notice.about, level, f"{notice.about}: {notice.sentence}{since}", notice.hint)
 
 
 def damaged(survey: Survey) -> Iterator[Alarm]:

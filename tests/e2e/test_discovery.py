@@ -135,7 +135,7 @@ def test_who_comes_and_who_goes(admin: Home, api: httpx.Client) -> None:
     assert page.json()[0]["description"].endswith(f"\n\nThe whole picture: `{report}`")
     assert report.exists()
     assert len(admin.json("snapshots", "--scope", gone)["snapshots"]) == 1
-    assert admin.run("status").returncode == 0  # for another day
+    assert [(one["kind"], one["about"]) for one in admin.json("status")["alarms"]] == [("vanished", f"lab/{gone}")]
     third = admin.json("run", "lab")
     assert third["roster"]["lab/every user"] == {
         "listed": 4, "first": False, "new": [], "vanished": [gone], "notes": [], "trouble": "",
@@ -147,6 +147,7 @@ def test_who_comes_and_who_goes(admin: Home, api: httpx.Client) -> None:
     assert last.returncode == 0
     assert last.stdout.splitlines()[-1] == "4 scopes: 4 verified"
     assert gone not in admin.run("status").stdout
+    assert admin.json("status")["alarms"] == []
     assert len(admin.json("snapshots", "--scope", gone)["snapshots"]) == 1
 
 
@@ -164,6 +165,11 @@ def test_a_list_that_cannot_be_had_costs_nobody_his_backup(admin: Home) -> None:
     assert answer["roster"]["lab/every user"]["listed"] is None
     assert len(answer["runs"]) == 4
     assert "those known from earlier nights are tried: 4" in done.stderr
+    (alarm,) = admin.json("status")["alarms"]
+    assert (alarm["kind"], alarm["about"], alarm["level"]) == ("listing", "lab/every user", "warning")
+    assert "listing failed: " in alarm["sentence"]
+    assert admin.run("run", "lab").returncode == 0
+    assert admin.json("status")["alarms"] == []
 
 
 def test_the_doctor_and_status_before_the_first_night(admin: Home) -> None:

@@ -138,7 +138,7 @@ def survey_of(*scopes: ScopeSeen, nights: int = 90, free: int = 900 * GB) -> Sur
         archive_id=digest("archive")[:32],
         encrypted=True,
         scopes=scopes,
-        everies=(EverySeen(ScopeKey("lab", "users"), len(scopes)),),
+        everies=(EverySeen(ScopeKey("lab", "users"), len(scopes), timedelta(hours=36)),),
         disks=(Disk("archive", "/srv/backup", free, 4_000 * GB), Disk("state", "/var/lib/strongroom", GB, 9 * GB)),
         packs=4_812,
         packs_bytes=sum(grown.values()),

@@ -8,13 +8,14 @@ from typing import Any
 
 from flows.configtables import UpkeepTable
 from flows.ops.alarm import Alarm
-from flows.ops.survey import Disk, Drilled, Ran, ScopeSeen, Scrubbed, Shot, Survey
+from flows.ops.survey import Disk, Drilled, EverySeen, Ran, ScopeSeen, Scrubbed, Shot, Survey
 from flows.ops.tables import WatchTable
 from flows.ops.watch import alarms
 from storage.snapshot import ScopeKey
 
 NOW = datetime(2026, 3, 15, 9, 0, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+EVERY = EverySeen(ScopeKey("lab", "every user"), 1, 36 * HOUR)
 DUE = NOW - 6 * HOUR  # the last night
 USER = ScopeKey("lab", "user:7")
 GB = 10**9
@@ -70,7 +71,7 @@ def survey(*scopes: ScopeSeen, **other: Any) -> Survey:
     """All is well, for 200 days."""
     fields: dict[str, Any] = {
         "at": NOW, "since": NOW - 40 * DAY, "archive": "archive", "archive_id": "a" * 36, "encrypted": True,
-        "scopes": scopes or (scope(),), "everies": (), "packs": 9, "packs_bytes": 900, "never_read": 0,
+        "scopes": scopes or (scope(),), "everies": (EVERY,), "packs": 9, "packs_bytes": 900, "never_read": 0,
         "disks": (Disk("archive", "/srv", 500 * GB, 1000 * GB), Disk("state", "/var", 50 * GB, 100 * GB)),
         "oldest_unread_at": NOW - 20 * DAY, "scrubs": (scrubbed(),), "drills": (drilled(),), "damaged": (),
         "grown": tuple((NOW - ago * DAY, GB) for ago in range(200, 0, -1)),

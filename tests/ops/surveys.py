@@ -73,7 +73,7 @@ def survey(*scopes: ScopeSeen, **other: Any) -> Survey:
         "archive_id": "0123456789abcdef",
         "encrypted": True,
         "scopes": scopes or (scope(),),
-        "everies": (EverySeen(ScopeKey("lab", "user:every"), 4),),
+        "everies": (EverySeen(ScopeKey("lab", "user:every"), 4, timedelta(hours=36)),),
         "disks": (
             Disk("archive", "/srv/strongroom", 6 << 30, 10 << 30),
             Disk("state", "/var/lib/s", 1 << 30, 2 << 30),

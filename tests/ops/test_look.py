@@ -14,8 +14,7 @@ from flows import config
 from flows.config import Settings
 from flows.ops import told
 from flows.ops.alarm import Alarm, Level
-from flows.ops.look import MEMORY, cannot_look, look, open_and_look, tell
-from flows.workbench import open_archive, open_catalog
+from flows.ops.look import MEMORY, cannot_look, look, tell
 from storage.backend import LocalDisk
 from tests.doubles import new_archive
 from tests.ops.receivers import SECRET, SHORT, Web, free_port, web_server
@@ -51,10 +50,8 @@ def away() -> str:
 def test_a_look_tells_once(tmp_path: Path, web: Web) -> None:
     """A scope that was never backed up: one message, and none at the next look."""
     settings = settled(tmp_path, web.address())
-    archive = open_archive(settings)
-    with open_catalog(settings, archive) as catalog:
-        first = look(settings, archive, catalog, now=TODAY)
-        second = look(settings, archive, catalog, now=TODAY + HOUR)
+    first = look(settings, now=TODAY)
+    second = look(settings, now=TODAY + HOUR)
 
     assert (first.critical, first.unheard, second.sent) == (True, False, ())
     assert len(web.messages) == 1
@@ -104,13 +101,13 @@ def test_who_is_entered_later_is_told_what_there_is(tmp_path: Path, web: Web) ->
 def test_an_archive_that_is_not_there_is_an_alarm(tmp_path: Path, web: Web) -> None:
     """The disk is not mounted: told once, nothing else is called over; and over when it is back."""
     settings = settled(tmp_path, web.address())
-    open_and_look(settings, now=TODAY)
+    look(settings, now=TODAY)
     (tmp_path / "archive").rename(tmp_path / "gone")
 
-    looked = open_and_look(settings, now=TODAY + HOUR)
-    open_and_look(settings, now=TODAY + 2 * HOUR)
+    looked = look(settings, now=TODAY + HOUR)
+    look(settings, now=TODAY + 2 * HOUR)
     (tmp_path / "gone").rename(tmp_path / "archive")
-    open_and_look(settings, now=TODAY + 3 * HOUR)
+    look(settings, now=TODAY + 3 * HOUR)
 
     assert [(alarm.id, alarm.level) for alarm in looked.alarms] == [("unreadable archive", Level.CRITICAL)]
     titles = [one["title"].partition(" (")[0] for one in web.messages]
@@ -119,13 +116,35 @@ def test_an_archive_that_is_not_there_is_an_alarm(tmp_path: Path, web: Web) -> N
     assert "hint: " in web.messages[1]["message"]
 
 
+def test_a_disk_that_does_not_answer_is_an_alarm(tmp_path: Path, web: Web) -> None:
+    """As a dead file server: to open a file there waits for ever."""
+    settings = settled(tmp_path, web.address(), more="[watch]\nanswer_within_s = 0.5")
+    look(settings, now=TODAY)
+    name = next(path for path in (tmp_path / "archive").iterdir() if path.is_file())
+    whole = name.read_bytes()
+    name.unlink()
+    os.mkfifo(name)
+
+    looked = look(settings, now=TODAY + HOUR)
+
+    (alarm,) = looked.alarms
+    assert (alarm.id, alarm.level) == ("unreadable archive", Level.CRITICAL)
+    assert "no answer within 0.5 s" in alarm.sentence
+    assert "no answer within 0.5 s" in web.messages[1]["message"]
+    name.write_bytes(whole)  # what still waits reads it
+    name.unlink()
+    name.write_bytes(whole)
+    look(settings, now=TODAY + 2 * HOUR)
+    assert web.messages[2]["title"].startswith("Strongroom: 1 over")
+
+
 def test_a_catalog_that_cannot_be_used_is_an_alarm(tmp_path: Path, web: Web) -> None:
     """Nothing of the telling is kept in it."""
     settings = settled(tmp_path, web.address())
-    open_and_look(settings, now=TODAY)
+    look(settings, now=TODAY)
     settings.catalog_path.write_bytes(b"no database at all, and longer than its header" * 100)
 
-    looked = open_and_look(settings, now=TODAY + HOUR)
+    looked = look(settings, now=TODAY + HOUR)
 
     assert [alarm.id for alarm in looked.alarms] == ["unreadable catalog"]
     assert len(web.messages) == 2
@@ -146,13 +165,13 @@ def test_files_that_cannot_be_written_do_not_stop_the_look(
     (tmp_path / "file").write_text("")
     more = '[metrics]\nfile = "file/a.prom"\n[report]\nfile = "file/a.html"\n'
     settings = settled(tmp_path, web.address(), more=more)
-    open_and_look(settings, now=TODAY)
+    look(settings, now=TODAY)
     (settings.state / MEMORY).unlink()
     (settings.state / MEMORY).mkdir()
     (settings.state / f"{MEMORY}.damaged").mkdir()
     (settings.state / f"{MEMORY}.damaged" / "kept").write_text("")
 
-    looked = open_and_look(settings, now=TODAY + HOUR)
+    looked = look(settings, now=TODAY + HOUR)
 
     assert not looked.unheard
     assert len(web.messages) == 2

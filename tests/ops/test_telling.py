@@ -43,6 +43,23 @@ def test_new_ones_are_told_in_one_message_and_then_no_more() -> None:
     assert (second.silent, message(second, host="", archive="")) == (True, None)
 
 
+def test_what_is_not_configured_any_more_is_not_called_over() -> None:
+    """A scope, and no disk; where it is not known what is configured, all is over."""
+    odd = Alarm("odd size", "lab/user:7", Level.WARNING, "lab/user:7: 1 %")
+    memory = told(DISK, STALE, odd).memory
+
+    left = plan([], memory, now=NOW + HOUR, remind=REMIND, watched={"lab/user:8"})
+
+    assert text(left).startswith("Strongroom: 1 over, 2 not configured any more (box)\n")
+    assert "\nnot configured any more: odd size lab/user:7, told since" in text(left)
+    assert "\nover: disk /srv, told since" in text(left)
+    assert left.memory == plan([], memory, now=NOW + HOUR, remind=REMIND).memory
+    assert text(plan([], memory, now=NOW + HOUR, remind=REMIND)).startswith("Strongroom: 3 over (")
+    assert text(plan([], memory, now=NOW + HOUR, remind=REMIND, watched={"lab/user:7"})).startswith(
+        "Strongroom: 3 over ("
+    )
+
+
 def test_one_that_got_worse_is_told_again_and_one_that_got_better_is_not() -> None:
     """From warning to critical; back and forth after that tells nothing for a day, then that it is worse again."""
     memory = told(DISK).memory

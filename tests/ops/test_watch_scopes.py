@@ -219,6 +219,11 @@ def test_a_size_is_odd_beside_at_least_four_others(size: int, earlier: int, odd:
     assert found == ([("odd size", WARN)] if odd else [])
 
 
+def test_a_size_that_was_settled_is_odd_no_more() -> None:
+    """A person has accepted it, or the nights since have come to the same."""
+    assert kinds(scope(shots=(shot(size=1, settled=True), *SHOTS[1:13]))) == []
+
+
 def test_what_is_usual_are_the_ten_before_that_count() -> None:
     """An old level, and what does not count, say nothing; nor do sizes where nobody wants to hear of them."""
     old = tuple(shot((20 + ago) * DAY, 8 - ago, size=9000) for ago in range(8))

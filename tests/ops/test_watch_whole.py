@@ -15,17 +15,27 @@ from hypothesis import strategies as st
 from flows.configtables import UpkeepTable
 from flows.ops.alarm import Level
 from flows.ops.room import forecast, whole_days
-from flows.ops.survey import Disk, EverySeen, Ran, ScopeSeen, Shot, Survey
+from flows.ops.survey import Disk, Ran, ScopeSeen, Shot, Survey
 from flows.ops.watch import KINDS, critical
-from storage.records import Ended
+from storage.records import Ended, Notice
 from storage.snapshot import ScopeKey
-from tests.ops.seen import DAY, GB, HOUR, NOW, drilled, later, ran, scope, scrubbed, shot, survey, told
+from tests.ops.seen import DAY, EVERY, GB, HOUR, NOW, drilled, later, ran, scope, scrubbed, shot, survey, told
 
 WARN, CRIT = Level.WARNING, Level.CRITICAL
 YOUNG = tuple((NOW - ago * DAY, GB) for ago in range(20, 0, -1))
 FULL = (Disk("archive", "/srv", 40 * GB, 1000 * GB),)
 AHEAD = shot(-300 * DAY, committed_at=NOW)
 SOON = (Disk("archive", "/srv", 13 * GB, 100 * GB),)
+
+NO_SCOPE = {"everies": (), "scopes": (scope(configured=False),)}
+IMPORTED = {"everies": (), "scopes": (scope(configured=False, runs=(ran(trigger="import"),)),)}
+
+
+def noticed(kind: str, about: str, ago: timedelta = HOUR) -> dict[str, Any]:
+    """A notice of the last night; first said so long ago."""
+    one = Notice(kind, str(EVERY.key), about, NOW - ago, NOW - HOUR, "so it is", "do that")
+    return {"everies": (EVERY,), "notices": (one,)}
+
 
 CASES: dict[str, tuple[dict[str, Any], str, Level | None, str]] = {
     "a scrub with findings": ({"scrubs": (scrubbed(findings=2), scrubbed(2 * DAY))}, "scrub", CRIT, "2 findings"),
@@ -46,8 +56,15 @@ CASES: dict[str, tuple[dict[str, Any], str, Level | None, str]] = {
     "a run ahead": ({"scopes": (scope(runs=(ran(-25 * HOUR),)),)}, "clock", CRIT, "a run of lab/user:7 is dated"),
     "a run a bit ahead": ({"scopes": (scope(runs=(ran(-23 * HOUR),)),)}, "clock", None, ""),
     "a date ahead": ({"scopes": (scope(shots=(AHEAD, *scope().shots)),)}, "clock", WARN, "number 20"),
-    "nobody is known": ({"everies": (EverySeen(ScopeKey("lab", "every user"), 0),)}, "members", CRIT, "no member"),
-    "somebody is known": ({"everies": (EverySeen(ScopeKey("lab", "every user"), 1),)}, "members", None, ""),
+    "nobody is known": ({"everies": (replace(EVERY, members=0),)}, "members", CRIT, "no member"),
+    "nothing is configured any more": (NO_SCOPE, "members", CRIT, "no scope is configured"),
+    "nothing was ever configured": ({"everies": (), "scopes": ()}, "members", WARN, "no scope is configured"),
+    "an archive of imports": (IMPORTED, "members", WARN, "no scope is configured"),
+    "no list last night": (noticed("listing", "lab/every user"), "listing", WARN, "lab/every user: so it is"),
+    "no list for long": (noticed("listing", "lab/every user", 37 * HOUR), "listing", CRIT, "is; so since"),
+    "somebody has vanished": (noticed("vanished", "lab/user:3", 90 * DAY), "vanished", WARN, "lab/user:3: so"),
+    "retention was held": (noticed("prune", "lab", 90 * DAY), "prune", WARN, "lab: so it is; so since"),
+    "somebody is known": ({"everies": (EVERY,)}, "members", None, ""),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from flows import config
 from flows.errors import ConfigError, Exit
-from flows.night import Line, Night
+from flows.night import Line, Night, NightFailed
 from flows.ops.watched import watched
 from storage.backend import LocalDisk
 from tests.doubles import new_archive
@@ -89,7 +89,7 @@ def test_a_night_of_which_a_part_was_bad(home: Home) -> None:
     """The switch of a source says how that source's night was."""
     night = Night((Line("lab", "user", "verified"), Line("office", "user", "failed", Exit.VENDOR, "away")))
 
-    home.night(State(well=False, data=night))
+    home.night(State(well=False, data=NightFailed(night)))
 
     assert home.asked[2:4] == ["/all/fail", "/lab"]
 

@@ -15,10 +15,11 @@ import pytest
 
 from storage import records
 from storage.archive import Archive, Damaged
-from storage.catalog import SCHEMA, Beginning, Catalog
+from storage.catalog import Beginning, Catalog
 from storage.errors import CatalogUnusable, ObjectCorrupt
 from storage.holder import Holder, this_process
 from storage.records import Ended, RunRecord
+from storage.schema import SCHEMA
 from storage.snapshot import ScopeKey, Snapshot, record_name
 from storage.verify import Quality
 from tests.doubles import (

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 
 from storage import records
 from storage.archive import Archive, Damaged
-from storage.catalog import SCHEMA, Catalog
+from storage.catalog import Catalog
 from storage.decisions import Decision
 from storage.errors import Busy, CatalogNewer
 from storage.facts import differences, facts, same_names
@@ -26,6 +26,7 @@ from storage.jobs import InFlight
 from storage.rebuild import Rebuilt, rebuild
 from storage.records import Ended
 from storage.rows import MAX_FILES
+from storage.schema import SCHEMA
 from storage.snapshot import ScopeKey
 from storage.tables import File
 from storage.verify import Quality

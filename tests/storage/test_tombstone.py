@@ -11,12 +11,13 @@ import pytest
 
 from storage import canonical, snapshot, tombstone
 from storage.archive import Archive
-from storage.catalog import SCHEMA, Catalog
+from storage.catalog import Catalog
 from storage.decisions import Decision
 from storage.errors import FormatUnknown, ObjectCorrupt
 from storage.facts import differences
 from storage.index import pack_digest
 from storage.prune import free
+from storage.schema import SCHEMA
 from storage.scrub import scrub
 from storage.snapshot import Snapshot
 from storage.sweeping import GRACE, sweep

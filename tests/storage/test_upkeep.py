@@ -11,10 +11,11 @@ import pytest
 
 from storage import records, upkeep_records
 from storage.archive import Archive
-from storage.catalog import SCHEMA, Catalog
+from storage.catalog import Catalog
 from storage.errors import BackendFailed, ObjectCorrupt
 from storage.index import pack_name
 from storage.repair import plan_repair, repair
+from storage.schema import SCHEMA
 from storage.scrub import scrub
 from storage.snapshot import Snapshot, record_name, tombstone_name
 from storage.turns import Budget, Everything, Part, Size, Within
