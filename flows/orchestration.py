@@ -44,7 +44,7 @@ GONE_S = 300.0  # how long a running one goes on being believed in when nobody o
 OUTAGE_S = 900.0  # how long the server may be silent before a dispatch fails
 NOT_PICKED_UP = "NotPickedUp"  # the name of the Cancelled state that says so
 SLOT_LEASE_S = 60.0  # a dead holder's slot is free again after so long, and some 15 s; Prefect allows no less
-SLOT_S = 360.0  # how long a run waits for its source's slot
+SLOT_S = 120.0  # how long a run waits for its slot: longer than a dead holder has it, and no night for 200 scopes
 WAITING = frozenset({StateType.SCHEDULED, StateType.PENDING})
 
 T = TypeVar("T")

@@ -243,7 +243,7 @@ def test_a_slot_is_held_in_runs_of_deployments_and_never_costs_a_backup(
 ) -> None:
     """One at a time; who waits too long, or has no limit, goes on; by hand none is asked for; errors free it."""
     deploy(settings(folder, LAB), ARCHIVE, pool=None)
-    monkeypatch.setattr(orchestration, "SLOT_S", 1.0)  # six minutes in life
+    monkeypatch.setattr(orchestration, "SLOT_S", 1.0)  # two minutes in life
 
     def taken() -> int:
         return server.read_global_concurrency_limit_by_name("strongroom-lab").active_slots
