@@ -316,7 +316,7 @@ def _stayed(one: Seen, first: Seen | None = None) -> str:
 
 def _unsound(one: Seen) -> str:
     if one.quality is Quality.PARTIAL:
-        return "partial: the system itself says so"
+        return "partial: the system itself says that its export is incomplete"
     return f"quarantined: {', '.join(one.failed)}" if one.failed else "quarantined"
 
 

@@ -164,9 +164,17 @@ def _how_stale(scope: ScopeSeen, now: datetime, missed: datetime | None) -> str:
 
 
 def _usual(scope: ScopeSeen, shot: Shot) -> float | None:
-    """The median size of up to ten that count and are earlier; None where they are few, or empty."""
+    """The median size of up to ten that count and are earlier; None where they are few, or empty.
+
+    What was settled is a new beginning: those before it were of another size, or of another clock.
+    """
     place = (shot.taken_at, shot.number)
-    counted_ones = [one.size for one in scope.shots if one.counts and (one.taken_at, one.number) < place]
+    counted_ones: list[int] = []
+    for one in scope.shots:
+        if one.counts and (one.taken_at, one.number) < place:
+            counted_ones.append(one.size)
+            if one.settled:
+                break
     return (median(counted_ones[:EARLIER]) or None) if len(counted_ones) >= FEWEST else None
 
 

@@ -221,7 +221,10 @@ def test_a_size_is_odd_beside_at_least_four_others(size: int, earlier: int, odd:
 
 def test_a_size_that_was_settled_is_odd_no_more() -> None:
     """A person has accepted it, or the nights since have come to the same."""
+    day_before, earlier = (shot(6 * HOUR + ago * DAY, 20 - ago, size=1, settled=True) for ago in (1, 5))
     assert kinds(scope(shots=(shot(size=1, settled=True), *SHOTS[1:13]))) == []
+    assert kinds(scope(shots=(shot(size=1), day_before, *SHOTS[2:13]))) == []
+    assert kinds(scope(shots=(shot(size=1), *SHOTS[1:5], earlier))) == [("odd size", WARN)]
 
 
 def test_what_is_usual_are_the_ten_before_that_count() -> None:

@@ -15,7 +15,7 @@ from tests.e2e.home import until
 from tests.rehearsal.seen import Witness
 from tests.rehearsal.stage import PATIENCE_S, Stage, stage
 
-pytestmark = [pytest.mark.server, pytest.mark.full]  # ten minutes beside other work: `-m full` runs it
+pytestmark = pytest.mark.server
 
 EXPECTED = Path(__file__).with_name("expected.json")
 FULL, LARGER = 4 << 20, 6 << 20  # bytes: beyond the first no file grows on a full disk; each export has the second
