@@ -27,13 +27,10 @@ from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
 from flows.night import Line, Night, NightFailed
-from flows.ops.report import path_of
 from flows.ops.watched import watched
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch, slot
-from flows.retaining import lets_go, policies
 from flows.runlog import PROGRESS
 from flows.spool import SpooledFiles
-from flows.upkeep import prune
 from flows.workbench import open_archive, open_catalog, open_engine
 from storage.errors import StorageError
 from storage.jobs import InFlight
@@ -237,7 +234,7 @@ def nightly(
     night = Night(tuple(lines), plan.found)
     for line in night.bad:
         log.warning("%s: %s: %s", line.shown, line.word, line.reason)
-    pages.night(night, None if at is not None else path_of(settings))
+    pages.night(night, None if at is not None else settings.report)
     scopes = [ScopeKey(ask.source, ask.scope) for ask in (*plan.asks, *plan.fresh)]
     # A rehearsed night has gone on meanwhile: by the clock of its start, tonight's snapshots would lie ahead.
     _retain(str(settings.path), scopes, None if at is None else clock.now())
@@ -249,6 +246,9 @@ def _retain(config: str | None, keys: Sequence[ScopeKey], at: datetime | None) -
 
     `at`: only tell what would go then. Whatever comes of it, the backups stay as they are.
     """
+    from flows.retaining import lets_go, policies  # noqa: PLC0415 - late: most runs are a part of a night
+    from flows.upkeep import prune  # noqa: PLC0415
+
     try:
         settings = configuration.load(configuration.find(config))
         policy_of, known = policies(settings), set(open_archive(settings).scopes())

@@ -215,6 +215,12 @@ class Settings:
         return self.state / "drill"
 
     @property
+    def report(self) -> Path:
+        """Where a night leaves the page: `[report] file`, beside the configuration; else in the state folder."""
+        named = self.file.report.file
+        return self.state / "report.html" if named is None else self.beside(named)
+
+    @property
     def nightly_scrub(self) -> Within:
         """How much a scrub reads where nothing else is said."""
         return Within(self.file.upkeep.scrub_within_days)

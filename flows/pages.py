@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import ParamSpec
+from typing import TYPE_CHECKING, ParamSpec
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -26,16 +26,17 @@ from prefect.artifacts import (
 from flows.errors import without_traceback
 from flows.export import shown
 from flows.night import Line, Night
-from flows.ops.alarm import Alarm
-from flows.ops.report import link_markdown
-from flows.retaining import Carried
-from storage.drill import Drilled
 from storage.listing import Entry
-from storage.planning import Plan
-from storage.prune import Freed, FreePlan
 from storage.records import RunRecord
 from storage.snapshot import ScopeKey, Snapshot, to_text
-from storage.upkeep import Scrubbed
+
+if TYPE_CHECKING:  # a run that backs up one scope needs none of it
+    from flows.ops.alarm import Alarm
+    from flows.retaining import Carried
+    from storage.drill import Drilled
+    from storage.planning import Plan
+    from storage.prune import Freed, FreePlan
+    from storage.upkeep import Scrubbed
 
 log = logging.getLogger(__name__)
 EVERY_S = 2.0  # a progress update is a request to the server
@@ -171,7 +172,8 @@ def night(told: Night, report: Path | None) -> None:
         for line in lines[:MAX_ROWS]
     ]
     notes = [{"source": "", "scope": "", "who": "", "ended": "note", "message": remark} for remark in told.remarks]
-    said = told.sentence() if report is None else f"{told.sentence()}\n\n{link_markdown(report)}"
+    # No browser opens a file from Prefect's UI, so the path stands there to be copied.
+    said = told.sentence() if report is None else f"{told.sentence()}\n\nThe whole picture: `{report}`"
     create_table_artifact(rows + notes[:MAX_ROWS], key="night", description=said)
 
 

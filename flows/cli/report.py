@@ -40,7 +40,7 @@ def report(
     with open_catalog(settings, archive) as catalog:
         seen = survey(settings, archive, catalog, now=datetime.now(UTC), back=back)
         found = alarms(seen, settings.file.watch, settings.file.upkeep)
-        path = page.write(settings, seen, found, (to or page.path_of(settings)).absolute(), archive)
+        path = page.write(settings, seen, found, (to or settings.report).absolute(), archive)
     size = path.stat().st_size
     if json:
         print_json("report", {"file": str(path), "bytes": size, "alarms": [alarm.to_json() for alarm in found]})

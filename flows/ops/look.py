@@ -173,7 +173,7 @@ def _files(settings: Settings, archive: Archive, seen: Survey, found: list[Alarm
     named = settings.file.metrics.file
     if named is not None:
         _try("metrics", lambda: metrics.write(seen, found, settings.beside(named)))
-    _try("report", lambda: report.write(settings, seen, found, report.path_of(settings), archive))
+    _try("report", lambda: report.write(settings, seen, found, settings.report, archive))
 
 
 def _try(what: str, write: Callable[[], object]) -> None:

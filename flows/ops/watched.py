@@ -17,7 +17,6 @@ from flows.clock import SystemClock
 from flows.config import Settings
 from flows.errors import ConfigError
 from flows.night import NightFailed
-from flows.ops.look import look
 from flows.ops.send import Sign, ping
 from flows.ops.tables import PingTable
 
@@ -78,6 +77,8 @@ def watched(
 def _after(settings: Settings, of: str, given: Mapping[str, Any], ended: Ending | None, looks: bool) -> None:
     _ping(settings, of, given, lambda table: Sign.WELL if _well(ended, table) else Sign.FAILED)
     if looks:
+        from flows.ops.look import look  # noqa: PLC0415 - late: most runs are a part of a night
+
         look(settings, now=SystemClock().now())
 
 

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 
 from flows.sources.base import Dialect, Record, no_record
-from flows.sources.gitlab import GITLAB
-from flows.sources.mayan import MAYAN
-from flows.sources.rspace import RSPACE
-from flows.sources.webadmit import WEBADMIT
 
-DIALECTS: dict[str, Dialect] = {dialect.system: dialect for dialect in (RSPACE, MAYAN, WEBADMIT, GITLAB)}
+_MODULES = {  # each has its Dialect under its own name in capitals
+    "rspace": "flows.sources.rspace",
+    "mayan": "flows.sources.mayan",
+    "webadmit": "flows.sources.webadmit",
+    "gitlab": "flows.sources.gitlab",
+}
+
+
+class _Dialects(Mapping[str, Dialect]):
+    """Loaded when asked for: a run talks to one system, and the code of all takes longer to load than to run."""
+
+    def __getitem__(self, system: str) -> Dialect:
+        found: Dialect = getattr(import_module(_MODULES[system]), system.upper())
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+    def __contains__(self, system: object) -> bool:
+        return system in _MODULES
+
+
+DIALECTS: Mapping[str, Dialect] = _Dialects()
 
 
 def record_of(system: str) -> Callable[[str], Record | None]:

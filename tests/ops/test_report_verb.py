@@ -99,10 +99,9 @@ def test_a_night_can_write_it_from_a_survey_alone(tmp_path: Path) -> None:
     path = report.write(settings, many(9), [], tmp_path / "report.html")
 
     assert "to go" not in path.read_text()
-    assert str(path) in report.link_markdown(path)
-    assert report.path_of(settings) == tmp_path / "state" / "report.html"
+    assert settings.report == tmp_path / "state" / "report.html"
     named = settings_in(tmp_path, '[report]\nfile = "www/backups.html"\n')
-    assert report.path_of(named) == tmp_path / "www" / "backups.html"
+    assert named.report == tmp_path / "www" / "backups.html"
 
 
 def test_nights_are_due_by_the_schedule_that_a_scope_has(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from flows.config import Settings
@@ -17,19 +17,12 @@ from flows.ops.alarm import Alarm
 from flows.ops.nights import dues, zone_of
 from flows.ops.report.figures import MONTH, Going
 from flows.ops.survey import Survey
+from flows.ops.whole import unread_within
 from flows.retaining import plan_for, policies
 from flows.schedule import nights_of
 from storage.archive import Archive
 from storage.planning import ScopePlan
 from storage.snapshot import ScopeKey
-
-NAME = "report.html"
-
-
-def path_of(settings: Settings) -> Path:
-    """Where a night leaves the page: `[report] file`, relative to the configuration; else in the state folder."""
-    named = settings.file.report.file
-    return settings.state / NAME if named is None else settings.beside(named)
 
 
 def write(
@@ -53,11 +46,6 @@ def write(
     return path
 
 
-def link_markdown(path: Path) -> str:
-    """A line for a page in Prefect's UI. A browser opens no file from there, so the path stands to be copied."""
-    return f"The whole picture: `{path}`"
-
-
 def page(
     settings: Settings, survey: Survey, alarms: Sequence[Alarm], going: Mapping[ScopeKey, Going] | None = None
 ) -> str:
@@ -71,7 +59,7 @@ def page(
         dues(settings, survey),
         going,
         zone=zone_of(settings),
-        limit_days=watch.unread_within_days or upkeep.scrub_within_days + 7,
+        limit_days=unread_within(watch, upkeep) / timedelta(days=1),
         drill_days=watch.drill_within_days if upkeep.drill else None,
     )
 
