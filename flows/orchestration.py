@@ -42,7 +42,9 @@ PATIENCE_S = 60.0  # how long a run waits while nobody is there to take it
 STUCK_S = 90.0  # ... when somebody is there, but takes nothing and runs nothing of ours (all places taken)
 GONE_S = 300.0  # how long a running one goes on being believed in when nobody of its kind polls any more
 OUTAGE_S = 900.0  # how long the server may be silent before a dispatch fails
+AT_ONCE = 32  # runs of one dispatch: more than there are places for only cost the server, asked for all
 NOT_PICKED_UP = "NotPickedUp"  # the name of the Cancelled state that says so
+BUSY = 503  # says a server whose SQLite another writer has
 SLOT_LEASE_S = 60.0  # a dead holder's slot is free again after so long, and some 15 s; Prefect allows no less
 SLOT_S = 120.0  # how long a run waits for its slot: longer than a dead holder has it, and no night for 200 scopes
 WAITING = frozenset({StateType.SCHEDULED, StateType.PENDING})
@@ -89,9 +91,15 @@ OnChange = Callable[[RunEnd], None]  # called with the state so far, each time t
 # -- rules
 
 
-def next_starts(queues: Mapping[str, Sequence[T]], active: Collection[str]) -> list[tuple[str, T]]:
-    """The head of each queue whose credential has nothing running: (credential, item), in the queues' order."""
-    return [(key, queue[0]) for key, queue in queues.items() if queue and key not in active]
+def next_starts(
+    queues: Mapping[str, Sequence[T]], active: Collection[str], *, at_once: int = AT_ONCE
+) -> list[tuple[str, T]]:
+    """The head of each queue whose credential has nothing running: (credential, item), in the queues' order.
+
+    No more than that `at_once` are active then.
+    """
+    heads = [(key, queue[0]) for key, queue in queues.items() if queue and key not in active]
+    return heads[: max(at_once - len(active), 0)]
 
 
 def is_fresh(last_polled: datetime | None, now: datetime, fresh: timedelta = FRESH) -> bool:
@@ -277,7 +285,7 @@ class _Server:
             self.client.set_flow_run_state(child.run_id, Cancelling(message="its asker was cancelled"))
 
     def patiently(self, call: Callable[[], T]) -> T:
-        """`call`, again while the server is silent. Three failures while it is well are the call's own."""
+        """`call`, again while the server is silent or busy. Three failures while it is well are the call's own."""
         end_s, own = self.clock() + OUTAGE_S, 0
         while True:
             try:
@@ -285,7 +293,8 @@ class _Server:
             except PrefectTrouble:
                 raise
             except Exception as exc:  # transport errors are httpx's, which only the sources' client may import
-                own += self.client.api_healthcheck() is None
+                busy = isinstance(exc, PrefectHTTPStatusError) and exc.response.status_code == BUSY
+                own += not busy and self.client.api_healthcheck() is None
                 if own >= 3 or self.clock() > end_s:
                     raise PrefectTrouble(
                         f"prefect server: {type(exc).__name__}: {exc}", "see its log; runs that started go on"

@@ -84,6 +84,7 @@ def test_all_that_is_written_to_is_open_and_nothing_else(tmp_path: Path) -> None
     assert "ReadWritePaths=/var/lib/state -/srv/kept -/run/m\n" in made["strongroom-worker@.service"]
     assert "ReadWritePaths=/var/lib/state\n" in made["strongroom-server.service"]
     assert "RequiresMountsFor=/srv/kept /var/lib/state\n" in made["strongroom-worker@.service"]
+    assert " --limit 8 " in made["strongroom-worker@.service"]
     assert "PREFECT_HOME=/var/lib/state/prefect\n" in made["strongroom-server.service"]
     # A server of one worker and a `serve` must have the same leases: neither in memory.
     assert "lease_storage.filesystem" in made["strongroom-server.service"]

@@ -45,14 +45,17 @@ def test_next_starts_never_starts_a_second_of_one_credential(
 ) -> None:
     """Whatever ends when: one per credential at a time, each queue in its order, nothing lost, nothing stuck."""
     waiting = {credential: list(queue) for credential, queue in queues.items()}
+    at_once = data.draw(st.integers(1, 6))
     active: dict[str, int] = {}
     done: dict[str, list[int]] = {credential: [] for credential in queues}
     while any(waiting.values()) or active:
-        for credential, item in next_starts(waiting, active):
+        for credential, item in next_starts(waiting, active, at_once=at_once):
             assert credential not in active
             active[credential] = waiting[credential].pop(0)
             assert active[credential] == item
-        assert set(active) >= {credential for credential, left in waiting.items() if left}
+        left = {credential for credential, items in waiting.items() if items}
+        assert len(active) == at_once or set(active) >= left
+        assert len(active) <= at_once
         ends = data.draw(st.sampled_from(sorted(active)))
         done[ends].append(active.pop(ends))
 

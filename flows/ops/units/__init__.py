@@ -20,6 +20,7 @@ from storage.backend import LocalDisk
 
 USER = "strongroom"
 PORT = 4200  # of the Prefect server: Prefect's own
+LIMIT = 8  # more at once than a small machine has memory for help nobody: the systems are slower than we are
 DRAIN_S = 900  # so long a worker that is stopped waits for its runs
 HOMES = ("/home", "/root", "/run/user")  # what ProtectHome closes
 SCRATCH = ("/tmp", "/var/tmp")  # noqa: S108 - what PrivateTmp hides
@@ -45,6 +46,7 @@ class Machine:
     postgres: bool
     port: int = PORT
     drain_s: int = DRAIN_S
+    limit: int = LIMIT  # runs at once of one worker
 
     @property
     def secrets(self) -> str:
