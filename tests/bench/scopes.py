@@ -4,7 +4,8 @@
 
 Starts a demo server, a Prefect server and two process workers, each with so many places. First 40 runs of a flow
 that does nothing, then a night of all scopes, each with a credential of its own. CPU seconds are those of the
-processes that a worker started and that ended; beside other work on the machine they are some more. Told besides: runs that were lost, and every "database is locked" in any output of ours.
+processes that a worker started and that ended; beside other work on the machine they are some more. Told besides:
+runs that were lost, and every "database is locked" in any output of ours.
 """
 
 from __future__ import annotations
