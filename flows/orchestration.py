@@ -42,7 +42,7 @@ PATIENCE_S = 60.0  # how long a run waits while nobody is there to take it
 STUCK_S = 90.0  # ... when somebody is there, but takes nothing and runs nothing of ours (all places taken)
 GONE_S = 300.0  # how long a running one goes on being believed in when nobody of its kind polls any more
 OUTAGE_S = 900.0  # how long the server may be silent before a dispatch fails
-AT_ONCE = 32  # runs of one dispatch: more than there are places for only cost the server, asked for all
+AHEAD = 8  # runs of one dispatch that wait to be taken: more only cost the server, which marks and tells them all
 NOT_PICKED_UP = "NotPickedUp"  # the name of the Cancelled state that says so
 BUSY = 503  # says a server whose SQLite another writer has
 SLOT_LEASE_S = 60.0  # a dead holder's slot is free again after so long, and some 15 s; Prefect allows no less
@@ -92,14 +92,14 @@ OnChange = Callable[[RunEnd], None]  # called with the state so far, each time t
 
 
 def next_starts(
-    queues: Mapping[str, Sequence[T]], active: Collection[str], *, at_once: int = AT_ONCE
+    queues: Mapping[str, Sequence[T]], active: Collection[str], *, waiting: int = 0, ahead: int = AHEAD
 ) -> list[tuple[str, T]]:
     """The head of each queue whose credential has nothing running: (credential, item), in the queues' order.
 
-    No more than that `at_once` are active then.
+    As many as make `ahead` with those `waiting` to be taken.
     """
     heads = [(key, queue[0]) for key, queue in queues.items() if queue and key not in active]
-    return heads[: max(at_once - len(active), 0)]
+    return heads[: max(ahead - waiting, 0)]
 
 
 def is_fresh(last_polled: datetime | None, now: datetime, fresh: timedelta = FRESH) -> bool:
@@ -107,9 +107,9 @@ def is_fresh(last_polled: datetime | None, now: datetime, fresh: timedelta = FRE
     return last_polled is not None and now - last_polled <= fresh
 
 
-def gives_up(waited_s: float, lonely_s: float, *, patience_s: float, any_running: bool) -> bool:
+def gives_up(waited_s: float, lonely_s: float, idle_s: float, *, patience_s: float) -> bool:
     """Whether a run that has not started is called off: nobody is there, or who is there takes nothing of ours."""
-    return lonely_s > patience_s or (waited_s > STUCK_S and not any_running)
+    return lonely_s > patience_s or (waited_s > STUCK_S and idle_s > STUCK_S)
 
 
 # -- who is there
@@ -149,6 +149,7 @@ class _Child:
     since_s: float
     lonely_polls: int = 0  # on which it waited and nobody was there; not seconds, or a silent server would count
     seen: str = ""
+    waits: bool = True  # nobody has taken it yet
 
 
 def dispatch(
@@ -185,7 +186,7 @@ def dispatch(
         server = _Server(client, deployment, poll_s, patience_s, sleep, clock)
         try:
             while active or any(waiting.values()):
-                for credential, ask in next_starts(waiting, active):
+                for credential, ask in next_starts(waiting, active, waiting=_waiting(active)):
                     run_id = server.patiently(partial(_create, deployment, ask, parameters, key))
                     active[credential] = _Child(waiting[credential].pop(0), run_id, clock())
                 for credential, now in server.patiently(partial(server.look, active)).items():
@@ -195,7 +196,7 @@ def dispatch(
                     if now.final:
                         del active[credential]
                         ended.append(now)
-                if active and not next_starts(waiting, active):
+                if active and not next_starts(waiting, active, waiting=_waiting(active)):
                     sleep(poll_s)
         except BaseException as exc:
             if not isinstance(exc, Exception):  # a cancel or Ctrl-C; an error leaves the runs to finish
@@ -218,6 +219,10 @@ def run_on_worker(
     queues = {source: [Ask(source, scope)]}
     (end,) = dispatch(queues, config=config, tags=tags, deployment=deployment, on_change=on_change, poll_s=poll_s)
     return end
+
+
+def _waiting(active: Mapping[str, _Child]) -> int:
+    return sum(child.waits for child in active.values())
 
 
 def _create(deployment: str, ask: Ask, parameters: Mapping[str, str | list[str]], key: str) -> UUID:
@@ -246,7 +251,7 @@ def _create(deployment: str, ask: Ask, parameters: Mapping[str, str | list[str]]
     return run.id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Server:
     """What a dispatch asks of the server, and how long it waits for an answer."""
 
@@ -256,23 +261,26 @@ class _Server:
     patience_s: float
     sleep: Callable[[float], None]
     clock: Callable[[], float]
+    idle_polls: int = 0  # since one of ours was taken, ran or ended; not seconds, for the same reason
 
     def look(self, active: Mapping[str, _Child]) -> dict[str, RunEnd]:
         """How the active runs stand, by credential; a run that nobody takes has been called off. Retry: yes."""
         ids = FlowRunFilterId(any_=[child.run_id for child in active.values()])
         runs = {run.id: run for run in self.client.read_flow_runs(flow_run_filter=FlowRunFilter(id=ids))}
         waiting = {run.id for run in runs.values() if run.state_type in WAITING and run.start_time is None}
-        busy, lives = len(waiting) < len(runs), bool(runs) and _lives(self.client, self.deployment)
+        lives = bool(runs) and _lives(self.client, self.deployment)
+        self.idle_polls = 0 if len(waiting) < len(runs) else self.idle_polls + 1
         for child in active.values():
             child.lonely_polls = 0 if lives else child.lonely_polls + 1
             waited_s, lonely_s = self.clock() - child.since_s, child.lonely_polls * self.poll_s
+            child.waits = child.run_id in waiting
             run = runs.get(child.run_id)
             if child.run_id not in waiting:
                 if run and run.state_type not in TERMINAL_STATES and lonely_s > GONE_S:
                     gone: State[None] = Crashed(message=f"who ran it has been gone for {lonely_s:.0f} s")
                     self.client.set_flow_run_state(child.run_id, gone, force=True)
                     runs[child.run_id] = self.client.read_flow_run(child.run_id)
-            elif gives_up(waited_s, lonely_s, patience_s=self.patience_s, any_running=busy):
+            elif gives_up(waited_s, lonely_s, self.idle_polls * self.poll_s, patience_s=self.patience_s):
                 off: State[None] = Cancelled(
                     name=NOT_PICKED_UP, message=f"nobody took the run in {waited_s:.0f} s"
                 )

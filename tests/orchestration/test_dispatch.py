@@ -49,7 +49,7 @@ def test_next_starts_never_starts_a_second_of_one_credential(
     active: dict[str, int] = {}
     done: dict[str, list[int]] = {credential: [] for credential in queues}
     while any(waiting.values()) or active:
-        for credential, item in next_starts(waiting, active, at_once=at_once):
+        for credential, item in next_starts(waiting, active, waiting=len(active), ahead=at_once):
             assert credential not in active
             active[credential] = waiting[credential].pop(0)
             assert active[credential] == item
@@ -72,11 +72,11 @@ def test_a_silent_server_keeps_no_slot_from_a_backup(tmp_path: Path, monkeypatch
 
 
 def test_a_run_is_called_off_when_nobody_is_there_or_nothing_moves() -> None:
-    """Alone beyond the patience, or attended but stuck while none of ours runs."""
-    assert gives_up(61, 61, patience_s=60, any_running=True)
-    assert not gives_up(59, 59, patience_s=60, any_running=False)
-    assert not gives_up(STUCK_S + 1, 0, patience_s=60, any_running=True)
-    assert gives_up(STUCK_S + 1, 0, patience_s=60, any_running=False)
+    """Alone beyond the patience, or attended but stuck while none of ours was taken, ran or ended for as long."""
+    assert gives_up(61, 61, 0, patience_s=60)
+    assert not gives_up(59, 59, 59, patience_s=60)
+    assert not gives_up(STUCK_S + 1, 0, STUCK_S, patience_s=60)
+    assert gives_up(STUCK_S + 1, 0, STUCK_S + 1, patience_s=60)
 
 
 def test_a_poll_is_fresh_for_thirty_seconds() -> None:
