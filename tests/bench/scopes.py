@@ -1,6 +1,6 @@
 """A night of 200 scopes on one host with two workers: CPU of each run, beside an empty Prefect flow's.
 
-    python -m tests.bench.scopes [--scopes 200] [--limit 2] [--database URL]
+    python -m tests.bench.scopes [--scopes 200] [--limit 2] [--server URL]
 
 Starts a demo server, a Prefect server and two process workers, each with so many places. First 40 runs of a flow
 that does nothing, then a night of all scopes, each with a credential of its own. CPU seconds are those of the
@@ -56,21 +56,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scopes", type=int, default=200)
     parser.add_argument("--limit", type=int, default=2, help="runs at once of each worker")
-    parser.add_argument("--database", help="of the Prefect server: postgresql+asyncpg://…; else SQLite")
+    parser.add_argument(
+        "--server", help="a Prefect server to use, with an empty database; else one is made, with SQLite"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
-        Bench(Path(place), given.scopes, given.limit, given.database).run()
+        Bench(Path(place), given.scopes, given.limit, given.server).run()
 
 
 class Bench:
     """One measurement in a folder of its own."""
 
-    def __init__(self, folder: Path, scopes: int, limit: int, database: str | None) -> None:
+    def __init__(self, folder: Path, scopes: int, limit: int, server: str | None) -> None:
         self.folder, self.scopes, self.limit, self.empty = folder, scopes, limit, min(scopes, EMPTY)
         bare = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
         bare.pop("PYTHONDONTWRITEBYTECODE", None)  # as installed, nothing is compiled at each start
         cache = {"PYTHONPYCACHEPREFIX": str(folder / "compiled")}
-        bare |= {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database} if database else {}
+        bare |= {"PREFECT_API_URL": server} if server else {}
         self.environ = {**bare, **cache, "HOME": str(folder), "PYTHONPATH": str(ROOT)}
 
     def run(self) -> None:
