@@ -152,8 +152,10 @@ def in_the_way(made: Plan, fuse: str) -> dict[str, dict[str, tuple[str, str]]]:
         of, wrong = str(scope.key), said.setdefault(str(scope.key), {})
         if fuse and (scope.forgets or scope.erases):
             wrong[scope.key.source] = f"retention let nothing go: {fuse}", LOOK
-        if why := scope.refused or scope.waits:
-            wrong[of] = f"retention let nothing go: {why}", scope.hint or LOOK
+        if scope.refused:
+            wrong[of] = f"retention let nothing go: {scope.refused}", scope.hint or LOOK
+        elif scope.waits:
+            wrong[of] = scope.waits, LOOK
     return said
 
 

@@ -30,9 +30,8 @@ def members(survey: Survey) -> Iterator[Alarm]:
         nights = any(run.trigger != IMPORT for scope in survey.scopes for run in scope.runs)
         sentence = "no scope is configured, so nothing is backed up"
         level = Level.CRITICAL if nights else Level.WARNING
-        yield Alarm(
-            "members", "configuration", level, sentence, "a [[source]] in strongroom.toml; see README, *Configure*"
-        )
+        hint = "put a [[source]] into strongroom.toml; see README, *Configuration*"
+        yield Alarm("members", "configuration", level, sentence, hint)
     for every in survey.everies:
         if every.members == 0:
             sentence = f"{every.key}: no member is known yet, so nothing of it is backed up"
