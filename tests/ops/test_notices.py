@@ -1,0 +1,85 @@
+"""What nights and prunes tell the watch, as values: of lists, of members, of retention."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from flows.errors import Exit
+from flows.night import Found
+from flows.retaining import LOOK, in_the_way
+from storage.planning import Plan, ScopePlan
+from storage.policy import Policy, Span
+from storage.records import LISTING, VANISHED
+from storage.retention import Candidate, Verdict
+from storage.snapshot import ScopeKey
+
+NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
+EVERY = "lab/every user"
+
+
+def scope_plan(name: str, *verdicts: Verdict, refused: str = "", hint: str = "") -> ScopePlan:
+    policy = Policy(keep_at_most=Span(days=90))
+    return ScopePlan(ScopeKey("lab", name), policy, {}, {}, verdicts, {}, refused, hint=hint)
+
+
+def verdict(number: int, *, keep: bool, must_go: bool = False) -> Verdict:
+    return Verdict(Candidate(f"{number:064x}", number, NOW, counts=True), keep, ("a reason",), must_go=must_go)
+
+
+GOING = (verdict(2, keep=False), verdict(1, keep=True))
+WAITING = (verdict(1, keep=True, must_go=True),)
+
+
+def test_a_plan_that_goes_through_takes_back_what_was_said_of_its_scopes() -> None:
+    """An empty answer for each of them, and none for others."""
+    made = Plan((scope_plan("user", *GOING), scope_plan("user:2")))
+
+    assert in_the_way(made, "") == {"lab/user": {}, "lab/user:2": {}}
+
+
+def test_a_fuse_is_told_of_the_source_by_those_that_would_lose_something() -> None:
+    """Thirty scopes of a changed policy are one trouble."""
+    told = in_the_way(Plan((scope_plan("user", *GOING), scope_plan("user:2", verdict(1, keep=True)))), "5 of 6")
+
+    assert told == {"lab/user": {"lab": ("retention let nothing go: 5 of 6", LOOK)}, "lab/user:2": {}}
+
+
+def test_what_is_refused_and_what_waits_is_told_of_its_scope() -> None:
+    """With the hint that the plan has, where it has one."""
+    refused = scope_plan("user", *GOING, refused="number 3 is damaged", hint="`strongroom scrub`")
+    told = in_the_way(Plan((refused, scope_plan("user:2", *WAITING))), "")
+
+    assert told["lab/user"] == {
+        "lab/user": ("retention let nothing go: number 3 is damaged", "`strongroom scrub`")
+    }
+    sentence, hint = told["lab/user:2"]["lab/user:2"]
+    assert sentence.endswith("waiting for a person: 1 of 1 snapshots, the last copies that there are")
+    assert hint == LOOK
+
+
+def test_a_list_that_failed_tells_of_the_list_and_nothing_of_members() -> None:
+    """Who had vanished before is neither back nor gone once more."""
+    told = Found(
+        "lab", "every user", None, tried=4, trouble="refused", hint="a key", exit=Exit.AUTHENTICATION
+    ).notices()
+
+    reason = "listing failed: refused; those known from earlier nights are tried: 4"
+    assert told == {LISTING: {EVERY: (reason, "a key")}}
+
+
+def test_a_list_tells_who_has_vanished() -> None:
+    """And that all is well with the list itself."""
+    told = Found("lab", "every user", 3, vanished=("user:4",)).notices()
+
+    assert told[LISTING] == {}
+    assert list(told[VANISHED]) == ["lab/user:4"]
+    assert "no longer listed for every user" in told[VANISHED]["lab/user:4"][0]
+    assert Found("lab", "every user", 3).notices() == {LISTING: {}, VANISHED: {}}
+
+
+def test_an_empty_list_is_told_with_all_who_have_vanished() -> None:
+    """A credential that may see nobody looks like that."""
+    told = Found("lab", "every user", 0, vanished=("user:4",)).notices()
+
+    assert told[LISTING][EVERY][0] == "listing empty: nobody is listed"
+    assert list(told[VANISHED]) == ["lab/user:4"]
