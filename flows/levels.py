@@ -50,7 +50,7 @@ def hint(archive: Archive, found: Snapshot, *, now: datetime) -> str:
     """What to do about a snapshot in quarantine: the command that settles it, or where to look."""
     standing = standing_of(archive, found, now=now)
     if standing is None or not standing.ask:
-        return "it is kept, and does not count as a backup: see `strongroom show`"
+        return f"it is kept, and does not count as a backup: see `strongroom show {found.id[:8]}`"
     alone = seen(found).finding is Finding.GROWN
     night = "a next night like it settles that; else, " if alone else ""
     return f"it is kept, and does not count as a backup: {night}if it is right, `{standing.ask}`"

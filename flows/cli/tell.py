@@ -27,7 +27,7 @@ def tell(
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
-    """Look at everything, and tell the addresses of [notify] what is new, as `status --tell` does.
+    r"""Look at everything, and tell the addresses of \[notify] what is new, as `status --tell` does.
 
     Exit code 5 where something is critical, 1 where there was something to tell and no address took it. With
     --test: 1 where no address took the message, 3 where some did not. No dead-man switch is pinged.

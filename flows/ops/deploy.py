@@ -44,6 +44,7 @@ from flows.ops.deployments import (
     mark,
     words,
 )
+from flows.orchestration import deployment_lives
 from flows.server_at_hand import PrefectTrouble
 
 AS_IT_IS = "as it is"  # no pool can be called so: whichever the deployments have
@@ -145,9 +146,12 @@ def agreement(settings: Settings, archive_id: str) -> tuple[str, str]:
     bad = [step for step in steps if step.what in DIFFERS]
     differ = [f"{step.thing.kind} {step.thing.name} {DIFFERS[step.what]}" for step in bad]
     if not differ:
-        return f"{len(done.ids)} on this server, as configured", ""
+        alone = _scheduled(settings) and not deployment_lives()
+        nobody = "nobody takes their runs now: start `strongroom serve`, or a worker" if alone else ""
+        return f"{len(done.ids)} on this server, as configured", nobody
     more = f" and {len(differ) - 1} more" if len(differ) > 1 else ""
-    return f"{len(done.ids)} on this server", f"{differ[0]}{more}: `strongroom serve` or `deploy` settles it"
+    settle = "restart `strongroom serve`, or `strongroom deploy`"
+    return f"{len(done.ids)} on this server", f"{differ[0]}{more}: {settle}"
 
 
 def _scheduled(settings: Settings) -> bool:

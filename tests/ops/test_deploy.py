@@ -152,7 +152,7 @@ def test_a_second_time_changes_nothing_and_what_is_no_longer_configured_goes(
     assert server.read_deployment_by_name("nightly/office").paused
     assert schedules(server, "nightly/lab") == {"nightly": ("30 3 * * *", False), None: ("0 22 * * *", True)}
     assert future(server, scrub.id) >= made
-    missing = f"automation {OURS} zombie is missing and 1 more: `strongroom serve` or `deploy` settles it"
+    missing = f"automation {OURS} zombie is missing and 1 more: restart `strongroom serve`, or `strongroom deploy`"
     assert agreement(both, ARCHIVE) == (f"{len(first.ids)} on this server", missing)
 
     # changed in place: the pause stays with it
@@ -225,7 +225,10 @@ def test_automations_are_made_changed_and_removed(folder: Path, server: SyncPref
 
     assert told(steps(LAB)) == [f"made {OURS} zombie", f"made {OURS} watch"]
     assert told(steps(LAB)) == []
-    assert agreement(lab, ARCHIVE) == (f"{len(ids)} on this server, as configured", "")
+    assert agreement(lab, ARCHIVE) == (
+        f"{len(ids)} on this server, as configured",
+        "nobody takes their runs now: start `strongroom serve`, or a worker",
+    )
     (watch,) = server.read_automations_by_name(f"{OURS} watch")
     server.pause_automation(watch.id)
     told_by = LAB + '[notify]\nprefect_block = "custom-webhook/ops"\n'
