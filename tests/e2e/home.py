@@ -101,8 +101,8 @@ class Home:
             return connection.execute(query).fetchall() if made else []
 
 
-def until(what: str, question: Callable[[], object], timeout: float = 90) -> None:
-    """Ask until the answer is true. Fails with `what` after `timeout` seconds."""
+def until(what: str, question: Callable[[], object], timeout: float = 300) -> None:
+    """Ask until the answer is true. Fails with `what` after `timeout` seconds: a busy machine is slow, not wrong."""
     end = time.monotonic() + timeout
     while not question():
         if time.monotonic() > end:
