@@ -102,7 +102,7 @@ class Home:
 
 
 def until(what: str, question: Callable[[], object], timeout: float = 300) -> None:
-    """Ask until the answer is true. Fails with `what` after `timeout` seconds: a busy machine is slow, not wrong."""
+    """Ask until the answer is true. Fails with `what` after `timeout` seconds: what hangs, not what is slow."""
     end = time.monotonic() + timeout
     while not question():
         if time.monotonic() > end:
