@@ -26,12 +26,13 @@ from flows.discovery import NightPlan, plan_night
 from flows.errors import ConfigError, Exit, without_traceback
 from flows.export import Status
 from flows.lifecycle import Engine
-from flows.night import Line, Night, NightFailed
+from flows.night import Found, Line, Night, NightFailed
 from flows.ops.watched import watched
 from flows.orchestration import Ask, RunEnd, deployment_lives, dispatch, slot
 from flows.runlog import PROGRESS
 from flows.spool import SpooledFiles
 from flows.workbench import open_archive, open_catalog, open_engine
+from storage.catalog import Catalog
 from storage.errors import StorageError
 from storage.jobs import InFlight
 from storage.records import Ended, RunRecord
@@ -219,9 +220,7 @@ def nightly(
                 clock=SystemClock(),
                 patient=patient,
             )
-            for one in plan.found:
-                for kind, wrong in one.notices().items():
-                    catalog.notices.say(kind, {one.name: wrong}, now=clock.now())
+            _note(catalog, plan.found, clock.now())
     except (ConfigError, StorageError) as error:
         return Failed(message=without_traceback(error))
     for found in plan.found:
@@ -239,6 +238,16 @@ def nightly(
     # A rehearsed night has gone on meanwhile: by the clock of its start, tonight's snapshots would lie ahead.
     _retain(str(settings.path), scopes, None if at is None else clock.now())
     return _night_state(night)
+
+
+def _note(catalog: Catalog, found: Sequence[Found], now: datetime) -> None:
+    """Tell the watch of lists that failed, and of who vanished: a full disk for that must cost no backup."""
+    try:
+        for one in found:
+            for kind, wrong in one.notices().items():
+                catalog.notices.say(kind, {one.name: wrong}, now=now)
+    except StorageError as error:  # the night's own end says it, too
+        log.warning("the watch is not told of the lists: %s", error)
 
 
 def _retain(config: str | None, keys: Sequence[ScopeKey], at: datetime | None) -> None:

@@ -121,10 +121,11 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
         for tomb in (*forgotten, *erased):
             log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
         if catalog is not None:
-            note(catalog, made, now=clock())
             follow(archive, catalog, erased=bool(erased))
     if failed:
         raise failed[0]
+    if catalog is not None:  # only now: what a plan that broke off had in its way is not gone
+        note(catalog, made, now=clock())
     return Carried(tuple(forgotten), tuple(erased), freed)
 
 

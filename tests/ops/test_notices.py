@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
+
+from flows.backup import _note
 from flows.errors import Exit
 from flows.night import Found
 from flows.retaining import LOOK, in_the_way
+from storage.catalog import Catalog
 from storage.planning import Plan, ScopePlan
 from storage.policy import Policy, Span
 from storage.records import LISTING, VANISHED
@@ -83,3 +89,15 @@ def test_an_empty_list_is_told_with_all_who_have_vanished() -> None:
 
     assert told[LISTING][EVERY][0] == "listing empty: nobody is listed"
     assert list(told[VANISHED]) == ["lab/user:4"]
+
+
+def test_a_catalog_that_takes_no_notice_costs_no_night(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As on a full disk: it is logged, and the night goes on."""
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        with sqlite3.connect(tmp_path / "c.db") as database:
+            database.execute("drop table notice")
+        database.close()
+
+        _note(catalog, [Found("lab", "every user", 3)], NOW)
+
+    assert "the watch is not told of the lists" in caplog.text

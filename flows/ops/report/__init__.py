@@ -16,6 +16,7 @@ from flows.errors import ConfigError
 from flows.ops.alarm import Alarm
 from flows.ops.nights import dues, zone_of
 from flows.ops.report.figures import MONTH, Going
+from flows.ops.report.render import render
 from flows.ops.survey import Survey
 from flows.ops.whole import unread_within
 from flows.retaining import plan_for, policies
@@ -51,8 +52,6 @@ def page(
 ) -> str:
     """The page. `going`: of each scope what retention will take; None: not asked, and not told."""
     watch, upkeep = settings.file.watch, settings.file.upkeep
-    from flows.ops.report.render import render  # noqa: PLC0415 - late: each run imports this module
-
     return render(
         survey,
         alarms,
