@@ -7,6 +7,7 @@ done yet. Pages that people read in the Prefect UI are `pages.py`.
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from datetime import UTC, datetime
 import prefect.runtime
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext, get_run_context
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from flows import config as configuration
@@ -43,6 +44,9 @@ for _name in ("flows", "storage"):
     logging.getLogger(_name).setLevel(logging.INFO)
 log = logging.getLogger(__name__)
 progress = logging.getLogger(PROGRESS)
+# What is imported lives as long as the process. Else its end, and each collection before, walks all of it: half a
+# second of CPU, more than the work of a small run (tests/bench/scopes.py).
+gc.freeze()
 NEWER = "a newer snapshot exists"
 
 
@@ -88,7 +92,8 @@ def record(engine: Engine, job: InFlight, found: Snapshot) -> RunRecord:
 
 def _by_night() -> bool:
     """Whether this run is part of a night."""
-    return prefect.runtime.flow_run.parent_flow_run_id is not None
+    run = _flow_run()  # not `prefect.runtime`: that would ask the server, three times a run
+    return run is not None and run.parent_task_run_id is not None
 
 
 def _backup_name() -> str:
@@ -319,9 +324,15 @@ def _due_at() -> datetime | None:
     run = prefect.runtime.flow_run
     if _trigger() != "schedule" and run.run_count <= 1:
         return None
-    context = get_run_context()
-    first = context.flow_run.start_time if isinstance(context, FlowRunContext) and context.flow_run else None
+    begun = _flow_run()
+    first = None if begun is None else begun.start_time
     return min(time for time in (first, run.scheduled_start_time) if time is not None)
+
+
+def _flow_run() -> FlowRun | None:
+    """What this process knows of the flow run that it is in."""
+    context = FlowRunContext.get()
+    return None if context is None else context.flow_run
 
 
 def _trigger() -> str:

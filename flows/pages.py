@@ -60,12 +60,12 @@ def _best_effort(write: Callable[P, None]) -> Callable[P, None]:
 
 
 class Progress:
-    """A progress bar in the UI, made at the first news and updated at most every two seconds."""
+    """A progress bar in the UI, made after two seconds and updated at most as often: what is short needs none."""
 
     def __init__(self, description: str) -> None:
         self._description = description
         self._id: UUID | None = None
-        self._told_at = float("-inf")
+        self._told_at = time.monotonic()
         self._done = 0
 
     def __enter__(self) -> Progress:
@@ -74,7 +74,7 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is None and self._id is not None:
             self._tell(100.0)
 
     def at(self, fraction: float | None, words: str) -> None:

@@ -88,8 +88,9 @@ class Client:
         self._origin = _origin(self.base)
         self._connection = connection
         self.headers = headers  # of the credential; may be changed between two requests
-        verify: ssl.SSLContext | bool = True
-        if connection.ca_file is not None:
+        if connection.ca_file is None:
+            verify = httpx.create_ssl_context(trust_env=connection.proxy is None)  # once: it costs 25 ms of CPU
+        else:
             try:
                 verify = ssl.create_default_context(cafile=str(connection.ca_file))
             except (OSError, ssl.SSLError) as exc:

@@ -35,7 +35,8 @@ def test_a_run_is_kept_proven_and_named_by_what_it_is(home: Home, api: httpx.Cli
 
 
 def test_the_ui_shows_files_proof_and_progress(home: Home, api: httpx.Client) -> None:
-    """A table of the files, a page with each check, and a progress bar belong to every run."""
+    """A table of the files and a page with each check belong to every run; a progress bar to one that lasts."""
+    home.server.world.faults.set(queue_delay_s=5)
     (run,) = home.json("run", "lab/user")["runs"]
 
     made = artifacts(api, run["flow_run"])
