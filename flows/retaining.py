@@ -9,9 +9,10 @@ import getpass
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from flows.config import Settings
 from flows.errors import ConfigError
@@ -29,6 +30,7 @@ from storage.tombstone import Tombstone
 ARCHIVE = "archive"  # what a notice is of that is no scope's
 LOOK = "`strongroom forget` shows the plan, and the number to confirm where it is meant"
 SURE = "back up; or, where the clock is right: `strongroom prune --apply --confirm 0`"
+NONE: Mapping[ScopeKey, StorageError] = MappingProxyType({})
 log = logging.getLogger(__name__)
 
 PolicyOf = Callable[[ScopeKey], Policy]
@@ -96,15 +98,17 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
     """Forget and erase what the plan says; whoever calls has asked the fuse. Retry: yes, with a plan made anew.
 
     Scopes that are refused are passed over. Raises StorageError, with what was done before it done; what goes
-    wrong with one scope alone is raised when the others are done.
+    wrong with one scope alone is raised when the others are done. The watch is told of it, in either case.
     """
     forgotten: list[Tombstone] = []
     erased: list[Tombstone] = []
     freed = 0
-    failed: list[StorageError] = []
+    tried: list[ScopePlan] = []
+    failed: dict[ScopeKey, StorageError] = {}
     try:
         for scope in made.scopes:
             try:
+                tried.append(scope)
                 if scope.forgets:
                     forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
                 for reason, expired in _must_go(scope).items():
@@ -112,27 +116,31 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
                     done = erase.erase(archive, going, reason=reason, by=who(), clock=clock)
                     erased += done.tombstones
                     freed += done.bytes_freed
-            except (Busy, BackendFailed):
+            except Busy:  # who has it is at this work, too
                 raise
             except StorageError as exc:
                 log.warning("%s: not all was done: %s", scope.key, exc)
-                failed.append(exc)
+                failed[scope.key] = exc
+                if isinstance(exc, BackendFailed):  # the next scope would meet the same
+                    break
     finally:
         for tomb in (*forgotten, *erased):
             log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
         if catalog is not None:
             follow(archive, catalog, erased=bool(erased))
-    if failed:
-        raise failed[0]
-    if catalog is not None:  # only now: what a plan that broke off had in its way is not gone
-        note(catalog, made, now=clock())
+    if catalog is not None:  # of those that were tried: what stood in the way of others is not gone
+        note(catalog, Plan(tuple(tried)), now=clock(), failed=failed)
+    for error in failed.values():
+        raise error
     return Carried(tuple(forgotten), tuple(erased), freed)
 
 
-def note(catalog: Catalog, made: Plan, *, now: datetime, fuse: str = "") -> None:
+def note(
+    catalog: Catalog, made: Plan, *, now: datetime, fuse: str = "", failed: Mapping[ScopeKey, StorageError] = NONE
+) -> None:
     """Tell the watch what stands in the way of a plan, until a later one of the same scopes goes through."""
     try:
-        catalog.notices.say(PRUNE, in_the_way(made, fuse), now=now)
+        catalog.notices.say(PRUNE, in_the_way(made, fuse, failed), now=now)
     except StorageError as exc:  # the plan's end says it, too
         log.warning("the watch is not told: %s", exc)
 
@@ -146,13 +154,21 @@ def note_freed(catalog: Catalog, freed: Freed, *, now: datetime) -> None:
         log.warning("the watch is not told: %s", exc)
 
 
-def in_the_way(made: Plan, fuse: str) -> dict[str, dict[str, tuple[str, str]]]:
-    """What stands in the way, of each scope of the plan; nothing where all goes through. A fuse is a source's."""
+def in_the_way(
+    made: Plan, fuse: str, failed: Mapping[ScopeKey, StorageError] = NONE
+) -> dict[str, dict[str, tuple[str, str]]]:
+    """What stands in the way, of each scope of the plan; nothing where all goes through.
+
+    A fuse is a source's, and so is a place that refuses: thirty scopes of it are one trouble.
+    """
     said: dict[str, dict[str, tuple[str, str]]] = {}
     for scope in made.scopes:
         of, wrong = str(scope.key), said.setdefault(str(scope.key), {})
         if fuse and (scope.forgets or scope.erases):
             wrong[scope.key.source] = f"retention let nothing go: {fuse}", LOOK
+        if (error := failed.get(scope.key)) is not None:
+            about = scope.key.source if isinstance(error, BackendFailed) else of
+            wrong[about] = f"retention did not go through: {error}", error.hint or LOOK
         if scope.refused:
             wrong[of] = f"retention let nothing go: {scope.refused}", scope.hint or LOOK
         elif scope.waits:

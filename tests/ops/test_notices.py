@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,13 +12,16 @@ import pytest
 from flows.backup import _note
 from flows.errors import Exit
 from flows.night import Found
-from flows.retaining import LOOK, in_the_way
+from flows.retaining import LOOK, carry_out, in_the_way, plan_for
+from storage.backend import LocalDisk
 from storage.catalog import Catalog
+from storage.errors import BackendFailed, ObjectCorrupt, StorageError
 from storage.planning import Plan, ScopePlan
 from storage.policy import Policy, Span
-from storage.records import LISTING, VANISHED
+from storage.records import LISTING, PRUNE, VANISHED
 from storage.retention import Candidate, Verdict
 from storage.snapshot import ScopeKey
+from tests.doubles import LAB, NIGHT, OFFICE, START, new_archive, write
 
 NOW = datetime(2026, 3, 1, 4, tzinfo=UTC)
 EVERY = "lab/every user"
@@ -89,6 +93,48 @@ def test_an_empty_list_is_told_with_all_who_have_vanished() -> None:
 
     assert told[LISTING][EVERY][0] == "listing empty: nobody is listed"
     assert list(told[VANISHED]) == ["lab/user:4"]
+
+
+@pytest.mark.parametrize(
+    ("error", "about"),
+    [(ObjectCorrupt("00000001.json: cut"), "lab/user"), (BackendFailed("archive: Permission denied"), "lab")],
+    ids=["a scope's", "the place's"],
+)
+def test_what_failed_is_told_of_its_scope_or_of_the_source(error: StorageError, about: str) -> None:
+    """One scope's damage is that scope's; a place that refuses is one trouble, however many scopes meet it."""
+    made = Plan((scope_plan("user", *GOING), scope_plan("user:2", *GOING)))
+    told = in_the_way(made, "", {made.scopes[0].key: error})
+
+    assert told["lab/user"] == {about: (f"retention did not go through: {error}", error.hint or LOOK)}
+    assert told["lab/user:2"] == {}
+
+
+def test_retention_that_cannot_write_is_told_until_it_can(tmp_path: Path) -> None:
+    """The first scope's failure ends it; of those that were not tried nothing is said, and nothing taken back."""
+    archive = new_archive(LocalDisk(tmp_path / "archive"))
+    for key in (LAB, OFFICE):
+        for night in range(4):
+            write(archive, {"a": b"%d" % night}, key=key, night=night)
+    scratch = tmp_path / "archive" / "tmp"  # where each file begins
+    scratch.rmdir()
+    scratch.write_bytes(b"")
+    later, before = START + 30 * NIGHT, {str(OFFICE): {str(OFFICE): ("said before", "")}}
+
+    def carry() -> list[str]:
+        made = plan_for(archive, (LAB, OFFICE), lambda _: Policy(keep_last=3), now=later)
+        with suppress(BackendFailed):
+            carry_out(archive, catalog, made, clock=lambda: later)
+        return [f"{notice.about}: {notice.sentence}" for notice in catalog.notices.all()]
+
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        catalog.notices.say(PRUNE, before, now=START)
+        failed, said_before = carry()
+        assert failed.startswith(f"{LAB.source}: retention did not go through: ")
+        assert said_before == f"{OFFICE}: said before"
+
+        scratch.unlink()
+        scratch.mkdir()
+        assert carry() == []
 
 
 def test_a_catalog_that_takes_no_notice_costs_no_night(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
