@@ -273,19 +273,28 @@ class Catalog:
             ]
 
     def runs(
-        self, key: ScopeKey | None = None, *, flow_run: str = "", ended: str = "", since: str = "", limit: int = 50
+        self,
+        *,
+        source: str = "",
+        scope: str = "",
+        flow_run: str = "",
+        ended: str | None = None,
+        since: str = "",
+        limit: int = 50,
     ) -> list[Run]:
-        """The newest runs, of one scope, of one Prefect flow run, or of all; those that ended so, or all; those
-        that began at `since` (as `to_text` writes it) or later."""
+        """The newest runs, of one source, scope or Prefect flow run, or of all; those that ended so ("": not yet),
+        or all; those that began at `since` (as `to_text` writes it) or later."""
         query = select(Run).order_by(text("started_at desc, id desc")).limit(limit)
         if flow_run:
             query = query.where(Run.flow_run == flow_run)
-        if ended:
+        if ended is not None:
             query = query.where(Run.ended == ended)
         if since:
             query = query.where(Run.started_at >= since)
-        if key is not None:
-            query = query.where(Run.source == key.source, Run.scope == key.scope)
+        if source:
+            query = query.where(Run.source == source)
+        if scope:
+            query = query.where(Run.scope == scope)
         with self._read() as session:
             return list(session.exec(query))
 

@@ -29,6 +29,7 @@ from flows.cli import (
     prune,
     report,
     retain,
+    runs,
     standing,
     tell,
     upkeep,
@@ -50,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _module in (
-    *(demonstrate, prepare, make, deploy, look, browse, compare, standing, tell, report, give),
+    *(demonstrate, prepare, make, deploy, look, runs, browse, compare, standing, tell, report, give),
     *(retain, prune, decide, erase, upkeep, mend, book, key, convert, install),
 ):
     _module.register(app)

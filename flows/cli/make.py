@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows.cli.console import ConfigOption, JsonOption, advise, complain, number, out, painted, print_json, say
+from flows.cli.views import run_json
 from flows.errors import ConfigError, Exit
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def report_one(settings: Settings, flow_run: str, *, trouble: str, json: bool, u
 
     runs = _recorded(settings, [flow_run])
     if json:
-        print_json("run", {"runs": [_run_json(row) for row in runs], "prefect": ui})
+        print_json("run", {"runs": [run_json(row) for row in runs], "prefect": ui})
     for row in runs:
         line = Line.of(row)
         if not json:
@@ -169,7 +170,7 @@ def report(settings: Settings, night: Night | None, *, trouble: str, json: bool,
         return Exit.UNEXPECTED
     if json:
         runs = _recorded(settings, [line.flow_run for line in night.lines if line.flow_run])
-        print_json("run", {"runs": [_run_json(row) for row in runs], **night.to_json(), "prefect": ui})
+        print_json("run", {"runs": [run_json(row) for row in runs], **night.to_json(), "prefect": ui})
     else:
         for line in night.lines:
             kept = f"snapshot {line.snapshot[:8]}, {number(line.bytes_fetched)} bytes" if line.snapshot else ""
@@ -203,12 +204,6 @@ def overall(codes: Sequence[int]) -> Exit:
     if len(set(codes)) == 1:
         return Exit(codes[0])
     return Exit.PARTLY if Exit.DONE in codes else Exit(max(codes))
-
-
-def _run_json(row: Run) -> dict[str, object]:
-    names = ("id", "source", "scope", "ended", "exit_code", "reason", "hint", "snapshot", "flow_run", "started_at",
-             "ended_at", "bytes_fetched")  # fmt: skip
-    return {name: getattr(row, name) for name in names}
 
 
 def import_(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from storage.contents import Leaf
 from storage.decisions import Decision
@@ -13,6 +13,9 @@ from storage.losses import Hit
 from storage.snapshot import Snapshot, check_json, to_text
 from storage.standing import Standing
 from storage.tombstone import Tombstone
+
+if TYPE_CHECKING:  # SQLModel takes its time
+    from storage.tables import Run
 
 
 def file_json(entry: Entry) -> dict[str, Any]:
@@ -52,6 +55,13 @@ def snapshot_json(found: Snapshot, entries: Sequence[Entry]) -> dict[str, Any]:
         "checks": [check_json(check) for check in draft.checks],
         "files": [file_json(entry) for entry in entries],
     }
+
+
+def run_json(row: Run) -> dict[str, Any]:
+    """A run as the catalog has it; `ended` and `ended_at` are empty while it is under way."""
+    names = ("id", "source", "scope", "ended", "exit_code", "reason", "hint", "snapshot", "flow_run", "started_at",
+             "ended_at", "bytes_fetched")  # fmt: skip
+    return {name: getattr(row, name) for name in names}
 
 
 def gone_json(tomb: Tombstone) -> dict[str, Any]:

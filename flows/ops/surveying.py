@@ -151,8 +151,9 @@ class _Asked:
         shots = _shots(one, self._now)
         newest = None if one.newest is None else shots[one.newest.id]
         schedule = None if source is None else source.schedule_of(key.scope)
-        same = next(iter(self._catalog.runs(key, ended=Ended.UNCHANGED, limit=1)), None)
-        rows = self._catalog.runs(key, since=to_text(self._since), limit=MANY) or self._catalog.runs(key, limit=1)
+        runs_of = partial(self._catalog.runs, source=key.source, scope=key.scope)
+        same = next(iter(runs_of(ended=Ended.UNCHANGED, limit=1)), None)
+        rows = runs_of(since=to_text(self._since), limit=MANY) or runs_of(limit=1)
         runs = [ran(row) for row in rows]
         self.ahead += [(run.started_at, f"a run of {key}") for run in runs if run.started_at > self._now + SKEW]
         job = self._catalog.jobs.open(key)
