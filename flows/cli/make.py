@@ -268,6 +268,7 @@ def serve(
     server = join_prefect(settings)
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "INFO"
     from flows.ops.deployments import NIGHTLY, deployments
+    from flows.ops.health import addresses
     from flows.ops.listening import listen
     from flows.serving import serve as serve_flows
 
@@ -278,6 +279,10 @@ def serve(
             say(f"{night.name}{scope}: every night by {timed.cron!r}, {timed.timezone}")
     if not any(night.schedules for night in nights):
         say("no source has a schedule: runs are started by hand only")
+    try:
+        addresses(settings)
+    except ConfigError as exc:  # nights must not wait for it
+        complain(f"nobody is told there of a night that fails: {exc}", exc.hint)
     if scraped := listen(settings):
         say(scraped)
     say(f"serving until Ctrl-C; the UI is at {server.ui_url}")

@@ -24,6 +24,7 @@ from flows.credentials import resolve
 from flows.errors import ConfigError
 from flows.health import NETWORK, file_system
 from flows.ops.listening import is_loopback
+from flows.ops.send import is_address
 from flows.server_configured import configured_api_url
 
 ANSWER_S = 5.0
@@ -55,16 +56,25 @@ def addresses(settings: Settings) -> Told:
     """
     told, pings = settings.file.notify.to, settings.file.ping
     for number, ref in enumerate(told, start=1):
-        _there(ref, f"notify: to, number {number}", settings.folder)
+        where = f"notify: to, number {number}"
+        if (address := _there(ref, where, settings.folder)) and not is_address(address):
+            raise ConfigError(
+                f"{where}: no address that Apprise knows", hint="`strongroom tell --test` sends to each"
+            )
     for number, ping in enumerate(pings, start=1):
         _there(ping.url, f"ping {number}: url", settings.folder)
     warning = "" if told or pings else "nobody is told when a night fails: set [notify] to, or a [[ping]]"
     return f"{len(told)} to tell, {len(pings)} to ping", warning
 
 
-def _there(ref: SecretRef, where: str, folder: Path) -> None:
-    if ref.prefect_secret is None and not resolve(ref, where, folder)[0].strip():
+def _there(ref: SecretRef, where: str, folder: Path) -> str:
+    """What is there; "" for what only Prefect's server knows."""
+    if ref.prefect_secret is not None:
+        return ""
+    lines = resolve(ref, where, folder)[0].strip().splitlines()
+    if not lines:
         raise ConfigError(f"{where}: is empty or not set", hint="name the place of an address that Apprise knows")
+    return lines[0].strip()
 
 
 def metrics(settings: Settings) -> Told:

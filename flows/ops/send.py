@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import tenacity
@@ -26,6 +27,9 @@ from flows.errors import ConfigError
 from flows.ops.alarm import Level
 from flows.ops.tables import PingTable
 from flows.ops.telling import Message
+
+if TYPE_CHECKING:
+    import apprise
 
 log = logging.getLogger(__name__)
 TIMEOUT_S = 10.0  # of a ping, for each of: connect, send, answer
@@ -88,8 +92,13 @@ def _send(ref: SecretRef, number: int, folder: Path, message: Message) -> Sent:
     return Sent(number, way, taken, "" if taken else _why(said))
 
 
-def _notify(address: str, message: Message) -> bool | None:
-    """Whether it was taken; None for what is no address."""
+def is_address(text: str) -> bool:
+    """Whether Apprise knows such an address. Nothing is sent."""
+    with _heard():
+        return _plugin(text) is not None
+
+
+def _plugin(address: str) -> apprise.NotifyBase | None:
     import apprise  # noqa: PLC0415 - late: it takes half a second, and most looks tell nothing
 
     asset = apprise.AppriseAsset(
@@ -104,9 +113,17 @@ def _notify(address: str, message: Message) -> bool | None:
         storage_mode="memory",
     )
     plugin = apprise.Apprise.instantiate(address, asset=asset, suppress_exceptions=True)
-    if not isinstance(plugin, apprise.NotifyBase):
+    return plugin if isinstance(plugin, apprise.NotifyBase) else None
+
+
+def _notify(address: str, message: Message) -> bool | None:
+    """Whether it was taken; None for what is no address."""
+    import apprise  # noqa: PLC0415
+
+    plugin = _plugin(address)
+    if plugin is None:
         return None
-    service = apprise.Apprise(asset=asset)
+    service = apprise.Apprise(asset=plugin.asset)
     service.add(plugin)
     kind = {
         Level.CRITICAL: apprise.NotifyType.FAILURE,

@@ -1,4 +1,7 @@
-"""`strongroom serve` with `[metrics] listen`: who asks gets an answer, and Ctrl-C still ends it in order."""
+"""`strongroom serve` with `[metrics] listen`: who asks gets an answer, and Ctrl-C still ends it in order.
+
+An address of `[notify]` that is not there costs no night, and is told at once.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def test_metrics_are_answered_while_serve_runs(home: Home, api: httpx.Client) ->
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    home.configure(scopes=f'{USER_SCOPE}\n[metrics]\nlisten = "{address}"\n')
+    home.configure(scopes=f'{USER_SCOPE}\n[metrics]\nlisten = "{address}"\n[notify]\nto = [{{ env = "NOBODY" }}]\n')
     assert home.run("run").returncode == 0
 
     def told() -> str:
@@ -38,3 +41,4 @@ def test_metrics_are_answered_while_serve_runs(home: Home, api: httpx.Client) ->
         serving.send_signal(signal.SIGINT)
         assert serving.wait(60) == 0
         assert f"metrics at http://{address}/metrics" in log.read_text()
+        assert "nobody is told there of a night that fails: notify: to, number 1: is empty" in log.read_text()

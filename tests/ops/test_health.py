@@ -62,6 +62,10 @@ def test_addresses_are_looked_for_and_not_told(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(ConfigError, match="notify: to, number 1: is empty") as told:
         health.addresses(settings(tmp_path, text))
     assert "secret" not in str(told.value)
+    monkeypatch.setenv("TELL_ME", "mailer://secret")
+    with pytest.raises(ConfigError, match="notify: to, number 1: no address that Apprise knows") as told:
+        health.addresses(settings(tmp_path, text))
+    assert "secret" not in str(told.value)
 
 
 def test_metrics_can_be_written_and_are_not_shown_to_everybody(tmp_path: Path) -> None:
