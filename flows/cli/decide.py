@@ -198,5 +198,6 @@ def _tell(made: Decision, now: Standing | None, changed: list[Standing]) -> None
         out.print(f"  number {made.number} is forgotten", markup=False)
     for one in [*filter(None, [now]), *(other for other in changed if other.id != made.snapshot)]:
         out.print(f"  number {one.number} {standing_text(one)}", markup=False, soft_wrap=True)
-    if made.kind in ("accept", "reject") and not changed:
-        say("nothing that counted, or did not, is changed by this")
+    if made.kind in ("accept", "reject") and not changed and now is not None:
+        before = "counted" if now.counts else "did not count"
+        say(f"it {before} before, too: for now nothing else is changed by this")

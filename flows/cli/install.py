@@ -88,4 +88,5 @@ def _put(path: Path, text: str) -> None:
         fresh.chmod(0o644)
         fresh.replace(path)
     except OSError as exc:
-        raise ConfigError(f"{path}: cannot be written: {exc.strerror}", hint="as root, into a folder") from exc
+        hint = "as root" if path.parent.is_dir() else "make that folder first; systemd's is /etc/systemd/system"
+        raise ConfigError(f"{path}: cannot be written: {exc.strerror}", hint=hint) from exc

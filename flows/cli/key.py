@@ -308,9 +308,11 @@ def _text(file: Path) -> str:
 
 
 def _typed() -> str:
+    from storage.keytext import PAPER
+
     lines: Iterable[str] = sys.stdin or ()  # perhaps the whole page, in which empty lines stand
     if asking.somebody():
-        say("type the lines as they stand on paper, from the first one; an empty line ends them")
+        say(f"type the lines as they stand on paper, from {PAPER} on; an empty line ends them")
         lines = takewhile(str.strip, lines)
     if text := "".join(lines):
         return text

@@ -22,7 +22,8 @@ def test_metrics_are_answered_while_serve_runs(home: Home, api: httpx.Client) ->
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
-    home.configure(scopes=f'{USER_SCOPE}\n[metrics]\nlisten = "{address}"\n[notify]\nto = [{{ env = "NOBODY" }}]\n')
+    tables = f'[metrics]\nlisten = "{address}"\n[notify]\nto = [{{ env = "NOBODY" }}]\n'
+    home.configure(scopes=f"{USER_SCOPE}\n{tables}")
     assert home.run("run").returncode == 0
 
     def told() -> str:
