@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 from uuid import UUID
 
 import pytest
@@ -196,6 +199,43 @@ def test_what_fails_while_the_server_is_well_is_not_repeated_for_ever(house: Hou
         with pytest.raises(PrefectTrouble, match="ZeroDivisionError"):
             server.patiently(lambda: 1 / 0)
     assert waits == [5.0, 5.0]
+
+
+class Busy(BaseHTTPRequestHandler):
+    """A Prefect server whose SQLite another writer has: 503 seven times, then there are no runs."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.append(self.path)
+        self.send_response(503 if len(self.asked) <= 7 else 200)
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def do_GET(self) -> None:  # its health, which is good; it has no other page, such as one of CSRF tokens
+        self.send_response(200 if self.path.endswith("/health") else 404)
+        self.end_headers()
+        self.wfile.write(b"true")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not on standard error."""
+
+
+def test_a_busy_server_is_well_and_asked_again() -> None:
+    """More often than what fails while the server is well: 503 is no fault of the question."""
+    waits: list[float] = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as busy:
+        threading.Thread(target=busy.serve_forever, daemon=True).start()
+        there = f"http://127.0.0.1:{busy.server_port}/api"
+        with (
+            temporary_settings({PREFECT_API_URL: there, PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True) as client,
+        ):
+            server = _Server(client, "backup/nobody", 1, 1, waits.append, time.monotonic)
+            assert server.patiently(client.read_flow_runs) == []
+        busy.shutdown()
+    assert waits == [5.0] * 7
 
 
 @pytest.mark.server
