@@ -96,15 +96,16 @@ class Server:
         try:
             self._place.fill()
             self._place.start_stores(self._group)
+            # One after another: each takes the same lock for a moment when it starts (Mayan's lock_manager/apps.py),
+            # and of two that do so at once one ends with "Error initializing the locking backend".
             self._start_web(port)
-            if workers:
-                self._start_celery("worker", f"--concurrency={workers}", *CELERY)
-            if beat:
-                self._start_celery("beat", "--pidfile=", "--schedule=beat")
             url = self._place.wait(self._group, "web", self._address)
             token = self._place.wait(self._group, "web", lambda: _token(url))
             if workers:
+                self._start_celery("worker", f"--concurrency={workers}", *CELERY)
                 self._place.wait(self._group, "worker", lambda: self._readies() or None)
+            if beat:
+                self._start_celery("beat", "--pidfile=", "--schedule=beat")
         except BaseException:
             self.stop()
             raise

@@ -344,6 +344,11 @@ def repacked(change: Callable[[bytes], bytes]) -> bytes:
         (gzip.compress(header(300 << 20, tarfile.XHDTYPE)), "a header of"),
         (gzip.compress(header(300 << 20, tarfile.GNUTYPE_LONGNAME)), "a header of"),
     ],
+    # By what it is: gzip dates what it packs, and two workers must collect tests of the same names.
+    ids=[
+        *("nothing", "a web page", "cut at its end", "another CRC", "more behind it", "nothing in gzip", "no end"),
+        *("cut within", "no header", "no bundle", "no pack", "another pack", "a huge header", "a huge name"),
+    ],
 )
 def test_what_is_no_whole_export(tmp_path: Path, data: bytes, said: str) -> None:
     """It is told, in words; nothing is raised, and nothing large is read at once."""
