@@ -96,7 +96,7 @@ class Server:
         try:
             self._place.fill()
             self._place.start_stores(self._group)
-            # One after another: each takes the same lock for a moment when it starts (Mayan's lock_manager/apps.py),
+            # One after another: each takes one lock for a moment when it starts (Mayan's lock_manager/apps.py),
             # and of two that do so at once one ends with "Error initializing the locking backend".
             self._start_web(port)
             url = self._place.wait(self._group, "web", self._address)

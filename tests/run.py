@@ -26,8 +26,8 @@ CHECKS = (
 TESTS = (
     ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not server and not mayan and not full"),
     # In the order of collection: xdist would begin with the files of most tests, and end with the longest test.
-    ("pytest", "-q", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "server and not full"),
-    ("pytest", "-q", "-rs", "-n", "2", "--dist", "loadfile", "-m", "mayan and not full"),
+    ("pytest", "-q", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "server and not full"),
+    ("pytest", "-q", "-rs", "-n", "3", "--dist", "loadfile", "-m", "mayan and not full"),
 )
 
 
