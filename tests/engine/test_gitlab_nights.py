@@ -323,7 +323,7 @@ def header(size: int, kind: bytes) -> bytes:
 
 
 def repacked(change: Callable[[bytes], bytes]) -> bytes:
-    return gzip.compress(change(gzip.decompress(GOOD)))
+    return gzip.compress(change(gzip.decompress(GOOD)), mtime=0)  # one name of the test at any time
 
 
 @pytest.mark.parametrize(
@@ -334,20 +334,15 @@ def repacked(change: Callable[[bytes], bytes]) -> bytes:
         (GOOD[:-4], "end-of-stream"),
         (GOOD[:-8] + bytes(4) + GOOD[-4:], "CRC"),
         (GOOD + b"more", "gzip"),
-        (gzip.compress(b""), "empty"),
+        (gzip.compress(b"", mtime=0), "empty"),
         (repacked(lambda tar: tar[:2048]), "no end"),
         (repacked(lambda tar: tar[:100_000]), "within a member|end of data"),
         (repacked(lambda tar: tar[:1024] + b"x" * 512 + tar[1024:]), "no header"),
         (repacked(lambda tar: tar.replace(b"v2 git", b"v9 git")), "no git bundle"),
         (repacked(lambda tar: tar.replace(b"PACK", b"PUCK")), "no pack"),
         (repacked(lambda tar: tar.replace(b"PACK\0\0\0\x02", b"PACK\0\0\0\x03")), "checksum does not agree"),
-        (gzip.compress(header(300 << 20, tarfile.XHDTYPE)), "a header of"),
-        (gzip.compress(header(300 << 20, tarfile.GNUTYPE_LONGNAME)), "a header of"),
-    ],
-    # By what it is: gzip dates what it packs, and two workers must collect tests of the same names.
-    ids=[
-        *("nothing", "a web page", "cut at its end", "another CRC", "more behind it", "nothing in gzip", "no end"),
-        *("cut within", "no header", "no bundle", "no pack", "another pack", "a huge header", "a huge name"),
+        (gzip.compress(header(300 << 20, tarfile.XHDTYPE), mtime=0), "a header of"),
+        (gzip.compress(header(300 << 20, tarfile.GNUTYPE_LONGNAME), mtime=0), "a header of"),
     ],
 )
 def test_what_is_no_whole_export(tmp_path: Path, data: bytes, said: str) -> None:

@@ -210,6 +210,7 @@ class Busy(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.asked.append(self.path)
         self.send_response(503 if len(self.asked) <= 7 else 200)
+        self.send_header("Retry-After", "0")  # for Prefect's client, which else sleeps
         self.end_headers()
         self.wfile.write(b"[]")
 
