@@ -38,6 +38,9 @@ timezone = "UTC"                     # days, weeks and months are cut in this zo
 # keep_monthly = 24
 # keep_yearly = 10
 
+[notify]                             # who is told when a night fails; `strongroom tell --test` tries it
+# to = [{ env = "NOTIFY_URL" }]      # addresses as Apprise knows them: mailto:// slack:// ntfy:// …
+
 # One block per account. Take the # away and put your own in.
 #
 # [[source]]

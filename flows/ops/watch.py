@@ -27,7 +27,7 @@ KINDS = {
     "died": "the last run has no end, and its process is gone",
     "missed": "a night was due, and no run began",
     "slow": "a run is under way for longer than one should be",
-    "waiting": "a quarantined snapshot waits for a person",
+    "waiting": "a snapshot whose level or date is strange waits for a person",
     "vanished": "a member of an every-scope is no longer listed, so no night backs it up",
     "prune": "retention let nothing go: a fuse, or a reason that a person has to see",
     "odd size": "a snapshot holds much less or more than the scope's nights do",
