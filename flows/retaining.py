@@ -98,7 +98,7 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
     """Forget and erase what the plan says; whoever calls has asked the fuse. Retry: yes, with a plan made anew.
 
     Scopes that are refused are passed over. Raises StorageError, with what was done before it done; what goes
-    wrong with one scope alone is raised when the others are done. The watch is told of it, in either case.
+    wrong with one scope alone is raised when the others are done. The watch is told of it.
     """
     forgotten: list[Tombstone] = []
     erased: list[Tombstone] = []
@@ -108,7 +108,6 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
     try:
         for scope in made.scopes:
             try:
-                tried.append(scope)
                 if scope.forgets:
                     forgotten += prune.forget(archive, scope, now=clock(), clock=clock)
                 for reason, expired in _must_go(scope).items():
@@ -121,15 +120,16 @@ def carry_out(archive: Archive, catalog: Catalog | None, made: Plan, *, clock: C
             except StorageError as exc:
                 log.warning("%s: not all was done: %s", scope.key, exc)
                 failed[scope.key] = exc
-                if isinstance(exc, BackendFailed):  # the next scope would meet the same
-                    break
+            tried.append(scope)
+            if isinstance(failed.get(scope.key), BackendFailed):  # the next scope would meet the same
+                break
     finally:
         for tomb in (*forgotten, *erased):
             log.info("%s number %d, %s: %s: %s", tomb.key, tomb.number, tomb.id[:8], tomb.why, tomb.reason)
         if catalog is not None:
             follow(archive, catalog, erased=bool(erased))
-    if catalog is not None:  # of those that were tried: what stood in the way of others is not gone
-        note(catalog, Plan(tuple(tried)), now=clock(), failed=failed)
+            # Of those that were tried: what stood in the way of others is not gone.
+            note(catalog, Plan(tuple(tried)), now=clock(), failed=failed)
     for error in failed.values():
         raise error
     return Carried(tuple(forgotten), tuple(erased), freed)
@@ -145,11 +145,24 @@ def note(
         log.warning("the watch is not told: %s", exc)
 
 
-def note_freed(catalog: Catalog, freed: Freed, *, now: datetime) -> None:
-    """The same of the space that was to be freed."""
-    wrong = {ARCHIVE: (f"space is not freed: {freed.waits}", SURE)} if freed.waits else {}
+def freed_by(free: Callable[[], Freed], catalog: Catalog | None, *, clock: Callable[[], datetime]) -> Freed:
+    """What `free` does; the watch is told what stands in its way, as by `note`. Raises what it raises."""
     try:
-        catalog.notices.say(PRUNE, {ARCHIVE: wrong}, now=now)
+        freed = free()
+    except Busy:  # who has it is at this work, too
+        raise
+    except StorageError as exc:
+        _note_space(catalog, _why(exc), exc.hint or LOOK, clock())
+        raise
+    _note_space(catalog, freed.waits, SURE, clock())
+    return freed
+
+
+def _note_space(catalog: Catalog | None, why_not: str, hint: str, now: datetime) -> None:
+    wrong = {ARCHIVE: (f"space is not freed: {why_not}", hint)} if why_not else {}
+    try:
+        if catalog is not None:
+            catalog.notices.say(PRUNE, {ARCHIVE: wrong}, now=now)
     except StorageError as exc:
         log.warning("the watch is not told: %s", exc)
 
@@ -168,12 +181,17 @@ def in_the_way(
             wrong[scope.key.source] = f"retention let nothing go: {fuse}", LOOK
         if (error := failed.get(scope.key)) is not None:
             about = scope.key.source if isinstance(error, BackendFailed) else of
-            wrong[about] = f"retention did not go through: {error}", error.hint or LOOK
+            wrong[about] = f"retention did not go through: {_why(error)}", error.hint or LOOK
         if scope.refused:
             wrong[of] = f"retention let nothing go: {scope.refused}", scope.hint or LOOK
-        elif scope.waits:
+        elif scope.waits and of not in wrong:
             wrong[of] = scope.waits, LOOK
     return said
+
+
+def _why(error: StorageError) -> str:
+    """What is told to people far away: what is damaged may be called by the name of a record."""
+    return str(error) if isinstance(error, BackendFailed) else f"{type(error).__name__}; the log says of what"
 
 
 def _must_go(scope: ScopePlan) -> dict[str, list[Snapshot]]:

@@ -22,7 +22,7 @@ from flows.errors import ConfigError, without_traceback
 from flows.ops.alarm import Alarm
 from flows.ops.look import look
 from flows.ops.watched import watched
-from flows.retaining import Carried, carry_out, named, note, note_freed, plan_for, policies
+from flows.retaining import Carried, carry_out, freed_by, named, note, plan_for, policies
 from flows.workbench import open_archive, open_catalog
 from storage.archive import Archive
 from storage.catalog import Catalog
@@ -75,9 +75,9 @@ def forget(archive: Archive, catalog: Catalog, made: Plan, clock: SystemClock) -
 
 
 @task(name="free space", cache_policy=NO_CACHE, persist_result=False)
-def free_space(archive: Archive, clock: SystemClock, sure: bool) -> Freed:
+def free_space(archive: Archive, catalog: Catalog, clock: SystemClock, sure: bool) -> Freed:
     """Packs that only snapshots forgotten long ago needed. `sure`: a person looked at plan and clock."""
-    return free_packs(archive, clock=clock.now, sure=sure)
+    return freed_by(partial(free_packs, archive, clock=clock.now, sure=sure), catalog, clock=clock.now)
 
 
 def _name() -> str:
@@ -172,9 +172,7 @@ def prune(
                 return Failed(name="Fuse", message=f"nothing was forgotten: {fuse}; hint: {hint}")
             done = forget(archive, catalog, made, clock)
             sure = confirm == made.forgetting
-            freed = free_space(archive, clock, sure) if free and not made.refused else None
-            if freed:
-                note_freed(catalog, freed, now=clock.now())
+            freed = free_space(archive, catalog, clock, sure) if free and not made.refused else None
         pages.pruned(made, done, freed)
         message = pages.pruned_sentence(done, freed)
         if made.refused or made.waits:

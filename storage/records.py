@@ -144,4 +144,4 @@ class Notice:
 # What a notice is about.
 LISTING = "listing"  # of: an every-scope, about: the same
 VANISHED = "vanished"  # of: an every-scope, about: a member of it
-PRUNE = "prune"  # of: a scope, about: the same; or of what lies in the archive
+PRUNE = "prune"  # of: a scope, about: the same, or its source; or of the archive as a whole

@@ -1,5 +1,5 @@
 """For all tests: Hypothesis judges no example by its time, which is that of other work on the machine; and what
-lasts longest begins first, so that two workers end together.
+lasts longest begins first, so that all workers end together.
 """
 
 from __future__ import annotations

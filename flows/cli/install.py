@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -88,5 +89,6 @@ def _put(path: Path, text: str) -> None:
         fresh.chmod(0o644)
         fresh.replace(path)
     except OSError as exc:
-        hint = "as root" if path.parent.is_dir() else "make that folder first; systemd's is /etc/systemd/system"
+        missing = "make that folder first; systemd's is /etc/systemd/system"
+        hint = missing if exc.errno == errno.ENOENT else "as root"
         raise ConfigError(f"{path}: cannot be written: {exc.strerror}", hint=hint) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,7 +48,7 @@ def prune(
     Shows the plan and the space to be won; with --apply, does both. May be killed and run again.
     """
     from flows.clock import SystemClock
-    from flows.retaining import carry_out, note_freed, plan_for, policies
+    from flows.retaining import carry_out, freed_by, plan_for, policies
     from storage.prune import free, plan_free
 
     at_most = _duration(max_duration)
@@ -63,9 +64,8 @@ def prune(
             done = carry_out(place.archive, place.catalog, made, clock=clock)
         # Where a clock or a chain is in doubt, nothing may go that cannot be brought back.
         if done and not made.refused:
-            freed = free(place.archive, clock=clock, max_duration=at_most, sure=sure)
-            if place.catalog:
-                note_freed(place.catalog, freed, now=clock())
+            work = partial(free, place.archive, clock=clock, max_duration=at_most, sure=sure)
+            freed = freed_by(work, place.catalog, clock=clock)
         elif not made.refused:
             space = plan_free(place.archive, now=now)
     if json:

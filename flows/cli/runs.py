@@ -13,6 +13,7 @@ from flows.cli.console import print_table as table
 from flows.cli.views import run_json
 from flows.errors import ConfigError, Exit
 from flows.ops.words import took
+from storage.holder import Holder
 from storage.records import Ended
 from storage.snapshot import from_text, to_text
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from storage.tables import Run
 
 COLUMNS = ("scope", "began", "took", "ended", "snapshot", "fetched bytes", "started by", "why")
-UNDER_WAY = "under way"
+UNDER_WAY, NO_END = "under way", "no end"
 KILLED = "its process is gone; the next run goes on with its export"
 
 
@@ -32,21 +33,22 @@ def register(app: typer.Typer) -> None:
 def runs(
     source: SourceOption = "",
     scope: ScopeOption = "",
-    ended: Annotated[str, typer.Option(help="Only those that ended so, such as failed; or 'under way'.")] = "",
+    ended: Annotated[str, typer.Option(help="Only those of that end, such as failed, or 'no end'.")] = "",
     since: Annotated[datetime | None, typer.Option(help="Only those that began then or later (UTC).")] = None,
     last: Annotated[int, typer.Option("--last", min=1, help="Only so many, the newest.")] = 50,
     config: ConfigOption = None,
     json: JsonOption = False,
 ) -> int:
     """List runs, the newest last: how each ended, why, and what it fetched. No system is asked."""
-    words = [UNDER_WAY, *(word.value for word in Ended)]
+    words = [UNDER_WAY, NO_END, *(word.value for word in Ended)]
     if ended and ended not in words:
         raise ConfigError(f"--ended {ended!r}: expected one of {', '.join(words)}")
-    rows, alive = _found(config, source, scope, ended, since, last)
+    rows = [(row, _word(row)) for row in _found(config, source, scope, ended, since, last)]
+    rows = [(row, word) for row, word in rows if ended in ("", word)]
     if json:
-        print_json("runs", {"runs": [run_json(row) | {"under_way": row.id in alive} for row in rows]})
+        print_json("runs", {"runs": [run_json(row) | {"under_way": word == UNDER_WAY} for row, word in rows]})
     elif rows:
-        table("", COLUMNS, [_row(row, alive=row.id in alive) for row in rows])
+        table("", COLUMNS, [_row(row, word) for row, word in rows])
     else:
         out.print("no runs")
     return Exit.DONE
@@ -54,29 +56,32 @@ def runs(
 
 def _found(
     config: Path | None, source: str, scope: str, ended: str, since: datetime | None, last: int
-) -> tuple[list[Run], set[str]]:
-    """The rows, oldest first, and the ids of those that are under way."""
+) -> list[Run]:
+    """The rows, oldest first; for both words of those that did not end, all of them."""
     from flows import config as configuration
     from flows.workbench import open_archive, open_catalog
 
     settings = configuration.load(configuration.find(config))
     with open_catalog(settings, open_archive(settings)) as catalog:
-        found = catalog.runs(
+        return catalog.runs(
             source=source,
             scope=scope,
-            ended=None if not ended else "" if ended == UNDER_WAY else ended,
+            ended=None if not ended else "" if ended in (UNDER_WAY, NO_END) else ended,
             since="" if since is None else to_text(since.replace(tzinfo=UTC)),
             limit=last,
-        )
-        return found[::-1], {row.id for row in catalog.alive(now=datetime.now(UTC))}
+        )[::-1]
 
 
-def _row(row: Run, *, alive: bool) -> tuple[str, ...]:
+def _word(row: Run) -> str:
+    """How it ended; of another host's that did not, nobody knows whether it is gone."""
+    return row.ended or (NO_END if row.holder and Holder.decode(row.holder).dead() else UNDER_WAY)
+
+
+def _row(row: Run, word: str) -> tuple[str, ...]:
     began = from_text(row.started_at)
-    if row.ended:
-        time, word, why = took(from_text(row.ended_at) - began), row.ended, row.reason
-    else:
-        doing = f": {row.phase}" if row.phase else ""
-        time, word, why = ("", f"{UNDER_WAY}{doing}", "") if alive else ("", Ended.INTERRUPTED.value, KILLED)
+    time = took(from_text(row.ended_at) - began) if row.ended_at else ""
+    doing = f": {row.phase}" if row.phase and not row.ended else ""
+    why = KILLED if word == NO_END else row.reason
     fetched = number(row.bytes_fetched) if row.bytes_fetched else ""
-    return f"{row.source}/{row.scope}", day(began), time, word, row.snapshot[:8], fetched, row.trigger, why
+    scope = f"{row.source}/{row.scope}"
+    return scope, day(began), time, f"{word}{doing}", row.snapshot[:8], fetched, row.trigger, why

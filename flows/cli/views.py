@@ -58,9 +58,9 @@ def snapshot_json(found: Snapshot, entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def run_json(row: Run) -> dict[str, Any]:
-    """A run as the catalog has it; `ended` and `ended_at` are empty while it is under way."""
+    """A run as the catalog has it; `ended` and `ended_at` are empty where it has no end, `phase` where it has."""
     names = ("id", "source", "scope", "ended", "exit_code", "reason", "hint", "snapshot", "flow_run", "started_at",
-             "ended_at", "bytes_fetched")  # fmt: skip
+             "ended_at", "bytes_fetched", "trigger", "phase")  # fmt: skip
     return {name: getattr(row, name) for name in names}
 
 

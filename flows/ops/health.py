@@ -20,7 +20,7 @@ import psutil
 
 from flows.config import Settings
 from flows.configtables import SecretRef
-from flows.credentials import resolve
+from flows.credentials import secret
 from flows.errors import ConfigError
 from flows.health import NETWORK, file_system
 from flows.ops.listening import is_loopback
@@ -50,9 +50,9 @@ def schedules(settings: Settings) -> Told:
 
 
 def addresses(settings: Settings) -> Told:
-    """The addresses of [notify] and [[ping]] are where they are said to be; nothing is sent.
+    """The addresses of [notify] and [[ping]] are there, and Apprise knows such; nothing is sent.
 
-    Those in Prefect blocks are not asked for. Raises ConfigError where one is not there.
+    Those in Prefect blocks are not asked for. Raises ConfigError where one cannot be used.
     """
     told, pings = settings.file.notify.to, settings.file.ping
     for number, ref in enumerate(told, start=1):
@@ -68,13 +68,8 @@ def addresses(settings: Settings) -> Told:
 
 
 def _there(ref: SecretRef, where: str, folder: Path) -> str:
-    """What is there; "" for what only Prefect's server knows."""
-    if ref.prefect_secret is not None:
-        return ""
-    lines = resolve(ref, where, folder)[0].strip().splitlines()
-    if not lines:
-        raise ConfigError(f"{where}: is empty or not set", hint="name the place of an address that Apprise knows")
-    return lines[0].strip()
+    """What is there, as it will be sent to; "" for what only Prefect's server knows."""
+    return "" if ref.prefect_secret is not None else secret(ref, where, folder)
 
 
 def metrics(settings: Settings) -> Told:

@@ -95,7 +95,10 @@ def _send(ref: SecretRef, number: int, folder: Path, message: Message) -> Sent:
 def is_address(text: str) -> bool:
     """Whether Apprise knows such an address. Nothing is sent."""
     with _heard():
-        return _plugin(text) is not None
+        try:
+            return _plugin(text) is not None
+        except Exception:  # a plug-in's own, of every kind; its text may hold the address
+            return False
 
 
 def _plugin(address: str) -> apprise.NotifyBase | None:

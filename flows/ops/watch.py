@@ -29,7 +29,7 @@ KINDS = {
     "slow": "a run is under way for longer than one should be",
     "waiting": "a snapshot whose level or date is strange waits for a person",
     "vanished": "a member of an every-scope is no longer listed, so no night backs it up",
-    "prune": "retention let nothing go: a fuse, or a reason that a person has to see",
+    "prune": "retention did not go through: a fuse, an error, or a reason that a person has to see",
     "odd size": "a snapshot holds much less or more than the scope's nights do",
     "unread": "kept bytes were not read for longer than the limit",
 }  # of equal alarms the kind that stands first here is told first

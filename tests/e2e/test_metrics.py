@@ -42,4 +42,7 @@ def test_metrics_are_answered_while_serve_runs(home: Home, api: httpx.Client) ->
         serving.send_signal(signal.SIGINT)
         assert serving.wait(60) == 0
         assert f"metrics at http://{address}/metrics" in log.read_text()
-        assert "nobody is told there of a night that fails: notify: to, number 1: is empty" in log.read_text()
+        assert (
+            "nobody is told there of a night that fails: notify: to, number 1: environment variable"
+            in log.read_text()
+        )

@@ -63,7 +63,7 @@ def test_runs_are_listed_with_how_they_ended_and_why(shell: Shell) -> None:
     assert expired.rstrip().endswith("the link had run out")
     assert unchanged.startswith(str(OFFICE))
     assert "under way: download" in under_way
-    assert "interrupted" in killed
+    assert "no end: download" in killed
     assert "its process is gone" in killed
 
 
@@ -73,7 +73,8 @@ def test_runs_are_listed_with_how_they_ended_and_why(shell: Shell) -> None:
         (("--source", OFFICE.source), ["unchanged"]),
         (("--scope", LAB.scope), ["verified", "expired", "", ""]),
         (("--ended", "expired"), ["expired"]),
-        (("--ended", "under way"), ["", ""]),
+        (("--ended", "under way"), [""]),
+        (("--ended", "no end"), [""]),
         (("--since", f"{START + NIGHT:%Y-%m-%dT%H:%M:%S}", "--last", "3"), ["unchanged", "", ""]),
         (("--since", f"{START + 2 * NIGHT:%Y-%m-%dT%H:%M:%S}", "--source", LAB.source), ["", ""]),
         (("--source", "nobody"), []),
@@ -102,7 +103,7 @@ def test_a_word_that_no_run_ends_with_is_refused(shell: Shell) -> None:
     done = shell.run("runs", "--ended", "good")
 
     assert done.returncode == Exit.USAGE
-    assert "under way, verified, partial" in done.stderr
+    assert "under way, no end, verified, partial" in done.stderr
 
 
 def test_no_runs_are_told_as_such(shell: Shell) -> None:

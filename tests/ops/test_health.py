@@ -59,7 +59,7 @@ def test_addresses_are_looked_for_and_not_told(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "ping").write_text("https://ping.example.org/secret")
     assert health.addresses(settings(tmp_path, text)) == ("1 to tell, 1 to ping", "")
     monkeypatch.setenv("TELL_ME", " ")
-    with pytest.raises(ConfigError, match="notify: to, number 1: is empty") as told:
+    with pytest.raises(ConfigError, match="notify: to, number 1: environment variable TELL_ME is empty") as told:
         health.addresses(settings(tmp_path, text))
     assert "secret" not in str(told.value)
     monkeypatch.setenv("TELL_ME", "mailer://secret")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,13 @@ import pytest
 from flows.backup import _note
 from flows.errors import Exit
 from flows.night import Found
-from flows.retaining import LOOK, carry_out, in_the_way, plan_for
+from flows.retaining import LOOK, carry_out, freed_by, in_the_way, plan_for
 from storage.backend import LocalDisk
 from storage.catalog import Catalog
-from storage.errors import BackendFailed, ObjectCorrupt, StorageError
+from storage.errors import BackendFailed, Busy, ObjectCorrupt, StorageError
 from storage.planning import Plan, ScopePlan
 from storage.policy import Policy, Span
+from storage.prune import Freed
 from storage.records import LISTING, PRUNE, VANISHED
 from storage.retention import Candidate, Verdict
 from storage.snapshot import ScopeKey
@@ -96,16 +99,20 @@ def test_an_empty_list_is_told_with_all_who_have_vanished() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "about"),
-    [(ObjectCorrupt("00000001.json: cut"), "lab/user"), (BackendFailed("archive: Permission denied"), "lab")],
+    ("error", "about", "why"),
+    [
+        (ObjectCorrupt("Jane Doe.zip: cut"), "lab/user", "ObjectCorrupt; the log says of what"),
+        (BackendFailed("packs: Permission denied"), "lab", "packs: Permission denied"),
+    ],
     ids=["a scope's", "the place's"],
 )
-def test_what_failed_is_told_of_its_scope_or_of_the_source(error: StorageError, about: str) -> None:
-    """One scope's damage is that scope's; a place that refuses is one trouble, however many scopes meet it."""
-    made = Plan((scope_plan("user", *GOING), scope_plan("user:2", *GOING)))
+def test_what_failed_is_told_of_its_scope_or_of_the_source(error: StorageError, about: str, why: str) -> None:
+    """One scope's damage is that scope's, without the names of files; a place that refuses is one trouble."""
+    made = Plan((scope_plan("user", *GOING, *WAITING), scope_plan("user:2", *GOING)))
     told = in_the_way(made, "", {made.scopes[0].key: error})
 
-    assert told["lab/user"] == {about: (f"retention did not go through: {error}", error.hint or LOOK)}
+    assert told["lab/user"][about] == (f"retention did not go through: {why}", error.hint or LOOK)
+    assert ("waiting for a person" in told["lab/user"].get("lab/user", ("",))[0]) is (about == "lab")
     assert told["lab/user:2"] == {}
 
 
@@ -135,6 +142,27 @@ def test_retention_that_cannot_write_is_told_until_it_can(tmp_path: Path) -> Non
         scratch.unlink()
         scratch.mkdir()
         assert carry() == []
+
+
+def test_space_that_is_not_freed_is_told_until_it_is(tmp_path: Path) -> None:
+    """What the place said, what waits for a person; who else is at it is no trouble."""
+    said: list[list[str]] = []
+
+    def freeing(end: Freed | StorageError) -> Freed:
+        if isinstance(end, StorageError):
+            raise end
+        return end
+
+    done = Freed((), 0, (), 0, unfinished=False)
+    ends = (BackendFailed("packs: Read-only file system"), Busy("the lease"), replace(done, waits="a clock"), done)
+    with Catalog.open(tmp_path / "c.db") as catalog:
+        for end in ends:
+            with suppress(StorageError):
+                freed_by(partial(freeing, end), catalog, clock=lambda: NOW)
+            said.append([notice.sentence for notice in catalog.notices.all()])
+
+    refused = "space is not freed: packs: Read-only file system"
+    assert said == [[refused], [refused], ["space is not freed: a clock"], []]
 
 
 def test_a_catalog_that_takes_no_notice_costs_no_night(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -226,6 +226,7 @@ class Busy(BaseHTTPRequestHandler):
 def test_a_busy_server_is_well_and_asked_again() -> None:
     """More often than what fails while the server is well: 503 is no fault of the question."""
     waits: list[float] = []
+    Busy.asked.clear()
     with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as busy:
         threading.Thread(target=busy.serve_forever, daemon=True).start()
         there = f"http://127.0.0.1:{busy.server_port}/api"
