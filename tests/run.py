@@ -23,11 +23,11 @@ CHECKS = (
     ("ruff", "format", "--check"),
     ("mypy",),
 )
+_SERVERS = ("pytest", "-q", "-rs", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25")
 TESTS = (
     ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not server and not mayan and not full"),
-    # In the order of collection: xdist would begin with the files of most tests, and end with the longest test.
-    ("pytest", "-q", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "server and not full"),
-    ("pytest", "-q", "-rs", "-n", "3", "--dist", "loadfile", "-m", "mayan and not full"),
+    # Both kinds at once, in the order of tests/conftest.py: with a Prefect server they compute, with Mayan they wait.
+    (*_SERVERS, "-m", "(server or mayan) and not full"),
 )
 
 
