@@ -26,7 +26,7 @@ CHECKS = (
 _SERVERS = ("pytest", "-q", "-rs", "-n", "4", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=25")
 TESTS = (
     ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not server and not mayan and not full"),
-    # Both kinds at once, in the order of tests/conftest.py: with a Prefect server they compute, with Mayan they wait.
+    # Side by side, as tests/conftest.py orders them: with a Prefect server they compute, with Mayan they wait.
     (*_SERVERS, "-m", "(server or mayan) and not full"),
 )
 
