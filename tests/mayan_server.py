@@ -106,6 +106,7 @@ class Server:
                 self._place.wait(self._group, "worker", lambda: self._readies() or None)
             if beat:
                 self._start_celery("beat", "--pidfile=", "--schedule=beat")
+                self._place.wait(self._group, "beat", lambda: "Starting..." in self.log("beat") or None)
         except BaseException:
             self.stop()
             raise

@@ -20,6 +20,12 @@ pytestmark = pytest.mark.mayan
 
 
 @pytest.fixture
+def mayan(fresh_mayan: Server) -> Mayan:
+    """A server of this file's own: nobody else's documents are spoiled."""
+    return fresh_mayan.mayan
+
+
+@pytest.fixture
 def api(mayan: Mayan) -> Iterator[httpx.Client]:
     """An administrator's."""
     with mayan.client() as client:
@@ -46,7 +52,7 @@ def spoil(server: Server, file: seeding.File, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["changed", "gone"])
-def test_a_file_that_is_not_what_it_was(api: httpx.Client, mayan_server: Server, here: Office, how: str) -> None:
+def test_a_file_that_is_not_what_it_was(api: httpx.Client, fresh_mayan: Server, here: Office, how: str) -> None:
     """It alone is left out and named, with its document and the id by which it can be given up."""
     kind = seeding.make_type(api, f"Rotten {how}")
     scope = {"kind": "type", "id": str(kind)}
@@ -56,7 +62,7 @@ def test_a_file_that_is_not_what_it_was(api: httpx.Client, mayan_server: Server,
     for made in (good, bad):
         seeding.wait_versions(api, made.id)
     spoiled = bad.files[1]  # the latest, by which rights are looked at
-    spoil(mayan_server, spoiled, how)
+    spoil(fresh_mayan, spoiled, how)
 
     record = here.night(**scope)
 
